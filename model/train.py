@@ -1,0 +1,175 @@
+"""Train the shipped network from scratch on CIFAR-10, on a CPU, resumable after any kill.
+
+Muon (Jordan et al., 2024) updates the matrices of the blocks, AdamW everything else; one cycle with
+linear warm-up and linear decay; random crop and flip; label smoothing. Shuffling and augmentation
+draw from a generator seeded by (seed, epoch), so a resumed run equals an unbroken one.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from slipstick.errors import UserError
+
+from .data import read_pack
+from .vit import build_vit, normalise
+
+HELD_OUT = 1000  # the last images of the training split: validation, never trained on
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides the result of a training run."""
+
+    epochs: int = 30
+    batch: int = 128
+    rate: float = 3e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    smoothing: float = 0.1
+    optimiser: str = "muon"
+    seed: int = 0
+
+
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Crop from a 4-pixel reflected border and flip, at random; images [N, 3, 32, 32]."""
+    count, side = len(images), images.shape[-1]
+    padded = F.pad(images, (4, 4, 4, 4), mode="reflect")
+    down, right = torch.randint(0, 9, (2, count, 1), generator=generator)
+    ramp = torch.arange(side)
+    flip = torch.rand(count, 1, generator=generator) < 0.5
+    rows, columns = down + ramp, torch.where(flip, ramp, side - 1 - ramp) + right
+    index = torch.arange(count).view(count, 1, 1)
+    return padded[index, :, rows.view(count, side, 1), columns.view(count, 1, side)].permute(0, 3, 1, 2)
+
+
+def optimisers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the block matrices and AdamW for the rest, or AdamW alone."""
+    named = list(model.named_parameters())
+    matrices = [p for n, p in named if p.ndim == 2 and n.startswith("blocks.") and config.optimiser == "muon"]
+    chosen = {id(p) for p in matrices}
+    decay = [p for _, p in named if p.ndim > 1 and id(p) not in chosen]
+    plain = [p for _, p in named if p.ndim <= 1]
+    groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    rate = config.rate
+    result: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)]
+    if matrices:
+        result.append(
+            torch.optim.Muon(
+                matrices, lr=rate, weight_decay=config.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+            )
+        )
+    return result
+
+
+def one_cycle(fraction: float, warmup: float) -> float:
+    """Learning-rate factor at ``fraction`` of the run: linear up, then linear down to zero."""
+    return fraction / warmup if fraction < warmup else (1 - fraction) / (1 - warmup)
+
+
+@torch.no_grad()
+def top1(model: nn.Module, pixels: Tensor, labels: Tensor, batch: int = 250) -> float:
+    """Fraction of images whose highest logit is the label."""
+    model.eval()
+    hits = sum(
+        int((model(normalise(pixels[i : i + batch])).argmax(1) == labels[i : i + batch]).sum())
+        for i in range(0, len(labels), batch)
+    )
+    model.train()
+    return hits / len(labels)
+
+
+def _state(model: nn.Module, optimiser_list: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    tensors = {f"model.{name}": value.detach().clone() for name, value in model.state_dict().items()}
+    for number, optimiser in enumerate(optimiser_list):
+        for index, entry in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{index}.{key}": value for key, value in entry.items()}
+    return tensors
+
+
+def _restore(tensors: dict[str, Tensor], model: nn.Module, optimiser_list: list[torch.optim.Optimizer]) -> None:
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    for number, optimiser in enumerate(optimiser_list):
+        state: dict[int, dict[str, Tensor]] = {}
+        prefix = f"optimiser.{number}."
+        for key, value in tensors.items():
+            if key.startswith(prefix):
+                index, name = key.removeprefix(prefix).split(".", 1)
+                state.setdefault(int(index), {})[name] = value
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    write(temporary)
+    temporary.replace(path)
+
+
+def batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield shuffled index batches [size]; a last short batch is dropped."""
+    order = torch.randperm(count, generator=generator)
+    yield from order[: count - count % size].split(size)
+
+
+def train(
+    data: Path, out: Path, config: TrainConfig, report: Callable[[dict[str, float]], None] = lambda record: None
+) -> Path:
+    """Train on the ``train_`` split of a CIFAR-10 JPEG pack and write ``out``.safetensors and .json.
+
+    After every epoch the whole state goes to ``out``.resume.safetensors; the same call goes on from
+    it. Returns the path of the weights. Raises UserError when the saved state belongs to another
+    configuration.
+    """
+    torch.manual_seed(config.seed)
+    full, test = read_pack(data, "train_"), read_pack(data, "test_")
+    split = len(full) - HELD_OUT
+    pixels, labels = torch.from_numpy(full.pixels), torch.from_numpy(full.labels)
+    held, held_labels = pixels[split:], labels[split:]
+    pixels, labels = pixels[:split], labels[:split]
+    model = build_vit().to(memory_format=torch.channels_last)
+    optimiser_list = optimisers(model, config)
+    steps = config.epochs * (split // config.batch)
+    weights, log_file = out.with_name(out.name + ".safetensors"), out.with_name(out.name + ".json")
+    resume = out.with_name(out.name + ".resume.safetensors")
+    log: dict = {"config": asdict(config), "torch": torch.__version__, "curve": []}
+    if resume.exists():
+        log = json.loads(log_file.read_text())
+        if log["config"] != asdict(config):
+            raise UserError(f"{resume}: written by {log['config']}; delete it, or train with the same settings")
+        _restore(load_file(resume), model, optimiser_list)
+    for epoch in range(len(log["curve"]), config.epochs):
+        started, total, seen = time.process_time(), 0.0, 0
+        generator = torch.Generator().manual_seed(config.seed * 1000 + epoch)
+        for step, index in enumerate(batches(split, config.batch, generator), epoch * (split // config.batch)):
+            factor = one_cycle((step + 1) / steps, config.warmup)
+            for optimiser in optimiser_list:
+                for group in optimiser.param_groups:
+                    group["lr"] = config.rate * factor
+            images = augment(normalise(pixels[index]), generator).contiguous(memory_format=torch.channels_last)
+            loss = F.cross_entropy(model(images), labels[index], label_smoothing=config.smoothing)
+            model.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for optimiser in optimiser_list:
+                optimiser.step()
+            total, seen = total + loss.item(), seen + 1
+        record = {"epoch": epoch + 1, "loss": total / seen, "validation": top1(model, held, held_labels)}
+        if epoch + 1 == config.epochs:
+            record["test"] = top1(model, torch.from_numpy(test.pixels), torch.from_numpy(test.labels))
+        record["cpu_s"] = round(time.process_time() - started, 1)
+        log["curve"].append(record)
+        tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+        _write(weights, lambda path, tensors=tensors: save_file(tensors, path))
+        _write(log_file, lambda path: path.write_text(json.dumps(log, indent=1) + "\n"))
+        state = {name: value.contiguous() for name, value in _state(model, optimiser_list).items()}
+        _write(resume, lambda path, state=state: save_file(state, path))
+        report(record)
+    return weights

@@ -1,0 +1,155 @@
+"""Gate netlists: the one description of a cell's behaviour, traced from a function over bits.
+
+Node numbers: 0 and 1 are the constants, then the bits of operand a (LSB first), then those of w,
+then one node a gate in topological order.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+AND, OR, XOR, NOT = range(4)
+GATE_NAMES = ("and", "or", "xor", "not")
+
+
+class Bit:
+    """One bit of a function being traced; knows only ``& | ^ ~``."""
+
+    __slots__ = ("node", "tracer")
+
+    def __init__(self, tracer: "Tracer", node: int) -> None:
+        self.tracer, self.node = tracer, node
+
+    def _combine(self, gate: int, other: "Bit | int") -> "Bit":
+        node = other.node if isinstance(other, Bit) else int(bool(other))
+        return Bit(self.tracer, self.tracer.gate(gate, self.node, node))
+
+    def __and__(self, other: "Bit | int") -> "Bit":
+        return self._combine(AND, other)
+
+    def __or__(self, other: "Bit | int") -> "Bit":
+        return self._combine(OR, other)
+
+    def __xor__(self, other: "Bit | int") -> "Bit":
+        return self._combine(XOR, other)
+
+    def __invert__(self) -> "Bit":
+        return Bit(self.tracer, self.tracer.gate(NOT, self.node, 0))
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+
+Word = Sequence[Bit]
+BitFunction = Callable[[list[Bit], list[Bit]], Sequence["Bit | int"]]
+
+
+class Tracer:
+    """Collects gates; folds constants and shares equal gates, so a trace is canonical."""
+
+    def __init__(self, inputs: int) -> None:
+        self.first_gate = 2 + inputs
+        self.gates: list[tuple[int, int, int]] = []
+        self._shared: dict[tuple[int, int, int], int] = {}
+
+    def gate(self, gate: int, x: int, y: int) -> int:
+        """Return the node of a gate, a constant or an operand where the gate folds to one."""
+        if gate == NOT:
+            if x < 2:
+                return 1 - x
+            if x >= self.first_gate and self.gates[x - self.first_gate][0] == NOT:
+                return self.gates[x - self.first_gate][1]
+        else:
+            x, y = min(x, y), max(x, y)
+            if x == y:
+                return 0 if gate == XOR else x
+            if x == 0:
+                return 0 if gate == AND else y
+            if x == 1:
+                return (y, 1, self.gate(NOT, y, 0))[gate]
+        key = (gate, x, y)
+        if key not in self._shared:
+            self.gates.append(key)
+            self._shared[key] = self.first_gate + len(self.gates) - 1
+        return self._shared[key]
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """Gates in topological order between two operands and a product.
+
+    ``widths`` are the bits of operands a and w; ``gates`` are (operator, node, node) triples;
+    ``outputs`` are the nodes of the product, LSB first.
+    """
+
+    widths: tuple[int, int]
+    gates: tuple[tuple[int, int, int], ...]
+    outputs: tuple[int, ...]
+
+    @classmethod
+    def trace(cls, function: BitFunction, widths: tuple[int, int]) -> "Netlist":
+        """Run ``function(a, w)`` once on symbolic bits and keep the gates that reach its result."""
+        tracer = Tracer(sum(widths))
+        a = [Bit(tracer, 2 + i) for i in range(widths[0])]
+        w = [Bit(tracer, 2 + widths[0] + i) for i in range(widths[1])]
+        outputs = [bit.node if isinstance(bit, Bit) else int(bool(bit)) for bit in function(a, w)]
+        return cls(widths, tuple(tracer.gates), tuple(outputs))._without_dead_gates()
+
+    def _without_dead_gates(self) -> "Netlist":
+        first = self.first_gate
+        live = set(self.outputs)
+        for node in range(first + len(self.gates) - 1, first - 1, -1):
+            if node in live:
+                gate, x, y = self.gates[node - first]
+                live |= {x} if gate == NOT else {x, y}
+        number = {node: node for node in range(first)}
+        gates = []
+        for node, (gate, x, y) in enumerate(self.gates, first):
+            if node in live:
+                number[node] = first + len(gates)
+                gates.append((gate, number[x], 0 if gate == NOT else number[y]))
+        return Netlist(self.widths, tuple(gates), tuple(number[node] for node in self.outputs))
+
+    @property
+    def first_gate(self) -> int:
+        return 2 + sum(self.widths)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over widths, gates and outputs, in hexadecimal."""
+        return hashlib.sha256(repr((self.widths, self.gates, self.outputs)).encode()).hexdigest()
+
+    def evaluate(self, a: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """Products of operand *bits*, unsigned [n] and [n] -> uint64 [n], 64 pairs a machine word."""
+        count = len(a)
+        planes: list[np.ndarray] = [np.zeros(-(-count // 64), np.uint64)]
+        planes.append(~planes[0])
+        for operand, width in zip((a, w), self.widths, strict=True):
+            planes += [pack_plane(operand, bit) for bit in range(width)]
+        for gate, x, y in self.gates:
+            if gate == AND:
+                planes.append(planes[x] & planes[y])
+            elif gate == OR:
+                planes.append(planes[x] | planes[y])
+            elif gate == XOR:
+                planes.append(planes[x] ^ planes[y])
+            else:
+                planes.append(~planes[x])
+        product = np.zeros(count, np.uint64)
+        for bit, node in enumerate(self.outputs):
+            product |= unpack_plane(planes[node], count) << np.uint64(bit)
+        return product
+
+
+def pack_plane(values: np.ndarray, bit: int) -> np.ndarray:
+    """Bit ``bit`` of every value [n] as packed words uint64 [ceil(n / 64)]."""
+    bits = ((values.astype(np.uint64) >> np.uint64(bit)) & np.uint64(1)).astype(np.uint8)
+    bits = np.pad(bits, (0, -len(bits) % 64))
+    return np.packbits(bits, bitorder="little").view(np.uint64)
+
+
+def unpack_plane(plane: np.ndarray, count: int) -> np.ndarray:
+    """Packed words back to ``count`` bits, as uint64 0 or 1."""
+    return np.unpackbits(plane.view(np.uint8), bitorder="little")[:count].astype(np.uint64)

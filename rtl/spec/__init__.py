@@ -1,0 +1,1 @@
+"""Behaviour in whole numbers, read by both the hardware and the model. NumPy only."""

@@ -1,0 +1,133 @@
+"""Which cell sits where, how wide the sums are, and what the array computes: the integer truth.
+
+Letters: R rows (reduction), C columns (output channels), M x K activations, K x N weights.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from slipstick.errors import UserError
+
+from ..cells.cell import Cell
+
+
+@dataclass(frozen=True)
+class CellMix:
+    """The cell of every processing element: ``grid[row][column]``."""
+
+    grid: tuple[tuple[Cell, ...], ...]
+
+    @classmethod
+    def uniform(cls, cell: Cell, *, rows: int, columns: int) -> "CellMix":
+        """The same cell everywhere."""
+        return cls.by_column([cell] * max(columns, 0), rows=rows, columns=columns)
+
+    @classmethod
+    def by_column(cls, cells: Sequence[Cell], *, rows: int, columns: int) -> "CellMix":
+        """One cell a column; UserError unless there is exactly one for each."""
+        _check_size(rows, columns)
+        if len(cells) != columns:
+            raise UserError(f"the mix names {len(cells)} columns, the array has {columns}")
+        return cls((tuple(cells),) * rows)
+
+    def at(self, row: int, column: int) -> Cell:
+        return self.grid[row][column]
+
+
+def _check_size(rows: int, columns: int) -> None:
+    if rows < 1 or columns < 1:
+        raise UserError(f"an array needs at least one row and one column, not {rows} x {columns}")
+
+
+@dataclass(frozen=True)
+class ArrayConfig:
+    """A weight-stationary array of R x C processing elements; 8-bit operands.
+
+    Raises UserError when the mix is not R x C or a cell is not signed 8 x 8.
+    """
+
+    rows: int
+    columns: int
+    mix: CellMix
+
+    def __post_init__(self) -> None:
+        _check_size(self.rows, self.columns)
+        sizes = {len(row) for row in self.mix.grid}
+        if len(self.mix.grid) != self.rows or sizes != {self.columns}:
+            raise UserError(f"the mix is {len(self.mix.grid)} x {sizes}, the array {self.rows} x {self.columns}")
+        for cell in self.cells:
+            if not cell.signed or cell.widths != (8, 8):
+                raise UserError(f"cell {cell.name!r} is not signed 8 x 8; arrays take cells such as 'exact8s'")
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Distinct cells, in order of first appearance."""
+        return tuple({cell.name: cell for row in self.mix.grid for cell in row}.values())
+
+    def column_cells(self, column: int) -> tuple[Cell, ...]:
+        """The cells of a column, top to bottom."""
+        return tuple(row[column] for row in self.mix.grid)
+
+    def columns_of(self, cell: Cell) -> tuple[int, ...]:
+        """The columns that hold only this cell."""
+        return tuple(c for c in range(self.columns) if all(x == cell for x in self.column_cells(c)))
+
+    def partial_sum_width(self, column: int) -> int:
+        """Two's complement bits that hold every sum of a prefix of the column's rows, for any operands."""
+        return signed_width(*sum_range(self.column_cells(column)))
+
+    def accumulator_width(self, column: int, depth: int) -> int:
+        """Bits that hold the sum over ``depth`` tiles of R rows and an int32-free bias of equal range.
+
+        One bit more than the sums themselves need, so that a bias as large as any sum still fits.
+        """
+        low, high = sum_range(self.column_cells(column))
+        return signed_width(2 * low * depth, 2 * high * depth)
+
+    def describe(self) -> str:
+        """Such as ``16 x 16: 10 x exact8s + 6 x drum8s_k4`` where every column is uniform."""
+        tops = Counter(self.mix.at(0, column).name for column in range(self.columns))
+        return f"{self.rows} x {self.columns}: " + " + ".join(f"{count} x {name}" for name, count in tops.items())
+
+
+def sum_range(cells: Sequence[Cell]) -> tuple[int, int]:
+    """Least and greatest value of any prefix sum of one product of each cell, zero included."""
+    low = high = least = greatest = 0
+    for cell in cells:
+        low, high = low + int(cell.table.min()), high + int(cell.table.max())
+        least, greatest = min(least, low), max(greatest, high)
+    return least, greatest
+
+
+def signed_width(low: int, high: int) -> int:
+    """Two's complement bits that hold every integer of [low, high]."""
+    return 1 + max((-low - 1).bit_length() if low < 0 else 0, high.bit_length() if high > 0 else 0)
+
+
+def tiles(config: ArrayConfig, depth: int, channels: int, columns: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First k and first n of every weight tile of a K x N layer on ``columns``, n outermost."""
+    for n in range(0, channels, len(columns)):
+        for k in range(0, depth, config.rows):
+            yield k, n
+
+
+def matmul(
+    config: ArrayConfig, activations: np.ndarray, weights: np.ndarray, columns: Sequence[int] | None = None
+) -> np.ndarray:
+    """What the array computes, by the plain loop over tables: int8 [M, K], int8 [K, N] -> int64 [M, N].
+
+    Output channel n uses column ``columns[n % len(columns)]``; reduction index k uses row k % R.
+    Rows that only pad the last tile add nothing.
+    """
+    columns = tuple(columns) if columns is not None else tuple(range(config.columns))
+    a, w = activations.astype(np.uint8), weights.astype(np.uint8)
+    result = np.zeros((a.shape[0], w.shape[1]), np.int64)
+    for k in range(a.shape[1]):
+        for group, column in enumerate(columns):
+            table = config.mix.at(k % config.rows, column).table
+            result[:, group :: len(columns)] += table[a[:, k, None], w[k, None, group :: len(columns)]]
+    return result

@@ -1,0 +1,84 @@
+"""Results of slow tools, kept under a hash of everything that decides them."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slipstick.errors import UserError
+
+
+def cache_root() -> Path:
+    """``$SLIPSTICK_CACHE``, else ``$XDG_CACHE_HOME/slipstick``, else ``~/.cache/slipstick``."""
+    own = os.environ.get("SLIPSTICK_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipstick"
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 of JSON-like parts, bytes and NumPy arrays, in hexadecimal."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            text = f"{part.dtype}{part.shape}".encode() + np.ascontiguousarray(part).tobytes()
+        else:
+            text = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
+        total.update(len(text).to_bytes(8, "little") + text)
+    return total.hexdigest()
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file, then move it to ``path`` in one step.
+
+    Raises UserError when the folder cannot be written; ``path`` is never half-written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            temporary = Path(folder) / path.name
+            write(temporary)
+            temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+class Store:
+    """Folder of JSON results and of build folders for one kind of work, under the cache root."""
+
+    def __init__(self, kind: str, root: Path | None = None) -> None:
+        self.folder = (root or cache_root()) / kind
+
+    def json(self, key: str, compute: Callable[[], Any]) -> Any:
+        """The JSON value kept under ``key``, computed once."""
+        path = self.folder / f"{key}.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        value = compute()
+        write_whole(path, lambda file: file.write_text(json.dumps(value)))
+        return value
+
+    @contextmanager
+    def building(self, key: str) -> Iterator[tuple[Path, bool]]:
+        """Yield ``(folder, ready)``; when not ready, fill the folder: it is kept only if no error is raised."""
+        folder = self.folder / key
+        done = folder / ".complete"
+        if done.exists():
+            yield folder, True
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
+        try:
+            yield folder, False
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        done.write_text("")
