@@ -95,3 +95,14 @@ def shipped(split: str) -> Images:
     saw; ``test``: the first 1,000 of the test set.
     """
     return read_pack(ASSETS / f"cifar10_{split}.npz")
+
+
+def write_subset(source: Path, prefix: str, chosen: slice, out: Path) -> None:
+    """Write some images of a JPEG pack as a pack of their own, their bytes unchanged."""
+    with np.load(source, allow_pickle=False) as pack:
+        scan, offset = pack[prefix + "scan"], pack[prefix + "offset"].astype(np.int64)
+        header, classes, labels = pack["header"], pack["classes"], pack[prefix + "label"][chosen]
+    starts, stops = offset[:-1][chosen], offset[1:][chosen]
+    parts = [scan[start:stop] for start, stop in zip(starts, stops, strict=True)]
+    ends = np.concatenate([[0], np.cumsum(stops - starts)]).astype(np.uint32)
+    np.savez(out, header=header, scan=np.concatenate(parts), offset=ends, label=labels, classes=classes)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from slipstick.errors import UserError
 
-from .data import read_pack
+from .data import read_pack, write_subset
 from .vit import build_vit, normalise
 
 HELD_OUT = 1000  # the last images of the training split: validation, never trained on
@@ -173,3 +173,11 @@ def train(
         _write(resume, lambda path, state=state: save_file(state, path))
         report(record)
     return weights
+
+
+def write_image_packs(data: Path, folder: Path) -> None:
+    """Cut the shipped image packs from a CIFAR-10 JPEG pack: calibration, validation, test subset."""
+    count = len(read_pack(data, "train_"))
+    write_subset(data, "train_", slice(0, 256), folder / "cifar10_calibration.npz")
+    write_subset(data, "train_", slice(count - HELD_OUT, count), folder / "cifar10_validation.npz")
+    write_subset(data, "test_", slice(0, 1000), folder / "cifar10_test.npz")

@@ -26,7 +26,7 @@ class ErrorFigures:
     variance: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """A combinational multiplier of operand a (activation) and operand w (weight).
 
@@ -38,6 +38,12 @@ class Cell:
     signed: bool
     netlist: Netlist
     parameters: tuple[tuple[str, int], ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cell) and (self.name, self.digest) == (other.name, other.digest)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.digest))
 
     @classmethod
     def trace(cls, name: str, family: str, function: BitFunction, *, width: int, signed: bool, **parameters: int):

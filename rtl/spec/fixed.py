@@ -21,11 +21,15 @@ def choose(condition: Any, when_true: Any, when_false: Any) -> Any:
 
 
 def round_shift(value: Any, shift: Any) -> Any:
-    """``value / 2^shift`` rounded half up: ``(value + 2^(shift - 1)) >> shift``; ``shift`` >= 1."""
-    return (value + (1 << (shift - 1))) >> shift
+    """``value / 2^shift`` rounded half up: ``(value + 2^(shift - 1)) >> shift``; ``shift`` >= 1.
+
+    Written without ``shift - 1``, which hardware would read as a number that can be negative; so
+    ``2 * value`` must fit the type at hand.
+    """
+    return (((value << 1) >> shift) + 1) >> 1
 
 
-def saturate(value: Any, low: int, high: int, mux: Mux = choose) -> Any:
+def saturate(value: Any, low: Any, high: Any, mux: Mux = choose) -> Any:
     """``value`` limited to ``[low, high]``."""
     return mux(value < low, low, mux(value > high, high, value))
 

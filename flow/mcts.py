@@ -1,0 +1,201 @@
+"""Monte Carlo tree search as an Optuna sampler.
+
+A trial suggests a trade-off and then one cell a layer, in order: a path in a tree. The tree is
+rebuilt from the study's trials, so resuming and many workers come with the study. Selection is PUCT
+(Silver et al., 2017) with progressive widening (Coulom, 2007); the prior and the rollouts follow a
+hardware-driven policy: energy saved against predicted damage, at the trade-off of the path.
+Letters: S slots, A choices, T trade-offs.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import moocore
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from .problem import Problem
+
+TRADE_OFF = "trade-off"
+
+
+@dataclass(frozen=True)
+class MctsConfig:
+    """``trade_offs`` weights of damage at the root, ``exploration`` of PUCT, ``widening`` children ~
+    visits^widening, ``temperature`` of the policy, ``rollouts`` completions drawn for each trial."""
+
+    trade_offs: int = 12
+    exploration: float = 0.7
+    widening: float = 0.5
+    temperature: float = 0.35
+    rollouts: int = 64
+    startup: int = 6
+
+
+def parameters(problem: Problem, config: MctsConfig | None = None) -> dict[str, CategoricalDistribution]:
+    """The search space of a problem: the trade-off (for MCTS only), then one categorical a slot."""
+    space = {} if config is None else {TRADE_OFF: CategoricalDistribution(tuple(range(config.trade_offs)))}
+    return space | {slot: CategoricalDistribution(problem.choices) for slot in problem.slots}
+
+
+def hypervolume_scores(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Score of every trial in [0, 1]: points [N, 2] to minimise, scaled by ``reference`` [2].
+
+    On the front: a half plus half its share of the greatest exclusive hypervolume; off it: less than
+    a half, falling with the distance by which it is dominated.
+    """
+    scaled = points / reference
+    front = moocore.is_nondominated(scaled, keep_weakly=False)
+    scores = np.zeros(len(points))
+    members = np.flatnonzero(front)
+    contribution = moocore.hv_contributions(scaled[members], ref=[1.1, 1.1])
+    scores[members] = 0.5 + 0.5 * contribution / max(float(contribution.max()), 1e-12)
+    for index in np.flatnonzero(~front):
+        behind = (scaled[index] - scaled[members]).min(axis=1).max()
+        scores[index] = 0.5 * math.exp(-20 * max(float(behind), 0.0))
+    return scores
+
+
+class Surrogate:
+    """Validation loss in points as a monotone function of predicted damage, learned from the trials.
+
+    Isotonic regression (pool adjacent violators) on the damage of evaluated choices.
+    """
+
+    def __init__(self, damage: Sequence[float], loss: Sequence[float]) -> None:
+        order = np.argsort(damage, kind="stable")
+        blocks: list[list[float]] = []  # mean, weight
+        for value in np.asarray(loss, float)[order]:
+            blocks.append([value, 1.0])
+            while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
+                mean, weight = blocks.pop()
+                total = blocks[-1][1] + weight
+                blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * weight) / total, total]
+        self.damage = np.asarray(damage, float)[order]
+        self.loss = np.repeat([mean for mean, _ in blocks], [int(weight) for _, weight in blocks])
+
+    def __call__(self, damage: np.ndarray) -> np.ndarray:
+        """Predicted loss at ``damage`` [N]; proportional beyond the greatest damage seen."""
+        top = max(float(self.damage[-1]), 1e-12)
+        beyond = np.maximum(damage / top, 1.0)
+        return np.interp(damage, self.damage, self.loss) * beyond
+
+
+class MctsSampler(BaseSampler):
+    """Suggests every parameter of a trial at once: a path through the tree, completed by a rollout."""
+
+    def __init__(self, problem: Problem, config: MctsConfig | None = None, seed: int = 0) -> None:
+        self.problem, self.config, self.seed = problem, config or MctsConfig(), seed
+        self._fallback = RandomSampler(seed=seed)
+        self._policy = self._policies()
+
+    def _policies(self) -> np.ndarray:
+        """Probability of every choice: float [T, S, A]; Boltzmann in energy + weight * damage."""
+        saved = self.problem.energy.sum(0).max()
+        energy = self.problem.energy / saved
+        damage = self.problem.damage
+        positive = damage[damage > 0]
+        scale = float(np.median(positive)) if len(positive) else 1.0
+        typical = float(np.median(energy[energy > 0])) if (energy > 0).any() else 1.0
+        weights = np.logspace(2.5, -2.5, self.config.trade_offs) * typical / scale
+        cost = energy[None] + weights[:, None, None] * damage[None]  # [T, S, A]
+        cost -= cost.min(axis=2, keepdims=True)
+        spread = self.config.temperature * np.median(energy.max(1) - energy.min(1)).clip(1e-12)
+        policy = np.exp(-cost / spread)
+        return policy / policy.sum(axis=2, keepdims=True)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """All parameters belong together."""
+        return dict(parameters(self.problem, self.config))
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Select, expand and roll out; draws from a generator seeded by (seed, trial number)."""
+        rng = np.random.default_rng((self.seed, trial.number))
+        done = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+        paths = [self._path(t.params) for t in done]
+        known = {path[1:] for path in paths}
+        scores = self._scores(done)
+        prefix = self._select(paths, scores, rng) if done else (int(rng.integers(self.config.trade_offs)),)
+        choice = self._roll_out(prefix, done, known, rng)
+        values = {TRADE_OFF: prefix[0]}
+        return values | self.problem.assignment(choice)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Parameters outside the problem: uniformly at random."""
+        return self._fallback.sample_independent(study, trial, param_name, param_distribution)
+
+    def _path(self, params: Mapping[str, Any]) -> tuple[int, ...]:
+        choices = [self.problem.choices.index(params[slot]) for slot in self.problem.slots]
+        return (int(params.get(TRADE_OFF, 0)), *choices)
+
+    def _scores(self, done: list[FrozenTrial]) -> np.ndarray:
+        if not done:
+            return np.zeros(0)
+        points = np.array([[1 - t.values[0], t.values[1]] for t in done])
+        return hypervolume_scores(points, np.maximum(points.max(0), 1e-12))
+
+    def _select(self, paths: list[tuple[int, ...]], scores: np.ndarray, rng: np.random.Generator) -> tuple[int, ...]:
+        """Walk down by PUCT until a node without visits."""
+        prefix: tuple[int, ...] = ()
+        inside = np.arange(len(paths))
+        while len(prefix) < len(self.problem.slots):
+            if len(prefix) == 0:
+                prior = np.full(self.config.trade_offs, 1 / self.config.trade_offs)
+            else:
+                prior = self._policy[prefix[0], len(prefix) - 1]
+            taken = np.array([paths[i][len(prefix)] for i in inside], int)
+            visits = np.bincount(taken, minlength=len(prior))
+            value = np.bincount(taken, scores[inside], minlength=len(prior)) / np.maximum(visits, 1)
+            value[visits == 0] = scores[inside].mean() if len(inside) else 0.5
+            bonus = self.config.exploration * prior * math.sqrt(len(inside) + 1) / (1 + visits)
+            width = max(1, math.ceil((len(inside) + 1) ** self.config.widening))
+            allowed = np.zeros(len(prior), bool)
+            allowed[np.argsort(-prior, kind="stable")[:width]] = True
+            upper = np.where(allowed | (visits > 0), value + bonus, -np.inf)
+            action = int(rng.choice(np.flatnonzero(upper == upper.max())))
+            inside = inside[taken == action]
+            prefix += (action,)
+            if len(inside) == 0:
+                break
+        return prefix
+
+    def _roll_out(
+        self, prefix: tuple[int, ...], done: list[FrozenTrial], known: set[tuple[int, ...]], rng: np.random.Generator
+    ) -> tuple[int, ...]:
+        """Complete the path by the policy many times; return the new completion of most promise."""
+        fixed = prefix[1:]
+        policy = self._policy[prefix[0]]
+        drawn = np.empty((self.config.rollouts, len(self.problem.slots)), int)
+        drawn[:, : len(fixed)] = fixed
+        for slot in range(len(fixed), len(self.problem.slots)):
+            drawn[:, slot] = rng.choice(policy.shape[1], size=len(drawn), p=policy[slot])
+        drawn[0, len(fixed) :] = policy[len(fixed) :].argmax(1)
+        fresh = [tuple(int(x) for x in row) for row in np.unique(drawn, axis=0)]
+        fresh = [choice for choice in fresh if choice not in known] or fresh
+        if len(done) < self.config.startup:
+            greedy = tuple(int(x) for x in drawn[0])
+            return greedy if greedy in fresh else fresh[int(rng.integers(len(fresh)))]
+        return fresh[int(np.argmax(self._predicted_gain(fresh, done)))]
+
+    def _predicted_gain(self, fresh: list[tuple[int, ...]], done: list[FrozenTrial]) -> np.ndarray:
+        """Hypervolume that each choice would add if the surrogate were right."""
+        best = max(t.values[0] for t in done)
+        seen = [self.problem.damage_of(self._path(t.params)[1:]) for t in done]
+        surrogate = Surrogate(seen, [best - t.values[0] for t in done])
+        loss = surrogate(np.array([self.problem.damage_of(choice) for choice in fresh]))
+        energy = np.array([self.problem.energy_of(choice) for choice in fresh])
+        points = np.array([[1 - t.values[0], t.values[1]] for t in done])
+        reference = np.maximum(points.max(0), 1e-12)
+        candidates = np.stack([1 - best + loss, energy], axis=1) / reference
+        volume = moocore.Hypervolume(ref=[1.1, 1.1])
+        base = volume(points / reference)
+        return np.array([volume(np.vstack([points / reference, c])) - base for c in candidates])

@@ -1,0 +1,74 @@
+"""timm's ``Attention`` with both of its products, QK^T and AV, on multiplier cells."""
+
+import torch
+from timm.layers.attention import Attention
+from torch import Tensor, nn
+
+from .layers import ApproxLinear, ApproxMatmul
+from .quantise import QuantConfig
+
+
+class ApproxAttention(nn.Module):
+    """Replaces ``timm.layers.Attention``; ``fused_attn`` would hide both products inside one kernel.
+
+    Where nothing stands between the projection and the products (no norms, no gate), the int8 codes
+    that the requantisers of ``qkv`` and ``av`` give are the very operands of the next product.
+    """
+
+    def __init__(self, attention: Attention) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim, self.scale = attention.num_heads, attention.head_dim, attention.scale
+        self.attn_dim = attention.attn_dim
+        self.qkv, self.proj = ApproxLinear.from_float(attention.qkv), ApproxLinear.from_float(attention.proj)
+        self.gate = None if attention.gate is None else ApproxLinear.from_float(attention.gate)
+        self.q_norm, self.k_norm, self.norm = attention.q_norm, attention.k_norm, attention.norm
+        self.attn_drop, self.proj_drop = attention.attn_drop, attention.proj_drop
+        self.qk, self.av = ApproxMatmul(), ApproxMatmul()
+
+    @property
+    def integer_operands(self) -> bool:
+        """Whether codes go from product to product without a float in between."""
+        between = (self.q_norm, self.k_norm, self.norm)
+        return self.gate is None and all(isinstance(module, nn.Identity) for module in between)
+
+    def calibrated(self, config: QuantConfig) -> None:
+        """Let the requantisers of qkv and av speak the scales of their consumers; call after the layers."""
+        if self.integer_operands:
+            scales = (self.qk.activation_scale, self.qk.stationary_scale, self.av.stationary_scale)
+            self.qkv.output_scale = torch.stack(scales).repeat_interleave(self.attn_dim)
+            self.av.output_scale = self.proj.activation_scale.view(1)
+
+    def _heads(self, values: Tensor) -> tuple[Tensor, ...]:
+        batch, tokens, _ = values.shape
+        return values.reshape(batch, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def _softmax(self, logits: Tensor, attn_mask: Tensor | None) -> Tensor:
+        logits = logits * self.scale
+        if attn_mask is not None:
+            logits = (
+                logits.masked_fill(~attn_mask, float("-inf")) if attn_mask.dtype == torch.bool else logits + attn_mask
+            )
+        return self.attn_drop(logits.softmax(dim=-1))
+
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        if is_causal:
+            tokens = x.shape[1]
+            attn_mask = torch.ones(tokens, tokens, dtype=torch.bool, device=x.device).tril()
+        if self.integer_operands and not self.qkv.observing:
+            return self.proj_drop(self._integer(x, attn_mask))
+        gate = None if self.gate is None else self.gate(x).sigmoid()
+        q, k, v = self._heads(self.qkv(x))
+        q, k = self.q_norm(q), self.k_norm(k)
+        probabilities = self._softmax(self.qk(q, k.transpose(-2, -1)), attn_mask)
+        mixed = self.norm(self._join(self.av(probabilities, v)))
+        return self.proj_drop(self.proj(mixed if gate is None else mixed * gate))
+
+    def _join(self, heads: Tensor) -> Tensor:
+        return heads.transpose(1, 2).flatten(2)
+
+    def _integer(self, x: Tensor, attn_mask: Tensor | None) -> Tensor:
+        q, k, v = self._heads(self.qkv.output_codes(self.qkv.accumulate(self.qkv.quantise_input(x))))
+        logits = self.qk.accumulate(q, k.transpose(-2, -1)).float() * self.qk.product_scale()
+        probabilities = self.av.quantise_input(self._softmax(logits, attn_mask))
+        mixed = self._join(self.av.output_codes(self.av.accumulate(probabilities, v)))
+        return self.proj.accumulate(mixed).float() * self.proj.product_scale()

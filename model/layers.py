@@ -1,0 +1,360 @@
+"""Layers whose products come from multiplier cells: Linear, Conv2d and the product of two activations.
+
+Every layer quantises its operands to int8, sums products of its cells to exact int32, and scales back
+to float. While ``observing`` it computes in float and collects the ranges that calibration needs.
+Letters: M rows, K reduction, N output channels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.spec.fixed import Requant, requantise
+
+from .gemm import PreparedWeights
+from .quantise import Observer, QuantConfig, quantise, weight_scale
+
+Grid = tuple[tuple[Cell, ...], ...]
+@dataclass
+class Sample:
+    """A few images' operand codes of a layer, and the gradient of their loss by its accumulators' values.
+
+    ``gradient`` has the shape of the accumulators: float32 [B, ..., M, N].
+    """
+
+    gradient: Tensor | None = None
+    codes: Tensor | None = None
+    stationary: Tensor | None = None
+
+
+Recorder = Callable[[str, "TableLayer", Tensor, Tensor, Tensor], None]
+
+
+class TableLayer(nn.Module):
+    """What all three kinds share: scales, cells, statistics of the operand codes, requantiser.
+
+    ``grid[k % R][n % C]`` is the cell of reduction index k and output channel n.
+    """
+
+    activation_scale: Tensor
+    output_scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grid: Grid = ()
+        self.path = ""
+        self.observing = True
+        self.input_observer, self.output_observer = Observer(), Observer()
+        self.code_counts: Tensor | None = None  # how often each activation code met each k: [K or 1, 256]
+        self.sample = Sample()
+        self.rows_per_image = 0
+        self.recorder: Recorder | None = None
+        self.counting = False
+        self.register_buffer("activation_scale", torch.ones(()))
+        self.register_buffer("output_scale", torch.ones(1))
+
+    def set_cells(self, grid: Grid) -> None:
+        """Choose the cells; ``grid`` is checked by the caller."""
+        self.grid = grid
+
+    def forget_prepared(self) -> None:
+        """Drop what was derived from weights, scales and statistics."""
+
+    def calibrated(self, config: QuantConfig) -> None:
+        """Fix the scales from what was observed and leave the observing state."""
+        device = self.activation_scale.device
+        self.activation_scale = torch.tensor(self.input_observer.scale(config), device=device)
+        self.output_scale = torch.tensor([self.output_observer.scale(config)], device=device)
+        self.observing = False
+
+    def product_scale(self) -> Tensor:
+        """Value of one unit of the accumulators: [N] or [1]."""
+        raise NotImplementedError
+
+    def requant(self) -> Requant:
+        """The requantiser from accumulators to int8 outputs, one entry a channel (or one for all)."""
+        scale = (self.product_scale() / self.output_scale).detach().double().cpu().numpy()
+        return Requant.from_scale(scale)
+
+    def output_codes(self, accumulators: Tensor) -> Tensor:
+        """Requantise accumulators int32 [..., N] to int8 [..., N], as the hardware does."""
+        requant = self.requant()
+        multiplier, shift = (
+            torch.from_numpy(part).to(accumulators.device) for part in (requant.multiplier, requant.shift)
+        )
+        codes = requantise(
+            accumulators.long(), multiplier, shift, requant.zero, requant.low, requant.high, _torch_where
+        )
+        return codes.to(torch.int8)
+
+    def quantise_input(self, values: Tensor) -> Tensor:
+        """Activation codes int8 of float values."""
+        return quantise(values, self.activation_scale)
+
+    def as_rows(self, output: Tensor) -> Tensor:
+        """An output of ``forward``, or a gradient by it, in the shape of the accumulators."""
+        return output
+
+    def _keep_sample(self, codes: Tensor, stationary: Tensor) -> None:
+        if self.sample.codes is None:
+            self.sample.codes, self.sample.stationary = codes, stationary
+
+    def _count(self, codes: Tensor, per_channel: bool) -> Tensor:
+        flat = codes.contiguous().view(torch.uint8).long()
+        flat = flat.flatten(0, -2) if per_channel else flat.flatten()[:, None]
+        offset = 256 * torch.arange(flat.shape[1], device=flat.device)
+        counts = torch.bincount((flat + offset).flatten(), minlength=256 * flat.shape[1])
+        return counts.view(flat.shape[1], 256).double().cpu()
+
+
+def _torch_where(condition: Any, yes: Any, no: Any) -> Any:
+    return torch.where(condition, yes, no)
+
+
+def _groups(grid: Grid, depth: int, channels: int) -> list[tuple[Cell, Tensor | None, Tensor | None]]:
+    """(cell, its k, its n) of every block of equal cells; None stands for all of them."""
+    result = []
+    rows: dict[tuple[Cell, ...], list[int]] = {}
+    for k in range(len(grid)):
+        rows.setdefault(grid[k], []).append(k)
+    for cells, residues in rows.items():
+        depths = None
+        if len(rows) > 1:
+            depths = torch.tensor([k for k in range(depth) if k % len(grid) in residues], dtype=torch.long)
+        columns: dict[Cell, list[int]] = {}
+        for n, cell in enumerate(cells):
+            columns.setdefault(cell, []).append(n)
+        for cell, places in columns.items():
+            chosen = None
+            if len(columns) > 1:
+                chosen = torch.tensor([n for n in range(channels) if n % len(cells) in places], dtype=torch.long)
+            if (depths is None or len(depths)) and (chosen is None or len(chosen)):
+                result.append((cell, depths, chosen))
+    return result
+
+
+class MixedWeights:
+    """Weights int8 [..., K, N] prepared for a grid of cells."""
+
+    def __init__(self, weights: Tensor, grid: Grid) -> None:
+        self.channels = weights.shape[-1]
+        self.parts = []
+        for cell, k, n in _groups(grid, weights.shape[-2], weights.shape[-1]):
+            block = weights if k is None else weights[..., k, :]
+            self.parts.append((PreparedWeights(block if n is None else block[..., n], cell), k, n))
+
+    def matmul(self, activations: Tensor) -> Tensor:
+        """Activations int8 [..., M, K] -> int32 [..., M, N]."""
+        if len(self.parts) == 1:
+            return self.parts[0][0].matmul(activations)
+        shape = (*activations.shape[:-1], self.channels)
+        total = torch.zeros(shape, dtype=torch.int32, device=activations.device)
+        for prepared, k, n in self.parts:
+            sums = prepared.matmul(activations if k is None else activations[..., k])
+            if n is None:
+                total += sums
+            else:
+                total[..., n] += sums
+        return total
+
+
+class WeightLayer(TableLayer):
+    """A layer with constant weights: the part that Linear and Conv2d share.
+
+    ``weight`` and ``bias`` stay the float parameters of the layer it replaces, so the state dict keeps
+    its names. ``weight_codes`` int8 [K, N], ``bias_codes`` int32 [N] in accumulator units.
+    """
+
+    def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
+        super().__init__()
+        self.weight, self.bias = weight, bias
+        self.compensate = True
+        self._prepared: dict[Grid, MixedWeights] = {}  # by cells, so that a search prepares each pair once
+        self._bias_codes: dict[Grid, Tensor] = {}
+
+    def calibrated(self, config: QuantConfig) -> None:
+        super().calibrated(config)
+        self.weight_scale = weight_scale(self.weight)
+        self.weight_codes = self.matrix(quantise(self.weight, self._by_channel(self.weight_scale), low=-127))
+        self.forget_prepared()
+
+    def matrix(self, weight: Tensor) -> Tensor:
+        """The weight as a matrix [K, N]."""
+        return weight.flatten(1).T.contiguous()
+
+    def _by_channel(self, values: Tensor) -> Tensor:
+        return values.view(-1, *[1] * (self.weight.ndim - 1))
+
+    def forget_prepared(self) -> None:
+        """Drop what was derived from weights, scales and statistics; call after changing any of them."""
+        self._prepared.clear()
+        self._bias_codes.clear()
+
+    def product_scale(self) -> Tensor:
+        return self.activation_scale * self.weight_scale
+
+    def bias_codes(self) -> Tensor:
+        """Bias int32 [N] in accumulator units, less the mean error of the cells on calibration data.
+
+        The mean error of a channel is known once its weights are, so taking it out costs nothing
+        (bias correction: Nagel et al., ICCV 2019; control variate: arXiv 2102.09642).
+        """
+        if self.grid not in self._bias_codes:
+            bias = torch.zeros(self.weight_codes.shape[1], device=self.weight.device, dtype=torch.float64)
+            if self.bias is not None:
+                bias += self.bias.detach().double() / self.product_scale().double()
+            if self.compensate and self.code_counts is not None:
+                bias -= torch.from_numpy(self.mean_error()).to(bias.device)
+            self._bias_codes[self.grid] = bias.round().clamp(-(2**30), 2**30).int()
+        return self._bias_codes[self.grid]
+
+    def mean_error(self) -> np.ndarray:
+        """Expected sum of the cells' errors in every channel on the calibration data: [N]."""
+        from .predict import error_moments
+
+        return error_moments(self, self.grid)[0]
+
+    def accumulate(self, codes: Tensor) -> Tensor:
+        """Activation codes int8 [..., K] -> accumulators int32 [..., N], bias included."""
+        if self.counting:
+            self._keep_sample(codes, self.weight_codes)
+            counts = self._count(codes, per_channel=True)
+            self.code_counts = counts if self.code_counts is None else self.code_counts + counts
+        if self.grid not in self._prepared:
+            self._prepared[self.grid] = MixedWeights(self.weight_codes, self.grid)
+        total = self._prepared[self.grid].matmul(codes) + self.bias_codes()
+        if self.recorder is not None:
+            self.recorder(self.path, self, codes, self.weight_codes, total)
+        return total
+
+    def run(self, rows: Tensor) -> Tensor:
+        """Float rows [..., K] -> float [..., N] through the cells."""
+        return self.accumulate(self.quantise_input(rows)).float() * self.product_scale()
+
+
+class ApproxLinear(WeightLayer):
+    """``nn.Linear`` on multiplier cells."""
+
+    @classmethod
+    def from_float(cls, layer: nn.Linear) -> "ApproxLinear":
+        """Take over weight and bias of a Linear."""
+        return cls(layer.weight, layer.bias)
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.observing:
+            return self.run(values)
+        result = F.linear(values, self.weight, self.bias)
+        self.rows_per_image = values[0].numel() // values.shape[-1]
+        self.input_observer.update(values)
+        self.output_observer.update(result)
+        return result
+
+
+class ApproxConv2d(WeightLayer):
+    """``nn.Conv2d`` (one group) on multiplier cells, as a matrix product over unfolded patches.
+
+    Padding is the activation code 0, as the hardware sees it: a cell with ``table[0, w]`` other than
+    zero adds that product.
+    """
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__(layer.weight, layer.bias)
+        self.kernel_size, self.stride = layer.kernel_size, layer.stride
+        self.padding, self.dilation = layer.padding, layer.dilation
+
+    @staticmethod
+    def supports(layer: nn.Conv2d) -> bool:
+        """Whether a convolution has one group and plain zero padding."""
+        return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+
+    @classmethod
+    def from_float(cls, layer: nn.Conv2d) -> "ApproxConv2d":
+        """Take over weight, bias and geometry of a Conv2d."""
+        return cls(layer)
+
+    def as_rows(self, output: Tensor) -> Tensor:
+        return output.flatten(2).transpose(1, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.observing:
+            result = F.conv2d(images, self.weight, self.bias, self.stride, self.padding, self.dilation)
+            self.rows_per_image = result.shape[-1] * result.shape[-2]
+            self.input_observer.update(images)
+            self.output_observer.update(result)
+            return result
+        codes = self.quantise_input(images)
+        patches = F.unfold(codes.float(), self.kernel_size, self.dilation, self.padding, self.stride)
+        sums = self.accumulate(patches.to(torch.int8).transpose(1, 2)).float() * self.product_scale()
+        height, width = (
+            (side + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+            for side, pad, dilation, kernel, stride in zip(
+                images.shape[-2:], self.padding, self.dilation, self.kernel_size, self.stride, strict=True
+            )
+        )
+        return sums.transpose(1, 2).unflatten(2, (height, width))
+
+
+class ApproxMatmul(TableLayer):
+    """Product of two activations on multiplier cells: [..., M, K] times [..., K, N].
+
+    The second operand takes the place of the weights, stationary in the array, with one scale.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stationary_observer = Observer()
+        self.stationary_counts: Tensor | None = None
+        self.depth = self.channels = self.heads = 0
+        self.compensate = True
+        self.register_buffer("stationary_scale", torch.ones(()))
+
+    stationary_scale: Tensor
+
+    def calibrated(self, config: QuantConfig) -> None:
+        super().calibrated(config)
+        self.stationary_scale = torch.tensor(
+            self.stationary_observer.scale(config), device=self.activation_scale.device
+        )
+
+    def product_scale(self) -> Tensor:
+        return (self.activation_scale * self.stationary_scale).view(1)
+
+    def bias_code(self) -> int:
+        """Minus the mean error of the cells, in accumulator units: one number for all channels."""
+        from .predict import error_moments
+
+        if not self.compensate or self.code_counts is None:
+            return 0
+        return -round(float(error_moments(self, self.grid)[0].mean()))
+
+    def accumulate(self, codes: Tensor, stationary: Tensor) -> Tensor:
+        """int8 [..., M, K] and int8 [..., K, N] -> int32 [..., M, N]."""
+        if self.counting:
+            self._keep_sample(codes, stationary)
+            counts, others = self._count(codes, False), self._count(stationary, False)
+            first = self.code_counts is None or self.stationary_counts is None
+            self.code_counts = counts if first else self.code_counts + counts
+            self.stationary_counts = others if first else self.stationary_counts + others
+        total = MixedWeights(stationary, self.grid).matmul(codes) + self.bias_code()
+        if self.recorder is not None:
+            self.recorder(self.path, self, codes, stationary, total)
+        return total
+
+    def forward(self, values: Tensor, stationary: Tensor) -> Tensor:
+        if not self.observing:
+            codes = self.quantise_input(values)
+            return self.accumulate(codes, quantise(stationary, self.stationary_scale)).float() * self.product_scale()
+        result = values @ stationary
+        self.rows_per_image = values.shape[-2]
+        self.depth, self.channels = values.shape[-1], stationary.shape[-1]
+        self.heads = values[0].numel() // (values.shape[-1] * values.shape[-2])
+        self.input_observer.update(values)
+        self.stationary_observer.update(stationary)
+        self.output_observer.update(result)
+        return result

@@ -1,0 +1,69 @@
+"""Symmetric int8 quantisation and the observers that choose its scales."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+BINS = 4096
+
+
+@dataclass(frozen=True)
+class QuantConfig:
+    """How activation scales are chosen: ``percentile`` of |x|, its maximum, or least squared error."""
+
+    method: Literal["percentile", "minmax", "mse"] = "percentile"
+    percentile: float = 99.99
+
+
+def quantise(values: Tensor, scale: Tensor, low: int = -128) -> Tensor:
+    """``clamp(round_half_even(values / scale), low, 127)`` as int8."""
+    return torch.round(values / scale).clamp_(low, 127).to(torch.int8)
+
+
+def weight_scale(weights: Tensor) -> Tensor:
+    """Scale of every output channel, ``amax / 127``: [N, ...] -> [N]; 1 for a channel of zeros."""
+    largest = weights.detach().flatten(1).abs().amax(1)
+    return torch.where(largest > 0, largest / 127, torch.ones_like(largest))
+
+
+class Observer:
+    """Histogram of |x| over any number of batches; the range doubles when a value exceeds it."""
+
+    def __init__(self) -> None:
+        self.counts = torch.zeros(BINS, dtype=torch.float64)
+        self.range = 0.0
+        self.largest = 0.0
+
+    def update(self, values: Tensor) -> None:
+        """Add a batch of any shape."""
+        size = values.detach().abs().flatten().float()
+        self.largest = max(self.largest, float(size.max()))
+        if self.range == 0:
+            self.range = self.largest or 1.0
+        while self.range < self.largest:
+            self.counts = torch.cat([self.counts.view(-1, 2).sum(1), torch.zeros(BINS // 2, dtype=torch.float64)])
+            self.range *= 2
+        self.counts += torch.histc(size, BINS, 0, self.range).double().cpu()
+
+    def scale(self, config: QuantConfig) -> float:
+        """The int8 scale that ``config`` chooses."""
+        if self.largest == 0:
+            return 1.0
+        edge = self.range / BINS
+        if config.method == "minmax":
+            limit = self.largest
+        elif config.method == "percentile":
+            below = torch.cumsum(self.counts, 0)
+            index = int(torch.searchsorted(below, below[-1] * config.percentile / 100))
+            limit = min((index + 1) * edge, self.largest)
+        else:
+            centres = (torch.arange(BINS, dtype=torch.float64) + 0.5) * edge
+            limits = [self.largest * step / 64 for step in range(8, 65)]
+            limit = min(limits, key=lambda top: float(self.counts @ _squared_error(centres, top / 127)))
+        return limit / 127
+
+
+def _squared_error(values: Tensor, scale: float) -> Tensor:
+    return (values - torch.round(values / scale).clamp(max=127) * scale) ** 2

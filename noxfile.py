@@ -1,0 +1,76 @@
+"""Sessions of Slipstick; ``nox --list`` shows them.
+
+All share one environment, ``.nox/slipstick``, made on first use and renewed when pyproject.toml
+changes: torch is installed once, not once a session. Arguments after ``--`` go to the tool.
+"""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests", "lint"]
+nox.options.default_venv_backend = "none"
+
+HERE = Path(__file__).parent
+ENVIRONMENT = HERE / ".nox" / "slipstick"
+
+
+def python(session: nox.Session, *groups: str) -> str:
+    """The shared environment's interpreter, with the project and dependency groups installed."""
+    interpreter = ENVIRONMENT / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    stamp = ENVIRONMENT / f"installed-{'-'.join(groups) or 'project'}"
+    wanted = hashlib.sha256((HERE / "pyproject.toml").read_bytes() + str(HERE).encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return str(interpreter)
+    if not interpreter.exists():
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        session.run(sys.executable, "-m", "venv", str(ENVIRONMENT), external=True)
+        session.run(str(interpreter), "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1", external=True)
+    options = [option for group in groups for option in ("--group", group)]
+    session.log("installing into the shared environment; the first time takes some minutes (torch)")
+    session.run(str(interpreter), "-m", "pip", "install", "--quiet", "--editable", ".", *options, external=True)
+    stamp.write_text(wanted)
+    return str(interpreter)
+
+
+@nox.session
+def flow(session: nox.Session) -> None:
+    """Run the main job: shipped ViT to verified approximate accelerator, with a report in out/."""
+    session.run(python(session), "-m", "slipstick", "flow", *session.posargs, external=True)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; `-- -m "not slow"` leaves the slow ones out."""
+    session.run(python(session, "test"), "-m", "pytest", *session.posargs, external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and the direction of imports."""
+    interpreter = python(session, "lint")
+    session.run(interpreter, "-m", "ruff", "check", ".", external=True)
+    session.run(interpreter, "-m", "ruff", "format", "--check", ".", external=True)
+    session.run(interpreter, "-m", "mypy", external=True)
+    session.run(str(Path(interpreter).with_name("lint-imports")), external=True)
+
+
+@nox.session
+def cosim(session: nox.Session) -> None:
+    """Co-simulate the shipped model's first block on a mixed array, bit for bit."""
+    session.run(python(session), "-m", "slipstick", "cosim", *session.posargs, external=True)
+
+
+@nox.session
+def generate(session: nox.Session) -> None:
+    """Write the Verilog of an array; `-- --rows 8 --columns 8 --mix exact8s:4,drum8s_k4:4`."""
+    session.run(python(session), "-m", "slipstick", "generate", *session.posargs, external=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure speed as ratios within one run: emulation, co-simulation, search."""
+    session.run(python(session, "test"), "tests/bench/run.py", *session.posargs, external=True)

@@ -1,0 +1,62 @@
+"""Tracing, folding and evaluating netlists."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipstick.rtl.cells.bits import dadda_add, leading_one, negate_if, ripple_add
+from slipstick.rtl.cells.netlist import Netlist, pack_plane, unpack_plane
+
+
+def test_constants_and_equal_gates_fold_away() -> None:
+    def function(a, w):
+        twice = (a[0] & w[0]) ^ (w[0] & a[0])
+        return [twice, a[0] & 1, a[0] | 0, ~~a[1], a[0] ^ 1 ^ 1]
+
+    netlist = Netlist.trace(function, (2, 2))
+    assert netlist.gates == ()
+    assert netlist.outputs == (0, 2, 2, 3, 2)
+
+
+def test_gates_that_reach_no_output_are_dropped() -> None:
+    def function(a, w):
+        _ = a[1] & w[1]
+        return [a[0] & w[0]]
+
+    assert len(Netlist.trace(function, (2, 2)).gates) == 1
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=200), st.integers(0, 7))
+def test_planes_pack_and_unpack(values: list[int], bit: int) -> None:
+    array = np.array(values)
+    np.testing.assert_array_equal(unpack_plane(pack_plane(array, bit), len(array)), (array >> bit) & 1)
+
+
+def _all_pairs(function, widths=(6, 6)):
+    a, w = (x.ravel() for x in np.meshgrid(np.arange(1 << widths[0]), np.arange(1 << widths[1]), indexing="ij"))
+    return a, w, Netlist.trace(function, widths).evaluate(a, w).astype(np.int64)
+
+
+def test_ripple_adder_adds() -> None:
+    a, w, total = _all_pairs(lambda a, w: ripple_add([*a, 0], [*w, 0]))
+    np.testing.assert_array_equal(total, a + w)
+
+
+def test_negation_is_conditional() -> None:
+    a, w, result = _all_pairs(lambda a, w: negate_if(list(a), w[0]))
+    np.testing.assert_array_equal(result, np.where(w & 1, -a, a) % 64)
+
+
+def test_leading_one_is_one_hot() -> None:
+    a, _, result = _all_pairs(lambda a, w: leading_one(list(a)))
+    np.testing.assert_array_equal(result, np.where(a > 0, 1 << np.floor(np.log2(np.maximum(a, 1))).astype(int), 0))
+
+
+@given(st.lists(st.lists(st.integers(0, 5), max_size=6), min_size=1, max_size=7))
+def test_dadda_tree_sums_any_columns(layout: list[list[int]]) -> None:
+    def function(a, w):
+        return dadda_add([[a[index] for index in column] for column in layout])
+
+    a, _, total = _all_pairs(function, (6, 1))
+    wanted = sum((((a >> index) & 1) << weight for weight, column in enumerate(layout) for index in column), a * 0)
+    np.testing.assert_array_equal(total, wanted % (1 << len(layout)))
