@@ -14,6 +14,8 @@ from slipstick.rtl.spec.streams import TileStream
 from .convert import table_layers
 from .layers import ApproxMatmul, TableLayer, WeightLayer
 
+SHORT = 16  # rows an image below which activity is measured over several images
+
 
 @dataclass(frozen=True)
 class LayerShape:
@@ -116,7 +118,10 @@ def tile_streams(
 
     Tiles at the edge of a layer are padded with zeros, as the array pads them.
     """
-    products, length, depth = recording.activations.shape
+    every = recording.activations
+    if len(recording.stationary) == 1 and every.shape[1] < SHORT:  # such as a head: rows of several images in a row
+        every = every.reshape(1, -1, every.shape[2])
+    products, length, depth = every.shape
     channels = recording.stationary.shape[-1]
     streams = []
     for _ in range(count):
@@ -124,7 +129,7 @@ def tile_streams(
         k = rows * int(rng.integers(-(-depth // rows)))
         n = columns * int(rng.integers(-(-channels // columns)))
         activations, weights = np.zeros((length, rows), np.int8), np.zeros((rows, columns), np.int8)
-        activations[:, : min(rows, depth - k)] = recording.activations[product, :, k : k + rows]
+        activations[:, : min(rows, depth - k)] = every[product, :, k : k + rows]
         block = recording.stationary[product % len(recording.stationary), k : k + rows, n : n + columns]
         weights[: block.shape[0], : block.shape[1]] = block
         streams.append(TileStream(recording.layer, activations, weights))

@@ -22,12 +22,14 @@ from optuna.trial import FrozenTrial, TrialState
 from .problem import Problem
 
 TRADE_OFF = "trade-off"
+REFERENCE = (1.05, 1.05)
 
 
 @dataclass(frozen=True)
 class MctsConfig:
     """``trade_offs`` weights of damage at the root, ``exploration`` of PUCT, ``widening`` children ~
-    visits^widening, ``temperature`` of the policy, ``rollouts`` completions drawn for each trial."""
+    visits^widening below the root, ``temperature`` of the policy, ``rollouts`` completions drawn for
+    each trial, ``interest`` loss of accuracy (fraction) beyond which an assignment is worthless."""
 
     trade_offs: int = 12
     exploration: float = 0.7
@@ -35,6 +37,7 @@ class MctsConfig:
     temperature: float = 0.35
     rollouts: int = 64
     startup: int = 6
+    interest: float = 0.1
 
 
 def parameters(problem: Problem, config: MctsConfig | None = None) -> dict[str, CategoricalDistribution]:
@@ -43,21 +46,22 @@ def parameters(problem: Problem, config: MctsConfig | None = None) -> dict[str, 
     return space | {slot: CategoricalDistribution(problem.choices) for slot in problem.slots}
 
 
-def hypervolume_scores(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Score of every trial in [0, 1]: points [N, 2] to minimise, scaled by ``reference`` [2].
+def hypervolume_scores(points: np.ndarray) -> np.ndarray:
+    """Score of every trial in [0, 1]: points [N, 2] to minimise, of interest inside the unit square.
 
     On the front: a half plus half its share of the greatest exclusive hypervolume; off it: less than
-    a half, falling with the distance by which it is dominated.
+    a half, falling with the distance by which it is dominated or outside.
     """
-    scaled = points / reference
-    front = moocore.is_nondominated(scaled, keep_weakly=False)
+    front = moocore.is_nondominated(points, keep_weakly=False) & (points <= 1).all(1)
     scores = np.zeros(len(points))
     members = np.flatnonzero(front)
-    contribution = moocore.hv_contributions(scaled[members], ref=[1.1, 1.1])
-    scores[members] = 0.5 + 0.5 * contribution / max(float(contribution.max()), 1e-12)
+    if len(members):
+        contribution = moocore.hv_contributions(points[members], ref=REFERENCE)
+        scores[members] = 0.5 + 0.5 * contribution / max(float(contribution.max()), 1e-12)
     for index in np.flatnonzero(~front):
-        behind = (scaled[index] - scaled[members]).min(axis=1).max()
-        scores[index] = 0.5 * math.exp(-20 * max(float(behind), 0.0))
+        outside = float((points[index] - 1).max())
+        behind = float((points[index] - points[members]).min(axis=1).max()) if len(members) else 0.0
+        scores[index] = 0.5 * math.exp(-10 * max(outside, behind, 0.0))
     return scores
 
 
@@ -140,8 +144,13 @@ class MctsSampler(BaseSampler):
     def _scores(self, done: list[FrozenTrial]) -> np.ndarray:
         if not done:
             return np.zeros(0)
-        points = np.array([[1 - t.values[0], t.values[1]] for t in done])
-        return hypervolume_scores(points, np.maximum(points.max(0), 1e-12))
+        return hypervolume_scores(self._scaled(np.array([t.values for t in done]), done))
+
+    def _scaled(self, values: np.ndarray, done: list[FrozenTrial]) -> np.ndarray:
+        """(accuracy, energy) [N, 2] as loss against the best seen and share of the exact energy."""
+        best = max(t.values[0] for t in done)
+        exact = self.problem.energy[:, 0].sum()
+        return np.stack([(best - values[:, 0]) / self.config.interest, values[:, 1] / exact], axis=1)
 
     def _select(self, paths: list[tuple[int, ...]], scores: np.ndarray, rng: np.random.Generator) -> tuple[int, ...]:
         """Walk down by PUCT until a node without visits."""
@@ -158,7 +167,7 @@ class MctsSampler(BaseSampler):
             value[visits == 0] = scores[inside].mean() if len(inside) else 0.5
             bonus = self.config.exploration * prior * math.sqrt(len(inside) + 1) / (1 + visits)
             width = max(1, math.ceil((len(inside) + 1) ** self.config.widening))
-            allowed = np.zeros(len(prior), bool)
+            allowed = np.full(len(prior), not prefix)
             allowed[np.argsort(-prior, kind="stable")[:width]] = True
             upper = np.where(allowed | (visits > 0), value + bonus, -np.inf)
             action = int(rng.choice(np.flatnonzero(upper == upper.max())))
@@ -174,17 +183,25 @@ class MctsSampler(BaseSampler):
         """Complete the path by the policy many times; return the new completion of most promise."""
         fixed = prefix[1:]
         policy = self._policy[prefix[0]]
-        drawn = np.empty((self.config.rollouts, len(self.problem.slots)), int)
-        drawn[:, : len(fixed)] = fixed
-        for slot in range(len(fixed), len(self.problem.slots)):
-            drawn[:, slot] = rng.choice(policy.shape[1], size=len(drawn), p=policy[slot])
-        drawn[0, len(fixed) :] = policy[len(fixed) :].argmax(1)
-        fresh = [tuple(int(x) for x in row) for row in np.unique(drawn, axis=0)]
-        fresh = [choice for choice in fresh if choice not in known] or fresh
+        fresh: list[tuple[int, ...]] = []
+        for flatter in (1.0, 0.5, 0.25, 0.125):  # a sharp policy may only find what is known already
+            drawn = self._draw(fixed, policy**flatter, rng)
+            fresh = [choice for choice in drawn if choice not in known]
+            if fresh:
+                break
+        fresh = fresh or drawn
         if len(done) < self.config.startup:
-            greedy = tuple(int(x) for x in drawn[0])
-            return greedy if greedy in fresh else fresh[int(rng.integers(len(fresh)))]
+            return fresh[0]
         return fresh[int(np.argmax(self._predicted_gain(fresh, done)))]
+
+    def _draw(self, fixed: tuple[int, ...], weights: np.ndarray, rng: np.random.Generator) -> list[tuple[int, ...]]:
+        """Distinct completions of ``fixed``, the most probable one first; ``weights`` [S, A]."""
+        drawn = np.empty((self.config.rollouts, len(weights)), int)
+        drawn[:, : len(fixed)] = fixed
+        for slot in range(len(fixed), len(weights)):
+            drawn[:, slot] = rng.choice(weights.shape[1], size=len(drawn), p=weights[slot] / weights[slot].sum())
+        drawn[0, len(fixed) :] = weights[len(fixed) :].argmax(1)
+        return list(dict.fromkeys(tuple(int(x) for x in row) for row in drawn))
 
     def _predicted_gain(self, fresh: list[tuple[int, ...]], done: list[FrozenTrial]) -> np.ndarray:
         """Hypervolume that each choice would add if the surrogate were right."""
@@ -193,9 +210,8 @@ class MctsSampler(BaseSampler):
         surrogate = Surrogate(seen, [best - t.values[0] for t in done])
         loss = surrogate(np.array([self.problem.damage_of(choice) for choice in fresh]))
         energy = np.array([self.problem.energy_of(choice) for choice in fresh])
-        points = np.array([[1 - t.values[0], t.values[1]] for t in done])
-        reference = np.maximum(points.max(0), 1e-12)
-        candidates = np.stack([1 - best + loss, energy], axis=1) / reference
-        volume = moocore.Hypervolume(ref=[1.1, 1.1])
-        base = volume(points / reference)
-        return np.array([volume(np.vstack([points / reference, c])) - base for c in candidates])
+        candidates = self._scaled(np.stack([best - loss, energy], axis=1), done)
+        points = self._scaled(np.array([t.values for t in done]), done)
+        volume = moocore.Hypervolume(ref=REFERENCE)
+        base = volume(points)
+        return np.array([volume(np.vstack([points, c])) - base for c in candidates])

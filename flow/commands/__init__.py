@@ -1,0 +1,1 @@
+"""The commands, one a file: what each asks for, what it prints."""

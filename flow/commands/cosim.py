@@ -1,0 +1,84 @@
+"""``slipstick cosim``: a model's own products on the Verilog of an array, bit for bit."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from slipstick.model.convert import approximate_
+from slipstick.model.evaluate import input_batches
+from slipstick.model.workload import record
+from slipstick.model.zoo import SHIPPED, load_model
+from slipstick.sim.cosim import cosimulate
+
+from slipstick.flow.job.console import Steps
+from slipstick.flow.job.verify import attention_layers, jobs
+from slipstick.flow.job.workbench import load_images
+from .options import (
+    Calibration, Checkpoint, Columns, ImageFolder, Json, Mix, Model, Rows, Seed, array_config, print_json,
+)  # fmt: skip
+
+
+def run(
+    model: Model = SHIPPED,
+    checkpoint: Checkpoint = None,
+    calibration: Calibration = None,
+    images: ImageFolder = None,
+    rows: Rows = 16,
+    columns: Columns = 16,
+    mix: Mix = "exact8s:6,truncated8s_k6:5,drum8s_k4:5",
+    layers: Annotated[
+        str, typer.Option(help="Comma-separated layers; default: qkv, QK^T and AV of the first block.")
+    ] = "",
+    verilog: Annotated[Path | None, typer.Option(help="Simulate this file instead of the emitted text.")] = None,
+    back_pressure: Annotated[float, typer.Option(help="Share of cycles without offer, and without room.")] = 0.2,
+    drive: Annotated[
+        Literal["memory", "stream"], typer.Option(help="Play beats from a memory, or per cycle from Python.")
+    ] = "memory",
+    workdir: Annotated[Path | None, typer.Option(help="Keep vectors, logs and waveforms here.")] = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Compare the Verilog of a mixed array with PyTorch on real layers of a model and real images.
+
+    The layers are converted to the array's cells, column by column; every accumulator and every
+    requantised output is compared. Exit code 1 when a value differs.
+
+    Example: slipstick cosim --rows 8 --columns 8 --mix exact8s:4,drum8s_k4:4 --layers blocks.0.attn.qk
+    """
+    config = array_config(rows, columns, mix)
+    text = None if verilog is None else _read(verilog)
+    steps = Steps(quiet=json)
+    with steps.step("model and operands"):
+        loaded = load_model(model, checkpoint)
+        calibrating, _, test = load_images(calibration, images, loaded.size)
+        approximate_(loaded.module, {"default": config}, input_batches(loaded, calibrating), seed=seed)
+        recordings = record(loaded.module, loaded.prepare(test.pixels[:1]))
+        wanted = [name.strip() for name in layers.split(",") if name.strip()] or attention_layers(recordings)
+        chosen = jobs(recordings, wanted, config)
+    with steps.step("co-simulation"):
+        result = cosimulate(
+            config, chosen, seed=seed, backpressure=back_pressure, mode=drive, progress=steps.note, workdir=workdir,
+            verilog=text,
+        )  # fmt: skip
+    if json:
+        print_json({
+            "array": config.describe(), "compared": result.compared, "mismatches": result.mismatches,
+            "cycles": result.cycles, "cycles_per_cpu_second": result.cycles_per_cpu_second,
+            "layers": [asdict(count) for count in result.jobs],
+            "first_mismatches": [asdict(m) | {"text": str(m)} for m in result.first_mismatches],
+        })  # fmt: skip
+    else:
+        typer.echo(str(result))
+    if result.mismatches:
+        raise typer.Exit(1)
+
+
+def _read(path: Path) -> str:
+    from slipstick.errors import UserError
+
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error

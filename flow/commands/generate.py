@@ -1,0 +1,38 @@
+"""``slipstick generate``: an array as Verilog."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slipstick.rtl.emit import accelerator_verilog
+from slipstick.store import write_whole
+
+from slipstick.flow.job.manifest import manifest
+from .options import Columns, Json, Mix, Rows, array_config, print_json
+
+
+def run(
+    rows: Rows = 16,
+    columns: Columns = 16,
+    mix: Mix = "exact8s:8,truncated8s_k6:8",
+    accumulator_rows: Annotated[int, typer.Option(help="Rows of activations that accumulators hold.")] = 256,
+    depth: Annotated[int, typer.Option(help="Weight tiles that accumulators can sum.")] = 64,
+    out: Annotated[Path, typer.Option(help="Verilog file to write.")] = Path("out/accelerator.v"),
+    json: Json = False,
+) -> None:
+    """Write the Verilog of a weight-stationary array with AXI4-Stream ports.
+
+    Example: slipstick generate --rows 8 --columns 8 --mix exact8s:4,drum8s_k4:4 --out array.v
+    """
+    config = array_config(rows, columns, mix)
+    text = accelerator_verilog(config, accumulator_rows=accumulator_rows, depth=depth)
+    write_whole(out, lambda file: file.write_text(text))
+    facts = manifest(
+        array=config.describe(), cells={c.name: c.digest for c in config.cells}, verilog=str(out),
+        lines=text.count("\n"), accumulator_rows=accumulator_rows, depth=depth,
+    )  # fmt: skip
+    if json:
+        print_json(facts)
+    else:
+        typer.echo(f"{out}: {config.describe()}, {facts['lines']} lines")

@@ -1,0 +1,58 @@
+"""Options that several commands share, and how they print."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from slipstick.errors import UserError
+from slipstick.rtl.cells import cell
+from slipstick.rtl.spec.array import ArrayConfig, CellMix
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
+Model = Annotated[str, typer.Option(help="'vit-cifar10' (shipped) or any name of timm.create_model.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="Weights, as safetensors.")]
+Calibration = Annotated[Path | None, typer.Option(help="Folder of class folders of calibration images.")]
+ImageFolder = Annotated[
+    Path | None, typer.Option("--images", help="Folder of class folders; every other image validates, the rest test.")
+]
+Rows = Annotated[int, typer.Option(help="Rows of the array: the reduction.")]
+Columns = Annotated[int, typer.Option(help="Columns of the array: output channels.")]
+Library = Annotated[Path | None, typer.Option("--liberty", help="Liberty file; default: the shipped IHP SG13G2.")]
+Mix = Annotated[str, typer.Option(help="Cells by column, such as 'exact8s:8,truncated8s_k6:8', or one cell.")]
+
+
+def array_config(rows: int, columns: int, mix: str) -> ArrayConfig:
+    """Read ``cell:count,cell:count`` (a single cell fills the array); UserError unless it adds up."""
+    parts = [part.strip() for part in mix.split(",") if part.strip()]
+    if not parts:
+        raise UserError("the mix is empty; give for example --mix exact8s:8,truncated8s_k6:8")
+    chosen = []
+    for part in parts:
+        name, colon, count = part.partition(":")
+        if colon and not count.isdigit():
+            raise UserError(f"mix entry {part!r} is not cell:count; give for example exact8s:8")
+        chosen += [cell(name)] * (int(count) if colon else columns if len(parts) == 1 else 1)
+    return ArrayConfig(rows, columns, CellMix.by_column(chosen, rows=rows, columns=columns))
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document to standard output."""
+    typer.echo(json.dumps(value, indent=1))
+
+
+def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; the first column is text, the others are figures."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for number, header in enumerate(headers):
+        table.add_column(header, justify="left" if number == 0 else "right", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    console.width = max(console.width, 110)  # a pipe has no width of its own; figures must not wrap
+    console.print(table)

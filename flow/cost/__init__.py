@@ -1,0 +1,1 @@
+"""What cells, elements and arrays cost."""

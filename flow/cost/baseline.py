@@ -1,0 +1,130 @@
+"""The exact design that approximate cells must beat: the best that the same flow finds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from slipstick.errors import UserError
+from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.cells.registry import cell as find_cell
+from slipstick.rtl.spec.streams import TileStream
+
+from .element import CellCost, Element
+from slipstick.flow.library.liberty import Liberty
+from .modules import ELEMENT, MULTIPLIER, element_sum_width, element_verilog, operator_verilog
+from slipstick.flow.power.synth import Design, Synthesis, synthesise_all
+
+BASELINE = "exact_baseline"
+Streams = Mapping[str, Sequence[TileStream]]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to build the exact multiplier: its own gates (``product`` empty) or Verilog's ``*``, and Yosys' options."""
+
+    name: str
+    product: str = ""
+    booth: bool = False
+    alumacc: bool = False
+
+
+FORMS = (
+    Form("dadda gates"),
+    Form("yosys default", product="a * w", alumacc=True),
+    Form("yosys -noalumacc", product="a * w"),
+    Form("yosys -booth -noalumacc", product="a * w", booth=True),
+    Form("yosys -booth -noalumacc, w * a", product="w * a", booth=True),
+    Form("yosys -booth", product="a * w", booth=True, alumacc=True),
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One exact design, its cost, and its mean energy of a MAC over the layers.
+
+    ``tile_fj`` is the element's energy over a whole weight tile, per MAC: weight loading and the
+    cycles in which the pipeline fills included. It decides which candidate is chosen.
+    """
+
+    form: str
+    cost: CellCost
+    multiplier_fj: float
+    pe_fj: float
+    tile_fj: float
+    meets_clock: bool
+
+
+@dataclass(frozen=True)
+class ExactBaseline:
+    """The chosen exact processing element, every candidate's figures, and the elements that meet the clock."""
+
+    element: Element
+    chosen: str
+    candidates: tuple[Candidate, ...]
+    elements: tuple[Element, ...]
+
+
+def element_designs(name: str, verilog: str, *, booth: bool = False, alumacc: bool = False) -> list[Design]:
+    """The two modules of a processing element to synthesise: the multiplier alone and the whole."""
+    return [Design(f"{name}/{top}", verilog, top, booth, alumacc) for top in (MULTIPLIER, ELEMENT)]
+
+
+def build_element(
+    name: str, cell: Cell, rows: int, mapped: Mapping[str, Synthesis], liberty: Liberty, clock_ps: float
+) -> Element:
+    """The element of ``element_designs(name, ...)`` once these are mapped; its gates are checked."""
+    sum_width = element_sum_width(cell, rows)
+    multiplier, whole = (mapped[f"{name}/{top}"] for top in (MULTIPLIER, ELEMENT))
+    element = Element(name, cell, sum_width, multiplier, whole, liberty, clock_ps)
+    element.check()
+    return element
+
+
+def exact_baseline(
+    liberty: Liberty,
+    clock_mhz: float,
+    streams: Streams,
+    *,
+    rows: int = 16,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> ExactBaseline:
+    """Synthesise every form of the exact element and choose the one of least energy on the streams.
+
+    Only elements that meet the clock qualify; UserError says how fast the fastest is when none does.
+    Energies are means over the layers of ``streams``, a tile's weight loading included.
+    """
+    cell, clock_ps = find_cell("exact8s"), 1e6 / clock_mhz
+    own = element_verilog(cell, element_sum_width(cell, rows))
+    designs = [
+        design
+        for form in FORMS
+        for design in element_designs(
+            form.name,
+            operator_verilog(own, form.product) if form.product else own,
+            booth=form.booth,
+            alumacc=form.alumacc,
+        )
+    ]
+    mapped = synthesise_all(designs, liberty, clock_ps=clock_ps, progress=progress)
+    elements = [build_element(form.name, cell, rows, mapped, liberty, clock_ps) for form in FORMS]
+    candidates = tuple(_candidate(element, streams, clock_ps) for element in elements)
+    ranked = sorted((one.tile_fj, index) for index, one in enumerate(candidates) if one.meets_clock)
+    if not ranked:
+        fastest = max(one.cost.f_max_mhz for one in candidates)
+        raise UserError(f"no exact element reaches {clock_mhz:g} MHz in {liberty.name}; the fastest: {fastest:.0f} MHz")
+    best = ranked[0][1]
+    fast = tuple(element for element, one in zip(elements, candidates, strict=True) if one.meets_clock)
+    return ExactBaseline(elements[best], candidates[best].form, candidates, fast)
+
+
+def _candidate(element: Element, streams: Streams, clock_ps: float) -> Candidate:
+    multiplier_fj = pe_fj = tile_fj = 0.0
+    for tiles in streams.values():
+        energy = element.energy(tiles)
+        active = sum(len(tile.activations) for tile in tiles) / len(tiles)
+        rows, columns = tiles[0].weights.shape
+        waiting = rows * energy.load.total_fj + (rows + columns) * energy.idle.total_fj
+        multiplier_fj += energy.multiplier_fj / len(streams)
+        pe_fj += energy.pe_fj / len(streams)
+        tile_fj += (energy.pe_fj + waiting / active) / len(streams)
+    meets = element.cost.pe_delay_ps <= clock_ps
+    return Candidate(element.name, element.cost, multiplier_fj, pe_fj, tile_fj, meets)

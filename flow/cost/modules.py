@@ -1,0 +1,96 @@
+"""Verilog of the modules whose cost is measured: processing elements and what surrounds the array."""
+
+import importlib.metadata
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from amaranth.lib.wiring import Component
+
+from slipstick.errors import UserError
+from slipstick.rtl import emit
+from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.pe import ProcessingElement
+from slipstick.rtl.requantiser import Requantiser
+from slipstick.rtl.spec.array import signed_width, sum_range
+from slipstick.store import Store, digest
+
+ELEMENT, MULTIPLIER = "pe", "pe_multiplier"
+"""Modules of ``element_verilog``: the processing element and the multiplier in it."""
+_OPERATOR = """module pe_multiplier(a, w, product);
+  input signed [7:0] a;
+  input signed [7:0] w;
+  output signed [15:0] product;
+  assign product = {product};
+endmodule"""
+
+
+def element_sum_width(cell: Cell, rows: int) -> int:
+    """Bits of the partial sums in a column of ``rows`` equal cells."""
+    return signed_width(*sum_range([cell] * rows))
+
+
+def element_verilog(cell: Cell, sum_width: int, store: Store | None = None) -> str:
+    """Verilog of a processing element as the array places it: modules ELEMENT and MULTIPLIER.
+
+    Kept under the cell's digest and the generator's sources. UserError unless the cell is signed 8 x 8.
+    """
+    if not cell.signed or cell.widths != (8, 8):
+        raise UserError(f"cell {cell.name!r} is not signed 8 x 8; arrays take cells such as 'exact8s'")
+    return _emitted(ELEMENT, lambda: ProcessingElement(cell, sum_width), [cell.digest, sum_width], store)
+
+
+def requantiser_verilog(width: int, store: Store | None = None) -> str:
+    """Verilog of the requantiser of ``width``-bit accumulators: module ``requantiser``."""
+    return _emitted("requantiser", lambda: Requantiser(width), [width], store)
+
+
+def _emitted(name: str, make: Callable[[], Component], parameters: list[str | int], store: Store | None) -> str:
+    sources = [path.read_bytes() for path in sorted(Path(str(emit.__file__)).parent.glob("*.py"))]
+    key = digest(name, parameters, *sources, importlib.metadata.version("amaranth"))
+    return (store or Store("verilog")).json(key, lambda: emit.to_verilog(make(), name))
+
+
+def operator_verilog(element: str, product: str = "a * w") -> str:
+    """The same processing element with Verilog's ``*`` in place of its multiplier's gates.
+
+    Booth multipliers recode the right-hand operand, so ``product`` tells a stationary weight from a
+    stationary multiplicand.
+    """
+    operator = _OPERATOR.format(product=product)
+    text, count = re.subn(rf"module {MULTIPLIER}\b.*?endmodule", lambda _: operator, element, flags=re.S)
+    if count != 1:
+        raise AssertionError(f"the processing element should hold one module {MULTIPLIER}, not {count}")
+    return text
+
+
+def delay_register_verilog(width: int) -> str:
+    """One stage of the skew registers at the array's edges: module ``delay_register``."""
+    return f"""module delay_register(input clk, input [{width - 1}:0] d, output reg [{width - 1}:0] q);
+  always @(posedge clk) q <= d;
+endmodule
+"""
+
+
+def accumulator_verilog(sum_width: int, width: int) -> str:
+    """Adder of a column's sum to the stored sum of earlier tiles: module ``accumulate``; memory not included."""
+    return f"""module accumulate(
+  input signed [{sum_width - 1}:0] column_sum, input signed [{width - 1}:0] stored, output signed [{width - 1}:0] sum
+);
+  assign sum = stored + column_sum;
+endmodule
+"""
+
+
+def control_verilog(width: int = 16) -> str:
+    """Row and tile counters that address the memories of a running array: module ``control``."""
+    return f"""module control(
+  input clk, input [{width - 1}:0] rows, output reg [{width - 1}:0] row, output reg [{width - 1}:0] tile
+);
+  wire last = row == rows;
+  always @(posedge clk) begin
+    row <= last ? 0 : row + 1;
+    tile <= tile + last;
+  end
+endmodule
+"""

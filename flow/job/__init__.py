@@ -1,0 +1,1 @@
+"""The main job and its parts: from a model to checked hardware."""

@@ -1,0 +1,114 @@
+"""Which cells to search over, and which evaluated assignment to build."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from slipstick.model.convert import assign_, table_layers
+from slipstick.model.evaluate import top1
+from slipstick.model.predict import predicted_damage
+from slipstick.rtl.cells.cell import Cell
+
+from slipstick.flow.cost.cost import CostModel
+from slipstick.flow.search.problem import Problem
+from slipstick.flow.search.study import Point, SearchResult
+from .workbench import Workbench
+
+EXACT = "exact8s"
+Progress = Callable[[int, int], None]
+
+
+def damage_matrix(bench: Workbench, cells: Sequence[Cell], progress: Progress) -> np.ndarray:
+    """Predicted rise of the loss of every layer on every cell alone: float [layers, cells]."""
+    layers = table_layers(bench.loaded.module)
+    damage = np.zeros((len(layers), len(cells)))
+    for column, cell in enumerate(cells):
+        for row, layer in enumerate(layers.values()):
+            damage[row, column] = predicted_damage(layer, ((cell,),))
+        progress(column + 1, len(cells))
+    return damage
+
+
+def energy_matrix(
+    model: CostModel, cells: Sequence[Cell], macs: Mapping[str, int], outputs: Mapping[str, int]
+) -> np.ndarray:
+    """Array-level energy of every layer on every cell, nJ an inference: float [layers, cells]."""
+    energy = np.zeros((len(macs), len(cells)))
+    for column, cell in enumerate(cells):
+        levels = model.inference_energy(dict.fromkeys(macs, cell.name), macs, outputs).layers_nj
+        energy[:, column] = [levels[layer].array for layer in macs]
+    return energy
+
+
+def palette(cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, size: int) -> list[int]:
+    """Indices of at most ``size`` cells, the exact one first: the most useful of the energy-damage front.
+
+    Cells that another beats in both totals are out; of the rest, those that lower the sum over layers
+    and trade-offs of the best attainable cost most are taken one by one.
+    """
+    total_energy, total_damage = energy.sum(0), damage.sum(0)
+    exact = next(i for i, cell in enumerate(cells) if cell.name == EXACT)
+    front = [
+        i
+        for i in range(len(cells))
+        if i != exact
+        and total_energy[i] < total_energy[exact]
+        and not any(
+            total_energy[j] <= total_energy[i] and total_damage[j] < total_damage[i] for j in range(len(cells)) if j != i
+        )
+    ]
+    weights = total_energy[exact] * np.logspace(-2, 3, 24)[:, None, None]
+    cost = energy[None] / 1.0 + weights * damage[None]  # [trade-offs, layers, cells]
+    scale = cost[:, :, exact].sum(1)
+    chosen = [exact]
+    while len(chosen) < size and front:
+        best = cost[:, :, chosen].min(2)
+        gains = {i: float(((best - cost[:, :, i]).clip(0).sum(1) / scale).sum()) for i in front}
+        top = max(gains, key=lambda i: gains[i])
+        if gains[top] <= 0:
+            break
+        chosen.append(top)
+        front.remove(top)
+    return [exact, *sorted(chosen[1:], key=lambda i: -total_energy[i])]
+
+
+def problem(
+    bench: Workbench, cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, images: int
+) -> Problem:
+    """The search problem over these cells, judged on the first ``images`` validation images."""
+    layers = list(table_layers(bench.loaded.module))
+    order = np.argsort(-energy.max(1), kind="stable")
+    some = bench.validation[:images]
+
+    def accuracy(assignment: Mapping[str, str]) -> float:
+        assign_(bench.loaded.module, dict(assignment))
+        return top1(bench.loaded, some)
+
+    return Problem(
+        tuple(layers[i] for i in order), tuple(cell.name for cell in cells), energy[order], damage[order], accuracy
+    )
+
+
+def confirm(
+    bench: Workbench, found: SearchResult, max_loss: float, candidates: int, progress: Progress
+) -> tuple[Point, list[tuple[Point, float]]]:
+    """Re-measure the cheapest promising assignments on every validation image; return the choice and all of them.
+
+    ``max_loss`` points may be lost against exact int8 on the same images. The all-exact assignment
+    always qualifies, so there is always a choice.
+    """
+    exact = found.points[0]
+    promising = [p for p in found.within(exact.accuracy - max_loss / 100 - 0.005) if p.number != exact.number]
+    measured: list[tuple[Point, float]] = []
+
+    def measure(point: Point) -> float:
+        assign_(bench.loaded.module, point.assignment)
+        measured.append((point, top1(bench.loaded, bench.validation)))
+        progress(len(measured), candidates + 1)
+        return measured[-1][1]
+
+    base = measure(exact)
+    for point in promising[:candidates]:
+        if measure(point) >= base - max_loss / 100 - 1e-9:
+            return point, measured
+    return exact, measured

@@ -1,0 +1,238 @@
+"""The main job: a trained ViT and real images in, a verified approximate accelerator and its report out."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from slipstick.errors import UserError
+from slipstick.model.convert import assign_, table_layers
+from slipstick.model.evaluate import top1
+from slipstick.model.workload import record
+from slipstick.model.zoo import SHIPPED, LoadedModel
+from slipstick.rtl.cells import cell, names
+from slipstick.rtl.cells.cell import Cell
+from slipstick.store import digest, write_whole
+
+from .choose import EXACT, confirm, damage_matrix, energy_matrix, palette, problem
+from .console import Steps
+from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
+from slipstick.flow.cost.figures import InferenceEnergy, Levels
+from .hardware import Checked, check_mixed, check_tiles
+from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
+from slipstick.flow.cost.requantiser_words import requantiser_peripheral
+from slipstick.flow.search.study import Point, SearchResult, search
+from .tiles import Placement, place
+from .workbench import Workbench, open_workbench
+
+COSIMULATED_IMAGES = 2
+CANDIDATES = 6  # cheapest assignments that are measured on every validation image
+CELLS = "exact8s,truncated8s_k?,broken_array8s_*,recursive8s,drum8s_*,mitchell8s"
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """Everything that decides the result of the main job. ``max_loss`` in points of top-1."""
+
+    model: str = SHIPPED
+    checkpoint: str | None = None
+    calibration: str | None = None
+    images: str | None = None
+    cells: str = CELLS
+    rows: int = 16
+    columns: int = 16
+    clock_mhz: float = CLOCK_MHZ
+    liberty: str | None = None
+    sampler: str = "mcts"
+    trials: int = 60
+    palette: int = 5
+    search_images: int = 400
+    max_loss: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.columns < 1:
+            raise UserError(f"an array needs at least one row and one column, not {self.rows} x {self.columns}")
+        if self.trials < 1 or self.palette < 2 or self.search_images < 1:
+            raise UserError("the search needs at least one trial, two cells and one image")
+        if self.palette > self.columns:
+            raise UserError(f"{self.palette} cells do not fit into {self.columns} columns; lower --palette")
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder: equal settings go on in the same one."""
+        return f"{self.model.replace('/', '_')}-{digest(asdict(self))[:8]}"
+
+
+@dataclass
+class Mix:
+    """What the search found: ``energy`` and ``damage`` are float [layers, cells] over all ``cells``.
+
+    ``searched`` names the cells of the search; ``confirmed`` the assignments measured on every
+    validation image.
+    """
+
+    bench: Workbench
+    cells: list[Cell]
+    model: CostModel
+    energy: np.ndarray
+    damage: np.ndarray
+    searched: list[str]
+    found: SearchResult
+    chosen: Point
+    confirmed: list[tuple[Point, float]]
+
+
+@dataclass
+class FlowResult:
+    """All that the report shows; ``test`` are top-1 fractions on the test images."""
+
+    config: FlowConfig
+    mix: Mix
+    placement: Placement
+    inference: InferenceEnergy
+    test: dict[str, float]
+    checked: list[Checked]
+    seconds: dict[str, float]
+
+
+def chosen_cells(patterns: str) -> list[Cell]:
+    """The signed 8 x 8 cells that comma-separated patterns name, the exact one first.
+
+    Raises UnknownName for a pattern without a match, UserError for an unsigned cell.
+    """
+    found = dict.fromkeys(name for pattern in patterns.split(",") for name in names(pattern.strip()))
+    cells = [cell(EXACT)] + [cell(name) for name in found if name != EXACT]
+    for one in cells:
+        if not one.signed or one.widths != (8, 8):
+            raise UserError(f"cell {one.name!r} is not signed 8 x 8, as int8 layers need")
+    if len(cells) < 2:
+        raise UserError("the search needs an approximate cell beside the exact one")
+    return cells
+
+
+def uniform_examples(mix: Mix) -> list[str]:
+    """Three cells to show alone on every layer: the gentlest, a middle one, the cheapest of the searched."""
+    totals = {one.name: mix.damage[:, i].sum() for i, one in enumerate(mix.cells) if one.name in mix.searched}
+    order = sorted((name for name, damage in totals.items() if damage > 0), key=lambda name: totals[name])
+    return list(dict.fromkeys(order[round(x * (len(order) - 1))] for x in (0, 0.5, 1)))
+
+
+def find_mix(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | None = None) -> Mix:
+    """Calibrate, characterise the cells, and search a cell for every layer; the study stays in ``out``.
+
+    ``loaded`` replaces ``config.model`` by any module. Raises UserError for bad input before anything
+    slow starts, and when ``out`` cannot be written.
+    """
+    cells = chosen_cells(config.cells)
+    liberty = default_liberty() if config.liberty is None else load_liberty(Path(config.liberty))
+    text = json.dumps(asdict(config), indent=1) + "\n"
+    write_whole(out / "config.json", lambda file: file.write_text(text))
+    with steps.step("model and calibration"):
+        bench = open_workbench(
+            model=loaded or config.model,
+            checkpoint=_path(config.checkpoint),
+            calibration=_path(config.calibration),
+            images=_path(config.images),
+            seed=config.seed,
+            progress=steps.bar,
+        )
+    with steps.step("cells: synthesis and power"):
+        model, energy = _costs(config, bench, cells, liberty, steps)
+    with steps.step("cells: predicted damage"):
+        damage = damage_matrix(bench, cells, steps.bar("cells"))
+    places = palette(cells, energy, damage, config.palette)
+    with steps.step("search"):
+        offered = [cells[i] for i in places]
+        posed = problem(bench, offered, energy[:, places], damage[:, places], config.search_images)
+        bar = steps.bar(f"{config.sampler} trials")
+        found = search(
+            posed,
+            trials=config.trials,
+            sampler_name=config.sampler,
+            seed=config.seed,
+            storage=out / "study.journal",
+            progress=lambda done, total, accuracy, used: bar(done, total),
+        )
+        chosen, confirmed = confirm(bench, found, config.max_loss, CANDIDATES, steps.bar("confirmation"))
+    return Mix(bench, cells, model, energy, damage, [one.name for one in offered], found, chosen, confirmed)
+
+
+def run_flow(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | None = None) -> FlowResult:
+    """Run every step into the folder ``out``; a second run finds the slow results in the cache.
+
+    Raises what ``find_mix`` raises.
+    """
+    mix = find_mix(config, out, steps, loaded)
+    bench, chosen, module = mix.bench, mix.chosen, mix.bench.loaded.module
+    with steps.step("accuracy on test images"):
+        test = {"fp32": bench.fp32, "int8": bench.int8}
+        for name in uniform_examples(mix):
+            assign_(module, {"default": name})
+            test[name] = top1(bench.loaded, bench.test, progress=steps.bar(name))
+        assign_(module, chosen.assignment)
+        test["chosen"] = top1(bench.loaded, bench.test, progress=steps.bar("chosen mix"))
+    with steps.step("Verilog and co-simulation"):
+        images = bench.loaded.prepare(bench.test.pixels[:COSIMULATED_IMAGES])
+        placement = place(chosen.assignment, bench.macs(config.rows, 1), rows=config.rows, columns=config.columns)
+        folder, recordings = out / "rtl", record(module, images)
+        checked = check_tiles(placement, recordings, folder, layers_each=4, seed=config.seed, say=steps.note)
+        mixed = check_mixed(
+            bench, chosen.assignment, placement.mixed, images, folder, seed=config.seed, say=steps.note
+        )
+    with steps.step("power of the accelerator"):
+        inference = accelerator_energy(config, bench, placement, mix.model)
+    return FlowResult(config, mix, placement, inference, test, [*checked, mixed], steps.seconds)
+
+
+def _costs(
+    config: FlowConfig, bench: Workbench, cells: list[Cell], liberty: Liberty, steps: Steps
+) -> tuple[CostModel, np.ndarray]:
+    bar = steps.bar("syntheses")
+    model = CostModel.build(
+        cells,
+        bench.streams(config.rows, config.columns, config.seed),
+        liberty=liberty,
+        clock_mhz=config.clock_mhz,
+        rows=config.rows,
+        columns=config.columns,
+        rows_per_tile={name: shape.rows for name, shape in bench.shapes.items()},
+        requantiser=requantiser_peripheral(bench.recordings, config.rows, config.seed),
+        progress=lambda done, total, name: bar(done, total),
+    )
+    layers = list(table_layers(bench.loaded.module))
+    macs, outputs = bench.macs(config.rows, config.columns), bench.outputs()
+    return model, energy_matrix(model, cells, {x: macs[x] for x in layers}, outputs)
+
+
+def accelerator_energy(
+    config: FlowConfig, bench: Workbench, placement: Placement, model: CostModel
+) -> InferenceEnergy:
+    """Energy of the tiles, each as wide as it was built, beside one exact R x C array.
+
+    A narrow tile moves every activation past fewer columns, so its skew and control weigh more.
+    """
+    layers: dict[str, Levels] = {}
+    requantise = 0.0
+    outputs = bench.outputs()
+    for tile in placement.tiles:
+        width = tile.config.columns
+        macs = bench.macs(config.rows, width)
+        own = replace(model, columns=width).inference_energy(
+            dict.fromkeys(tile.layers, tile.cell.name), {x: macs[x] for x in tile.layers}, outputs
+        )
+        layers |= own.layers_nj
+        requantise += sum(own.requantise_nj * outputs[x] for x in tile.layers) / sum(outputs.values())
+    exact = model.inference_energy({}, bench.macs(config.rows, config.columns), outputs)
+    total = [sum(getattr(part, level) for part in layers.values()) for level in ("multiplier", "pe", "array")]
+    return replace(
+        exact,
+        total_nj=Levels(total[0], total[1], total[2] + requantise),
+        layers_nj={layer: layers[layer] for layer in exact.layers_nj},
+    )
+
+
+def _path(name: str | None) -> Path | None:
+    return None if name is None else Path(name)
+

@@ -1,0 +1,52 @@
+"""Co-simulation of a model's own products: recordings become jobs, jobs run on the Verilog."""
+
+from collections.abc import Iterable, Sequence
+
+from slipstick.errors import UnknownName, UserError
+from slipstick.model.workload import Recording
+from slipstick.rtl.spec.array import ArrayConfig
+from slipstick.sim.vectors import GemmJob
+
+ACCUMULATOR_ROWS = 256
+
+
+def job(recording: Recording, columns: Sequence[int], product: int = 0) -> GemmJob:
+    """One recorded product (an image, or a head of an image) on some columns of an array.
+
+    Raises UserError for a product that does not exist or has more rows than an array accumulates.
+    """
+    products, length, _ = recording.activations.shape
+    if not 0 <= product < products:
+        raise UserError(f"{recording.layer}: product {product} was not recorded; there are {products}")
+    if length > ACCUMULATOR_ROWS:
+        raise UserError(
+            f"{recording.layer}: {length} rows an image; an array accumulates {ACCUMULATOR_ROWS}; choose another layer"
+        )
+    return GemmJob(
+        layer=recording.layer,
+        activations=recording.activations[product],
+        weights=recording.stationary[product % len(recording.stationary)],
+        bias=recording.bias,
+        requant=recording.requant,
+        columns=tuple(columns),
+        accumulators=recording.accumulators[product],
+        outputs=recording.outputs[product],
+    )
+
+
+def jobs(recordings: dict[str, Recording], layers: Iterable[str], config: ArrayConfig) -> list[GemmJob]:
+    """The first recorded product of each layer on all columns of an array; UnknownName for another layer."""
+    chosen = []
+    for layer in layers:
+        if layer not in recordings:
+            raise UnknownName("layer", layer, recordings)
+        chosen.append(job(recordings[layer], range(config.columns)))
+    return chosen
+
+
+def attention_layers(recordings: dict[str, Recording]) -> tuple[str, ...]:
+    """qkv, QK^T and AV of the first block that has them; else the first layers that fit an array."""
+    stems = [name.removesuffix(".qkv") for name in recordings if name.endswith(".qkv")]
+    if stems:
+        return tuple(f"{stems[0]}.{part}" for part in ("qkv", "qk", "av"))
+    return tuple(n for n, r in recordings.items() if r.activations.shape[1] <= ACCUMULATOR_ROWS)[:3]

@@ -1,0 +1,1 @@
+"""Liberty files: reading, slimming, the shipped one."""

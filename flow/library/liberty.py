@@ -1,0 +1,223 @@
+"""The part of a Liberty library that area, delay and power need, in fixed units.
+
+Units: capacitance fF, time ps, energy fJ, leakage nW, area as the file states it (um2 in practice).
+Internal energy has no unit of its own in Liberty: it is voltage unit squared times capacitance unit.
+Signs are kept: internal energies may be negative.
+"""
+
+import gzip
+import zlib
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from slipstick.errors import UnknownName, UserError
+from slipstick.store import Store, digest
+
+from .reader import library_model
+from .syntax import read
+
+DEFAULT_LIBERTY = Path(__file__).parent / "assets" / "sg13g2_typ_slim.lib.gz"
+_MODEL_VERSION = 4
+
+
+@dataclass(frozen=True)
+class Table:
+    """A look-up table over input slew (ps) and load (fF, or ps where it is a constraint)."""
+
+    slew: tuple[float, ...]
+    load: tuple[float, ...]
+    values: tuple[tuple[float, ...], ...]
+
+    def at(self, slew: float, load: float) -> float:
+        """Bilinear value, extrapolated linearly beyond the axes; no clipping."""
+        i, x = _place(self.slew, slew)
+        j, y = _place(self.load, load)
+        rows = [
+            row[j] + y * (row[j + 1] - row[j]) if len(self.load) > 1 else row[0]
+            for row in (self.values[i : i + 2] if len(self.slew) > 1 else self.values[:1])
+        ]
+        return rows[0] + x * (rows[1] - rows[0]) if len(rows) > 1 else rows[0]
+
+
+def _place(axis: tuple[float, ...], value: float) -> tuple[int, float]:
+    if len(axis) < 2:
+        return 0, 0.0
+    index = min(max(bisect_right(axis, value) - 1, 0), len(axis) - 2)
+    return index, (value - axis[index]) / (axis[index + 1] - axis[index])
+
+
+@dataclass(frozen=True)
+class TimingArc:
+    """Delay and output slew in ps from ``related_pin``; ``setup`` tables where it is a constraint."""
+
+    related_pin: str
+    sense: str
+    kind: str
+    delay_rise: Table | None = None
+    delay_fall: Table | None = None
+    slew_rise: Table | None = None
+    slew_fall: Table | None = None
+    setup_rise: Table | None = None
+    setup_fall: Table | None = None
+
+
+@dataclass(frozen=True)
+class InternalPower:
+    """Energy in fJ of one transition of a pin: of the pin alone, or from ``related_pin`` to it."""
+
+    related_pin: str | None
+    when: str | None
+    supply: str | None
+    rise: Table | None
+    fall: Table | None
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A pin; ``function`` and ``three_state`` are Liberty expressions."""
+
+    name: str
+    direction: str
+    function: str | None
+    three_state: bool
+    clock: bool
+    capacitance_rise_ff: float
+    capacitance_fall_ff: float
+    timing: tuple[TimingArc, ...]
+    internal: tuple[InternalPower, ...]
+
+
+@dataclass(frozen=True)
+class Flop:
+    """An ``ff`` group: state names (``IQ``, ``IQN``) and its expressions."""
+
+    state: str
+    inverse: str
+    clocked_on: str
+    next_state: str
+    clear: str | None
+    preset: str | None
+
+
+@dataclass(frozen=True)
+class LibertyCell:
+    """A cell: area, pins, leakage per state in nW (``when`` None for the default) and flip-flop."""
+
+    name: str
+    area_um2: float
+    pins: dict[str, Pin]
+    leakage_nw: float
+    leakage_states: tuple[tuple[str, float], ...]
+    flop: Flop | None
+    is_latch: bool
+    dont_use: bool
+
+    @cached_property
+    def inputs(self) -> tuple[Pin, ...]:
+        """Input pins."""
+        return tuple(pin for pin in self.pins.values() if pin.direction == "input")
+
+    @cached_property
+    def outputs(self) -> tuple[Pin, ...]:
+        """Output pins."""
+        return tuple(pin for pin in self.pins.values() if pin.direction == "output")
+
+    @property
+    def is_combinational(self) -> bool:
+        """Every output is a function of the inputs, without state or high impedance."""
+        return (
+            self.flop is None
+            and not self.is_latch
+            and bool(self.outputs)
+            and all(pin.function and not pin.three_state for pin in self.outputs)
+        )
+
+
+@dataclass(frozen=True)
+class Liberty:
+    """A library: ``cells`` by name, nominal ``voltage_v``, its ``text`` for the tools that read it."""
+
+    name: str
+    voltage_v: float
+    temperature_c: float
+    cells: dict[str, LibertyCell]
+    text: str = field(repr=False, compare=False)
+    digest: str = ""
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def cell(self, name: str) -> LibertyCell:
+        """The cell of this name; UnknownName shows near names."""
+        if name not in self.cells:
+            raise UnknownName(f"cell of library {self.name}", name, self.cells)
+        return self.cells[name]
+
+    @cached_property
+    def driving_cell(self) -> str | None:
+        """The second smallest buffer, which stands for whatever drives a module's inputs; None without buffers."""
+        buffers = [
+            cell
+            for cell in self.cells.values()
+            if cell.is_combinational and not cell.dont_use and len(cell.inputs) == len(cell.outputs) == 1
+            and (cell.outputs[0].function or "").strip(" ()") == cell.inputs[0].name
+        ]  # fmt: skip
+        buffers.sort(key=lambda cell: (cell.area_um2, cell.name))
+        return buffers[min(1, len(buffers) - 1)].name if buffers else None
+
+    def describe(self) -> str:
+        """Corner in words, such as ``sg13g2_stdcell_typ_1p20V_25C (1.2 V, 25 C)``."""
+        return f"{self.name} ({self.voltage_v:g} V, {self.temperature_c:g} C)"
+
+
+def read_text(path: Path | str) -> str:
+    """Text of a ``.lib`` or ``.lib.gz`` file; UserError names the file and the problem."""
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a Liberty file: it holds no text") from error
+
+
+def load_liberty(path: Path | str) -> Liberty:
+    """Library of a file, plain or gzip; the parsed model is kept in the cache under the file's hash."""
+    return parse_liberty(read_text(path), str(path))
+
+
+@cache
+def default_liberty() -> Liberty:
+    """The shipped library: IHP SG13G2 standard cells, typical corner, 1.2 V, 25 C."""
+    return load_liberty(DEFAULT_LIBERTY)
+
+
+def parse_liberty(text: str, name: str = "Liberty text", store: Store | None = None) -> Liberty:
+    """Library of a Liberty text; ``name`` is for messages."""
+    key = digest(text, _MODEL_VERSION)
+    model = (store or Store("liberty")).json(key, lambda: library_model(read(text, name), name))
+    cells = {cell["name"]: _cell(cell) for cell in model["cells"]}
+    return Liberty(model["name"], model["voltage_v"], model["temperature_c"], cells, text, digest(text))
+
+
+def _table(model: list[Any] | None) -> Table | None:
+    return model and Table(tuple(model[0]), tuple(model[1]), tuple(map(tuple, model[2])))  # type: ignore[return-value]
+
+
+def _cell(model: dict[str, Any]) -> LibertyCell:
+    pins = {
+        pin["name"]: Pin(
+            pin["name"], pin["direction"], pin["function"], pin["three_state"], pin["clock"], pin["rise"], pin["fall"],
+            tuple(TimingArc(*arc[:3], *map(_table, arc[3:])) for arc in pin["timing"]),
+            tuple(InternalPower(*arc[:3], *map(_table, arc[3:])) for arc in pin["internal"]),
+        )
+        for pin in model["pins"]
+    }  # fmt: skip
+    return LibertyCell(
+        model["name"], model["area"], pins, model["leakage"], tuple((when, value) for when, value in model["states"]),
+        Flop(*model["flop"]) if model["flop"] else None, model["latch"], model["dont_use"],
+    )  # fmt: skip

@@ -1,0 +1,193 @@
+"""What every net of a mapped netlist does over a sequence of vectors, one a clock cycle.
+
+Zero delay: a net changes at most once a cycle, so glitches are not counted. They multiply the power of
+an 8 x 8 multiplier by about 2; figures of this folder say "zero-delay" for that reason.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from slipstick.errors import UserError
+
+from slipstick.flow.library.boolean import parse
+from .gates import Instance, MappedNetlist, pack, unpack
+
+DELAY_MODEL = "zero-delay (no glitches)"
+_SETTLE_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Waveforms of a netlist: ``planes`` uint64 [nets, words], ``counted`` uint64 [words].
+
+    A set bit of ``counted`` marks a vector whose step from the one before is counted; ``cycles`` is
+    their number. Clock nets are described by rule: two transitions a cycle, high half of the time.
+    """
+
+    netlist: MappedNetlist
+    planes: np.ndarray
+    counted: np.ndarray
+    count: int
+
+    @cached_property
+    def cycles(self) -> int:
+        """Counted steps."""
+        return int(np.bitwise_count(self.counted).sum())
+
+    @cached_property
+    def toggles(self) -> np.ndarray:
+        """Transitions of every net in the counted cycles, int64 [nets]."""
+        before = self.planes << np.uint64(1)
+        before[:, 1:] |= self.planes[:, :-1] >> np.uint64(63)
+        changed = (self.planes ^ before) & self.counted
+        return np.bitwise_count(changed).sum(axis=1, dtype=np.int64)
+
+    @cached_property
+    def density(self) -> np.ndarray:
+        """Transitions a cycle of every net, float [nets]."""
+        density = self.toggles / self.cycles
+        density[list(self.netlist.clock_nets)] = 2.0
+        return density
+
+    @cached_property
+    def probability(self) -> np.ndarray:
+        """Share of the counted cycles in which every net is 1, float [nets]."""
+        ones = np.bitwise_count(self.planes & self.counted).sum(axis=1, dtype=np.int64)
+        probability = ones / self.cycles
+        probability[list(self.netlist.clock_nets)] = 0.5
+        return probability
+
+    def values(self, name: str, signed: bool = False) -> np.ndarray:
+        """Integers on a port or public net, int64 [count]."""
+        nets = self.netlist.ports[name][1] if name in self.netlist.ports else self.netlist.names[name]
+        return unpack(self.planes[list(nets)], self.count, signed)
+
+
+def simulate(
+    netlist: MappedNetlist,
+    inputs: Mapping[str, np.ndarray],
+    registers: Mapping[str, np.ndarray] | None = None,
+    *,
+    segments: int = 1,
+    settle: int = 0,
+) -> Activity:
+    """Waveforms for input words int [n] by port; ports that are not named are 0.
+
+    ``registers`` gives traces int [n] of registers by the public name of their outputs, for those that
+    hold their value; every other flip-flop takes its data input of the vector before, which is found
+    by simulating again until nothing changes (feed-forward designs). The n vectors are ``segments``
+    sequences of equal length in a row; the step between two sequences, and the first ``settle`` steps
+    of each, are not counted. Raises UserError for unknown names, unequal lengths and for state that
+    feeds back without a given trace.
+    """
+    given = {**inputs, **(registers or {})}
+    lengths = {np.shape(values) for values in given.values()}
+    if len(lengths) != 1 or len(next(iter(lengths))) != 1:
+        raise UserError(f"input words must be vectors of one length, not {sorted(lengths)}")
+    count = next(iter(lengths))[0]
+    length = count // segments
+    if length * segments != count or length < settle + 2:
+        raise UserError(f"{count} vectors do not divide into {segments} sequences of at least {settle + 2}")
+    planes = np.zeros((netlist.net_count, -(-count // 64)), np.uint64)
+    planes[1] = ~planes[1]
+    for name, values in inputs.items():
+        _set(planes, _input_nets(netlist, name), values)
+    fixed = set()
+    for name, values in (registers or {}).items():
+        nets = _register_nets(netlist, name)
+        _set(planes, nets, values)
+        fixed |= set(nets)
+    first = np.zeros(count, np.int64)
+    first[::length] = 1
+    starts = pack(first, 1)[0]
+    _settle(netlist, planes, starts, pack(np.ones(count, np.int64), 1)[0], fixed)
+    steps = np.arange(count) % length > settle
+    return Activity(netlist, planes, pack(steps.astype(np.int64), 1)[0], count)
+
+
+def _input_nets(netlist: MappedNetlist, name: str) -> tuple[int, ...]:
+    if name not in netlist.ports or netlist.ports[name][0] != "input":
+        known = ", ".join(port for port, (direction, _) in netlist.ports.items() if direction == "input")
+        raise UserError(f"{netlist.top!r} has no input {name!r}; its inputs: {known}")
+    return netlist.ports[name][1]
+
+
+def _register_nets(netlist: MappedNetlist, name: str) -> tuple[int, ...]:
+    nets = netlist.names.get(name)
+    if nets is None:
+        raise UserError(f"{netlist.top!r} has no public net {name!r}; it has: {', '.join(netlist.names)}")
+    return tuple(map(netlist.source_of, nets))  # synthesis may buffer a register's output
+
+
+def _set(planes: np.ndarray, nets: tuple[int, ...], values: np.ndarray) -> None:
+    planes[list(nets)] = pack(np.asarray(values), len(nets))
+
+
+def _settle(
+    netlist: MappedNetlist, planes: np.ndarray, starts: np.ndarray, vectors: np.ndarray, fixed: set[int]
+) -> None:
+    """Evaluate until every flip-flop holds its next state of the vector before; reset is never active.
+
+    ``starts`` marks the first vector of each sequence, ``vectors`` those that are no padding.
+    """
+    states = [_State.of(flop, fixed) for flop in netlist.flops]
+    for state in states:
+        if state.given is not None:
+            state.write(planes, planes[state.given] ^ planes[int(state.given_inverse)])
+    free = [state for state in states if state.given is None]
+    for _ in range(_SETTLE_ROUNDS):
+        netlist.evaluate(planes)
+        changed = False
+        for state in free:
+            data = state.next_state(planes)
+            held = data << np.uint64(1)
+            held[1:] |= data[:-1] >> np.uint64(63)
+            # Before a sequence starts, its first value counts as held.
+            changed |= state.write(planes, ((held & ~starts) | (data & starts)) & vectors)
+        if not changed:
+            return
+    raise UserError(f"{netlist.top!r} holds state that feeds back: give traces of its registers")
+
+
+@dataclass(frozen=True)
+class _State:
+    """A flip-flop: the nets that show its state, true or inverted, and one of them whose trace is given."""
+
+    flop: Instance
+    outputs: tuple[tuple[int, bool], ...]
+    given: int | None
+    given_inverse: bool
+
+    @classmethod
+    def of(cls, flop: Instance, fixed: set[int]) -> "_State":
+        assert flop.cell.flop
+        inverse = flop.cell.flop.inverse
+        outputs = tuple(
+            (flop.nets[pin.name], (pin.function or "").strip(" ()") == inverse)
+            for pin in flop.cell.outputs
+            if pin.name in flop.nets
+        )
+        given = next(((net, inverted) for net, inverted in outputs if net in fixed), (None, False))
+        return cls(flop, outputs, *given)
+
+    def write(self, planes: np.ndarray, state: np.ndarray) -> bool:
+        """Show ``state`` on the outputs; True where that changes one."""
+        changed = False
+        for net, inverted in self.outputs:
+            value = state ^ planes[int(inverted)]
+            changed |= not np.array_equal(planes[net], value)
+            planes[net] = value
+        return changed
+
+    def next_state(self, planes: np.ndarray) -> np.ndarray:
+        group = self.flop.cell.flop
+        assert group
+        values = {pin: planes[net] for pin, net in self.flop.nets.items()}
+        if self.outputs:
+            net, inverted = self.outputs[0]
+            state = planes[net] ^ planes[int(inverted)]
+            values |= {group.state: state, group.inverse: ~state}
+        return parse(group.next_state).evaluate(values, planes[1])

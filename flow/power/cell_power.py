@@ -1,0 +1,192 @@
+"""Internal and leakage energy of all instances of one library cell under an activity."""
+
+import enum
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from .activity import Activity
+from slipstick.flow.library.boolean import AND, CONSTANT, NOT, XOR, Expression, Plan, parse, pin
+from .gates import Instance
+from slipstick.flow.library.liberty import InternalPower, LibertyCell, Pin, Table
+from .timing import Timing
+
+_ALWAYS = Expression(CONSTANT, value=1)
+
+
+class Rule(enum.Enum):
+    """How probabilities of states of several pins are found."""
+
+    JOINT = "joint states"
+    INDEPENDENT = "independent pins (OpenSTA)"
+
+
+class Energy(NamedTuple):
+    """Energy in fJ, split."""
+
+    internal_fj: float
+    switching_fj: float
+    leakage_fj: float
+
+    @property
+    def total_fj(self) -> float:
+        """Sum of the shares."""
+        return self.internal_fj + self.switching_fj + self.leakage_fj
+
+    def scaled(self, factor: float) -> "Energy":
+        """Every share times ``factor``."""
+        return Energy(*(factor * share for share in self))
+
+    def plus(self, *others: "Energy") -> "Energy":
+        """Sum, share by share."""
+        return Energy(*map(sum, zip(self, *others, strict=True)))
+
+
+NO_ENERGY = Energy(0.0, 0.0, 0.0)
+
+
+class _InputArc(NamedTuple):
+    when: int
+    pin: str
+    energy: np.ndarray  # [instances]
+
+
+class _OutputArc(NamedTuple):
+    pin: str
+    supply: str
+    related: str | None
+    follows: int
+    energy: np.ndarray  # [instances]
+
+
+class CellGroup:
+    """All instances of one cell with the same pins connected: arrays over [instances]."""
+
+    def __init__(self, members: list[Instance], timing: Timing, rule: Rule) -> None:
+        self.cell: LibertyCell = members[0].cell
+        self.rule = rule
+        self.nets = {name: np.array([one.nets[name] for one in members]) for name in members[0].nets}
+        driven = [self.nets[p.name] for p in self.cell.outputs if p.name in self.nets]
+        self.driven_nets = np.concatenate([np.empty(0, np.int64), *driven])
+        self.clock_pins = parse(self.cell.flop.clocked_on).pins() if self.cell.flop else ()
+        self._conditions: dict[Expression, int] = {}
+        self._unconnected = {
+            p.name: _function(p, self.cell) for p in self.cell.outputs if p.name not in self.nets and p.function
+        }
+        self._input_arcs = list(self._read_inputs(timing))
+        self._output_arcs = list(self._read_outputs(timing))
+        self._leakage = [(self._condition(parse(when)), value) for when, value in self.cell.leakage_states]
+        self._plan = Plan(self._conditions)
+
+    def _condition(self, expression: Expression) -> int:
+        """Index of a state condition; a pin that is not connected stands for its function."""
+        for name, function in self._unconnected.items():
+            if name in expression.pins():
+                expression = expression.substitute(name, function)
+        return self._conditions.setdefault(expression, len(self._conditions))
+
+    def _read_inputs(self, timing: Timing) -> Iterator[_InputArc]:
+        for one in self.cell.inputs:
+            if one.name not in self.nets:
+                continue
+            for arc in one.internal:
+                if arc.related_pin in (None, one.name):
+                    slews = timing.slew_ps[self.nets[one.name]]
+                    energy = [_mean(arc, rise, fall, 0.0) for rise, fall in slews.tolist()]
+                    condition = self._condition(parse(arc.when) if arc.when else _ALWAYS)
+                    yield _InputArc(condition, one.name, np.array(energy))
+
+    def _read_outputs(self, timing: Timing) -> Iterator[_OutputArc]:
+        for one in self.cell.outputs:
+            if one.name not in self.nets:
+                continue
+            function = _function(one, self.cell)
+            loads = timing.load_ff[self.nets[one.name]].tolist()
+            for arc in one.internal:
+                related = arc.related_pin if arc.related_pin in self.nets else None
+                if related is None and arc.related_pin is not None:
+                    continue
+                inverting = any(t.related_pin == related and t.sense == "negative_unate" for t in one.timing)
+                inverting &= not any(t.related_pin == related and t.sense != "negative_unate" for t in one.timing)
+                slews = timing.slew_ps[self.nets[related]] if related else np.zeros((len(loads), 2))
+                slews = slews[:, ::-1] if inverting else slews
+                energy = [
+                    _mean(arc, rise, fall, load) for (rise, fall), load in zip(slews.tolist(), loads, strict=True)
+                ]
+                follows = self._condition(self._follows(function, related, arc.when))
+                yield _OutputArc(one.name, arc.supply or "", related, follows, np.array(energy))
+
+    def _follows(self, function: Expression, related: str | None, when: str | None) -> Expression:
+        """Condition under which the output follows the related pin (Boolean difference)."""
+        condition = parse(when) if when else _ALWAYS
+        if related is None or related in self.clock_pins or related not in function.pins():
+            return condition
+        differs = Expression(
+            XOR,
+            (
+                function.substitute(related, _ALWAYS),
+                function.substitute(related, Expression(CONSTANT, value=0)),
+            ),
+        )
+        return differs if self.rule is Rule.INDEPENDENT or not when else Expression(AND, (condition, differs))
+
+    def energy(self, activity: Activity, clock_ps: float) -> Energy:
+        """Internal and leakage energy of a cycle, all instances together."""
+        share = self._shares(activity)
+        density = {name: activity.density[nets] for name, nets in self.nets.items()}
+        internal = sum(float((arc.energy * share[arc.when] * density[arc.pin]).sum()) for arc in self._input_arcs)
+        by_output: dict[tuple[str, str], list[_OutputArc]] = {}
+        for arc in self._output_arcs:
+            by_output.setdefault((arc.pin, arc.supply), []).append(arc)
+        for (name, _), arcs in by_output.items():
+            weights = np.array([share[arc.follows] * (density[arc.related] if arc.related else 1.0) for arc in arcs])
+            energies = np.array([arc.energy for arc in arcs])
+            total = weights.sum(axis=0)
+            # Inputs that always change together may never sensitise a pin alone: then arcs weigh the same.
+            weights = np.where(total > 0, weights, 1.0) / np.where(total > 0, total, len(arcs))
+            internal += float(((weights * energies).sum(axis=0) * density[name]).sum())
+        default = 1.0 - sum(share[index] for index, _ in self._leakage) if self._leakage else 1.0
+        count = len(next(iter(self.nets.values())))
+        leakage_nw = float((np.broadcast_to(default, count) * self.cell.leakage_nw).sum())
+        leakage_nw += sum(float(share[index].sum()) * value for index, value in self._leakage)
+        return Energy(internal, 0.0, leakage_nw * clock_ps * 1e-6)  # nW * ps = 1e-6 fJ
+
+    def _shares(self, activity: Activity) -> list[np.ndarray]:
+        """P of every condition, [instances] each."""
+        count = len(next(iter(self.nets.values())))
+        if self.rule is Rule.INDEPENDENT:
+            probability = {name: activity.probability[nets] for name, nets in self.nets.items()}
+            return [np.broadcast_to(one.probability(probability), count) for one in self._conditions]
+        ones = activity.counted
+        values = {name: activity.planes[nets] for name, nets in self.nets.items()}
+        clock = [name for name in self.clock_pins if name in values]
+        cases = [values] if not clock else [values | {clock[0]: np.zeros_like(ones)}, values | {clock[0]: ones}]
+        totals = [np.zeros(count)] * len(self._conditions)
+        for case in cases:
+            for index, holds in enumerate(self._plan.run(case, ones)):
+                totals[index] = totals[index] + np.bitwise_count(holds & ones).sum(axis=-1, dtype=np.int64)
+        return [total / (len(cases) * activity.cycles) for total in totals]
+
+
+def _function(one: Pin, cell: LibertyCell) -> Expression:
+    """Function of an output over the cell's pins; a flip-flop's inverse output over its true one."""
+    function = parse(one.function or "0")
+    if not cell.flop:
+        return function
+    for other in cell.outputs:
+        name = (other.function or "").strip(" ()")
+        if other.name != one.name and name in (cell.flop.state, cell.flop.inverse):
+            same = name == (one.function or "").strip(" ()")
+            return pin(other.name) if same else Expression(NOT, (pin(other.name),))
+    return function
+
+
+def _mean(arc: InternalPower, slew_rise: float, slew_fall: float, load: float) -> float:
+    """Mean energy of a rise and a fall; an absent table is no energy."""
+    rise, fall = _at(arc.rise, slew_rise, load), _at(arc.fall, slew_fall, load)
+    return 0.5 * (rise + fall)
+
+
+def _at(table: Table | None, slew: float, load: float) -> float:
+    return table.at(slew, load) if table else 0.0

@@ -1,0 +1,220 @@
+"""Verilog to a netlist of library cells: Yosys and ABC, always in a fresh process, kept by content.
+
+Yosys ends its process on an error, and what it did before changes what it does next; so every design
+gets a process of its own, which makes results repeatable and errors catchable. Differences of 1 to 4 %
+between equal designs are naming noise of ABC, not a result.
+"""
+
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from slipstick.errors import ToolNotFound
+from slipstick.store import Store, digest
+
+from slipstick.flow.library.liberty import Liberty
+
+OUTPUT_LOAD_FF = 10.0
+"""Load that ABC assumes at every output of a module: about two or three input pins of SG13G2."""
+TIMEOUT_S = 600
+_RESULT_VERSION = 2
+_CHILD = """
+from pyosys import libyosys
+design = libyosys.Design()
+for line in open("script.ys"):
+    libyosys.run_pass(line.strip(), design)
+"""
+
+
+class SynthesisError(Exception):
+    """Yosys or ABC failed; the message holds the end of the log."""
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """A mapped design: ``netlist`` is one flat module (ports, cells, nets) of Yosys' JSON.
+
+    ``delay_ps`` is ABC's longest register-to-register or port-to-port path, without clock-to-output and
+    setup time; None where the library has no buffer to stand for the drivers. ``key`` is the digest of
+    everything that decided the result.
+    """
+
+    top: str
+    area_um2: float
+    sequential_area_um2: float
+    delay_ps: float | None
+    cells_by_type: dict[str, int]
+    netlist: dict[str, Any] = field(repr=False)
+    log: str = field(repr=False)
+    tools: str = ""
+    key: str = ""
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def gate_count(self) -> int:
+        """Library cells, flip-flops included."""
+        return sum(self.cells_by_type.values())
+
+
+@dataclass(frozen=True)
+class Design:
+    """What ``synthesise`` needs for one module of a Verilog text."""
+
+    name: str
+    verilog: str = field(repr=False)
+    top: str
+    booth: bool = False
+    alumacc: bool = False
+
+
+@cache
+def tool_versions() -> str:
+    """Name and version of the synthesis tool, such as ``pyosys 0.70``; ToolNotFound says how to get it."""
+    try:
+        return f"pyosys {importlib.metadata.version('pyosys')}"
+    except importlib.metadata.PackageNotFoundError:
+        raise ToolNotFound("synthesis needs Yosys: pip install pyosys") from None
+
+
+def synthesise(
+    verilog: str,
+    top: str,
+    liberty: Liberty,
+    *,
+    clock_ps: float,
+    booth: bool = False,
+    alumacc: bool = False,
+    store: Store | None = None,
+) -> Synthesis:
+    """Map module ``top`` of a Verilog text to ``liberty`` for a clock period.
+
+    ``booth`` builds ``*`` as Booth multipliers, ``alumacc`` lets Yosys merge multiplications and sums
+    first (its default, 25 % larger here). Kept by content: a second call takes milliseconds. Raises
+    SynthesisError with the end of the log, ToolNotFound without Yosys.
+    """
+    script = _script(top, liberty, clock_ps, booth=booth, alumacc=alumacc)
+    constraints = _constraints(liberty)
+    tools = tool_versions()
+    key = digest(verilog, liberty.digest, script, constraints, tools, _CHILD, _RESULT_VERSION)
+
+    def compute() -> dict[str, Any]:
+        return _run(verilog, top, liberty.text, script, constraints)
+
+    return Synthesis(**(store or Store("synth")).json(key, compute), tools=tools, key=key)
+
+
+def synthesise_all(
+    designs: Iterable[Design],
+    liberty: Liberty,
+    *,
+    clock_ps: float,
+    total: int | None = None,
+    workers: int = 2,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Synthesis]:
+    """Map several designs, ``workers`` processes at a time; results by design name, in the order given.
+
+    ``designs`` may be a generator: mapping goes on while it makes the next ones; ``total`` is then their
+    number. ``progress(done, total, name)`` is called after each one, from any thread but never twice at
+    once. The first failure is raised.
+    """
+    tool_versions()
+    if total is None:
+        designs = list(designs)
+        total = len(designs)
+    waiting: dict[str, Future[Synthesis]] = {}
+    lock, done = Lock(), 0
+
+    def run(one: Design) -> Synthesis:
+        nonlocal done
+        result = synthesise(one.verilog, one.top, liberty, clock_ps=clock_ps, booth=one.booth, alumacc=one.alumacc)
+        with lock:
+            done += 1
+            if progress:
+                progress(done, total, one.name)
+        return result
+
+    with ThreadPoolExecutor(workers) as pool:  # threads wait; the work is in the child processes
+        try:
+            for one in designs:
+                waiting[one.name] = pool.submit(run, one)
+            return {name: future.result() for name, future in waiting.items()}
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _script(top: str, liberty: Liberty, clock_ps: float, *, booth: bool, alumacc: bool) -> str:
+    options = " -booth" * booth + " -noalumacc" * (not alumacc)
+    banned = "".join(f" -dont_use {cell.name}" for cell in liberty.cells.values() if cell.dont_use)
+    constraints = " -constr constraints.sdc" if liberty.driving_cell else ""
+    return "\n".join([
+        "read_verilog design.v",
+        f"hierarchy -check -top {top}",
+        f"synth -flatten -top {top}{options}",
+        f"dfflibmap -liberty library.lib{banned}",
+        f"abc -liberty library.lib{constraints} -D {clock_ps:.0f}{banned}",
+        "opt_clean -purge",
+        "tee -q -o stat.json stat -liberty library.lib -json",
+        "write_json netlist.json",
+    ])  # fmt: skip
+
+
+def _constraints(liberty: Liberty) -> str:
+    return f"set_driving_cell {liberty.driving_cell}\nset_load {OUTPUT_LOAD_FF:g}\n"
+
+
+def _run(verilog: str, top: str, library: str, script: str, constraints: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="slipstick-synth-") as name:
+        folder = Path(name)
+        texts = {"design.v": verilog, "library.lib": library, "script.ys": script, "constraints.sdc": constraints}
+        for file, text in texts.items():
+            (folder / file).write_text(text)
+        with (folder / "log").open("w") as log:
+            try:
+                child = subprocess.run(
+                    # TMPDIR: Yosys keeps a copy of every library that it reads there.
+                    [sys.executable, "-c", _CHILD], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    timeout=TIMEOUT_S, check=False, env={**os.environ, "TMPDIR": name},
+                )  # fmt: skip
+                code: int | str = child.returncode
+            except subprocess.TimeoutExpired:
+                code = f"stopped after {TIMEOUT_S} s"
+        text = (folder / "log").read_text(errors="replace")
+        if code != 0 or not (folder / "netlist.json").exists():
+            tail = "\n".join(text.splitlines()[-15:])
+            raise SynthesisError(f"Yosys could not map {top!r} (exit code {code}); its log ends:\n{tail}")
+        statistics = json.loads((folder / "stat.json").read_text())["design"]
+        module = json.loads((folder / "netlist.json").read_text())["modules"][top]
+    delays = re.findall(r"Delay = *([\d.]+) ps", text)
+    return {
+        "top": top,
+        "area_um2": float(statistics["area"]),
+        "sequential_area_um2": float(statistics.get("sequential_area", 0.0)),
+        "delay_ps": float(delays[-1]) if delays else None,
+        "cells_by_type": statistics["num_cells_by_type"],
+        "netlist": _compact(module),
+        "log": "\n".join(text.splitlines()[-200:]),
+    }
+
+
+def _compact(module: dict[str, Any]) -> dict[str, Any]:
+    """Ports, cells and named nets of a module, without the attributes that nobody reads."""
+    return {
+        "ports": {name: [port["direction"], port["bits"]] for name, port in module["ports"].items()},
+        "cells": {name: [cell["type"], cell["connections"]] for name, cell in module["cells"].items()},
+        "nets": {name: net["bits"] for name, net in module["netnames"].items() if not net["hide_name"]},
+    }

@@ -1,0 +1,63 @@
+"""The report of a run: one self-contained HTML page, made from ``summary.json`` alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from slipstick.errors import UserError
+from slipstick.store import write_whole
+
+from . import charts
+
+CHARTS = {
+    "accuracy_energy": charts.accuracy_energy,
+    "assignment": charts.assignment,
+    "parts_of_energy": charts.parts_of_energy,
+    "layers_energy": charts.layers_energy,
+    "cells_map": charts.cells_map,
+}
+
+
+def _chart(name: str, figure: go.Figure) -> Markup:
+    options = {"displayModeBar": False, "responsive": True}
+    return Markup(figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=options))
+
+
+def render(summary: dict[str, Any]) -> str:
+    """The page for a summary, Plotly's script included: it opens anywhere, without a network."""
+    environment = Environment(
+        loader=PackageLoader("slipstick.flow.report", "templates"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    drawn = {name: _chart(name, draw(summary)) for name, draw in CHARTS.items()}
+    return environment.get_template("report.html").render(s=summary, charts=drawn, plotly=Markup(get_plotlyjs()))
+
+
+def write_report(summary: dict[str, Any], folder: Path) -> Path:
+    """Write ``summary.json`` and ``report.html`` into a folder and return the page."""
+    text = json.dumps(summary, indent=1) + "\n"
+    write_whole(folder / "summary.json", lambda file: file.write_text(text))
+    page = folder / "report.html"
+    html = render(summary)
+    write_whole(page, lambda file: file.write_text(html, encoding="utf-8"))
+    return page
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The summary of a finished run; UserError when the folder holds none."""
+    path = folder / "summary.json"
+    try:
+        summary = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: no summary of a finished run ({error}); run `slipstick flow` first") from error
+    if not isinstance(summary, dict) or "schema" not in summary:
+        raise UserError(f"{path}: not a summary of Slipstick")
+    return summary

@@ -1,0 +1,109 @@
+"""``summary.json``: every figure of a run, for machines. The schema is docs/summary.md."""
+
+from dataclasses import asdict
+from typing import Any
+
+from slipstick.flow.cost.figures import Levels
+from slipstick.flow.job.manifest import manifest
+from slipstick.flow.job.pipeline import FlowResult
+
+SCHEMA = 1
+
+
+def summarise(result: FlowResult) -> dict[str, Any]:
+    """All figures of a flow as JSON-ready values; fractions are of 1, energies nJ an inference."""
+    compared = sum(one.result.compared for one in result.checked)
+    saving = result.inference.saving
+    return {
+        "schema": SCHEMA,
+        "config": asdict(result.config),
+        "accuracy": {
+            "fp32": result.test["fp32"],
+            "int8": result.test["int8"],
+            "chosen": result.test["chosen"],
+            "uniform": {k: v for k, v in result.test.items() if k not in ("fp32", "int8", "chosen")},
+            "test_images": len(result.mix.bench.test),
+            "validation_images": len(result.mix.bench.validation),
+        },
+        "energy_saving": asdict(saving),
+        "energy_nj": {
+            "chosen": asdict(result.inference.total_nj),
+            "exact": asdict(result.inference.exact_total_nj),
+            "requantise": result.inference.requantise_nj,
+            "layers": {
+                layer: {"chosen": asdict(own), "exact": asdict(result.inference.exact_layers_nj[layer])}
+                for layer, own in result.inference.layers_nj.items()
+            },
+            "notes": list(result.inference.notes),
+        },
+        "cosim": {
+            "compared": compared,
+            "mismatches": sum(one.result.mismatches for one in result.checked),
+            "cycles": sum(one.result.cycles for one in result.checked),
+            "checks": [
+                {
+                    "name": one.name,
+                    "verilog": one.file.name,
+                    "array": one.config.describe(),
+                    "compared": one.result.compared,
+                    "mismatches": one.result.mismatches,
+                    "cycles": one.result.cycles,
+                    "cycles_per_cpu_second": one.result.cycles_per_cpu_second,
+                    "layers": [asdict(count) for count in one.result.jobs],
+                    "first_mismatches": [str(line) for line in one.result.first_mismatches],
+                }
+                for one in result.checked
+            ],
+        },
+        "accelerator": {
+            "tiles": [
+                {"name": tile.name, "cell": tile.cell.name, "rows": tile.config.rows, "columns": tile.config.columns,
+                 "layers": list(tile.layers)}
+                for tile in result.placement.tiles
+            ],
+            "utilisation": result.placement.utilisation,
+            "assignment": result.mix.chosen.assignment,
+        },
+        "search": {
+            "sampler": result.config.sampler,
+            "cells": result.mix.searched,
+            "trials": [[p.number, p.accuracy, p.energy_nj] for p in result.mix.found.points],
+            "front": [p.number for p in result.mix.found.front],
+            "chosen": result.mix.chosen.number,
+            "confirmed": [[point.number, accuracy] for point, accuracy in result.mix.confirmed],
+        },
+        "cells": [_cell(result, index) for index in range(len(result.mix.cells))],
+        "exact_baseline": {
+            "chosen": result.mix.model.baseline.chosen,
+            "candidates": [asdict(one) for one in result.mix.model.baseline.candidates],
+        },
+        "conversion": {"layers": result.mix.bench.report.layers, "left_exact": result.mix.bench.report.left_exact},
+        "seconds": result.seconds,
+        "manifest": manifest(seed=result.config.seed, model_sha256=result.mix.bench.model_sha256),
+    }  # fmt: skip
+
+
+def _cell(result: FlowResult, index: int) -> dict[str, Any]:
+    one, macs = result.mix.cells[index], result.mix.bench.macs(result.config.rows, result.config.columns)
+    total = sum(macs.values())
+    energies = {layer: result.mix.model.energy_per_mac(one.name, layer) for layer in macs}
+    cost = result.mix.model.cell_cost(one.name)
+    return {
+        "name": one.name,
+        "family": one.family,
+        "digest": one.digest,
+        "errors": asdict(one.errors),
+        "cost": asdict(cost) | {"f_max_mhz": cost.f_max_mhz},
+        "multiplier_fj": sum(energies[x].multiplier_fj * macs[x] for x in macs) / total,
+        "pe_fj": sum(energies[x].pe_fj * macs[x] for x in macs) / total,
+        "energy_nj": float(result.mix.energy[:, index].sum()),
+        "damage": float(result.mix.damage[:, index].sum()),
+        "accuracy": result.test.get(one.name),
+    }
+
+
+def percent(levels: Levels) -> str:
+    """Savings at the three levels, such as ``multiplier 41.2 %, PE 20.3 %, array 17.9 %``."""
+    return (
+        f"multiplier {100 * levels.multiplier:.1f} %, PE {100 * levels.pe:.1f} %, array {100 * levels.array:.1f} %"
+    )

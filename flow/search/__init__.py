@@ -1,0 +1,1 @@
+"""The search over assignments, as an Optuna study."""

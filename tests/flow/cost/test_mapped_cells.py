@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from slipstick.flow.power.activity import simulate
+from slipstick.flow.cost.element import Element
+from slipstick.flow.power.gates import MappedNetlist, check_against_table
+from slipstick.flow.library.liberty import default_liberty, load_liberty
+from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_sum_width, element_verilog, operator_verilog
+from slipstick.flow.power.power import PowerModel
+from slipstick.flow.power.synth import Design, synthesise, synthesise_all
+from slipstick.rtl.cells import cell, names
+from slipstick.rtl.emit import to_verilog
+from slipstick.rtl.multiplier import Multiplier
+from slipstick.rtl.spec.streams import TileStream
+
+CLOCK_PS = 10_000.0
+SIGNED = names("*8s*")
+
+
+@pytest.fixture(scope="module")
+def mapped():
+    """Every registered signed 8 x 8 multiplier, mapped two at a time."""
+    designs = (
+        Design(name, element_verilog(cell(name), element_sum_width(cell(name), 16)), MULTIPLIER) for name in SIGNED
+    )
+    return synthesise_all(designs, default_liberty(), clock_ps=CLOCK_PS, total=len(SIGNED))
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_mapped_gates_equal_the_table(mapped, name):
+    assert check_against_table(MappedNetlist.build(mapped[name], default_liberty()), cell(name)) == 0
+
+
+@pytest.mark.slow
+def test_mapped_unsigned_gates_equal_the_table():
+    found = names("*8u*")
+    designs = [Design(name, to_verilog(Multiplier(cell(name)), "multiplier"), "multiplier") for name in found]
+    for name, result in synthesise_all(designs, default_liberty(), clock_ps=CLOCK_PS).items():
+        assert check_against_table(MappedNetlist.build(result, default_liberty()), cell(name)) == 0, name
+
+
+def test_a_wrong_table_is_noticed(mapped):
+    netlist = MappedNetlist.build(mapped["exact8s"], default_liberty())
+    assert check_against_table(netlist, cell("truncated8s_k1")) > 0
+
+
+def test_constant_operands_cost_no_dynamic_energy(mapped):
+    netlist = MappedNetlist.build(mapped["exact8s"], default_liberty())
+    words = {"a": np.full(300, -77), "w": np.full(300, 55)}
+    energy = PowerModel(netlist, clock_ps=CLOCK_PS).report(simulate(netlist, words)).total
+    assert (energy.internal_fj, energy.switching_fj) == (0, 0) and energy.leakage_fj > 0
+
+
+def test_random_words_leave_the_right_product_on_every_vector(mapped):
+    netlist = MappedNetlist.build(mapped["drum8s_k4"], default_liberty())
+    a, w = np.random.default_rng(0).integers(-128, 128, (2, 777))
+    product = simulate(netlist, {"a": a, "w": w}).values("product", signed=True)
+    assert (product == cell("drum8s_k4").table[a & 255, w & 255]).all()
+
+
+def test_more_truncation_costs_less(mapped):
+    rng = np.random.default_rng(0)
+    words = {"a": rng.integers(-128, 128, 2000), "w": rng.integers(-128, 128, 2000)}
+    energies = []
+    for name in ("exact8s", "truncated8s_k4", "truncated8s_k8"):
+        netlist = MappedNetlist.build(mapped[name], default_liberty())
+        energies.append(PowerModel(netlist, clock_ps=CLOCK_PS).report(simulate(netlist, words)).total.total_fj)
+    assert energies == sorted(energies, reverse=True)
+
+
+def test_the_slim_library_gives_the_power_of_the_full_one(mapped, full_liberty_path):
+    rng = np.random.default_rng(0)
+    words = {"a": rng.integers(-128, 128, 2000), "w": rng.integers(-128, 128, 2000)}
+    totals = []
+    for liberty in (default_liberty(), load_liberty(full_liberty_path)):
+        netlist = MappedNetlist.build(mapped["exact8s"], liberty)
+        totals.append(PowerModel(netlist, clock_ps=CLOCK_PS).report(simulate(netlist, words)).total)
+    assert totals[0] == pytest.approx(totals[1], rel=1e-3)
+
+
+def test_verilogs_own_operator_takes_the_place_of_the_gates():
+    text = operator_verilog(element_verilog(cell("exact8s"), 20))
+    for booth in (False, True):
+        result = synthesise(text, MULTIPLIER, default_liberty(), clock_ps=CLOCK_PS, booth=booth)
+        assert check_against_table(MappedNetlist.build(result, default_liberty()), cell("exact8s")) == 0
+
+
+@pytest.mark.parametrize("file", ["gscl45nm.lib.gz", "sky130hd_tt.lib.gz"])
+def test_any_library_works(full_liberty_path, file):
+    """Full adders as one cell, swapped tables, flip-flops with enable: what the shipped library lacks."""
+    liberty = load_liberty(full_liberty_path.with_name(file))
+    text, one = element_verilog(cell("exact8s"), 20), cell("exact8s")
+    alone, whole = (synthesise(text, top, liberty, clock_ps=CLOCK_PS) for top in (MULTIPLIER, ELEMENT))
+    element = Element(one.name, one, 20, alone, whole, liberty, CLOCK_PS)
+    element.check()
+    rng = np.random.default_rng(0)
+    tile = TileStream(
+        "x", rng.integers(-99, 99, (40, 8)).astype(np.int8), rng.integers(-99, 99, (8, 8)).astype(np.int8)
+    )
+    energy = element.energy([tile], samples=1024)  # compares the element's sums too
+    assert energy.idle.total_fj < energy.load.total_fj < energy.pe_fj
+
+
+def test_own_timing_agrees_with_abc(mapped):
+    for name in ("exact8s", "mitchell8s"):
+        model = PowerModel(MappedNetlist.build(mapped[name], default_liberty()), clock_ps=CLOCK_PS)
+        assert model.timing.delay_ps == pytest.approx(mapped[name].delay_ps, rel=0.05)
