@@ -1,0 +1,99 @@
+"""The command line: help with examples, JSON, one line and exit code 2 for a user's mistake."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from slipstick.flow.cli import app, run
+from slipstick.model.data import ASSETS
+
+COMMANDS = ("cells", "generate", "cosim", "synth", "evaluate", "search", "report", "flow", "train")
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["slipstick", *arguments])
+    try:
+        return run()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def test_every_promised_command_is_there() -> None:
+    assert {command.name for command in app.registered_commands} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_an_example(command: str, monkeypatch, capsys) -> None:
+    assert call(monkeypatch, command, "--help") == 0
+    shown = capsys.readouterr().out
+    assert f"Example: slipstick {command}" in shown and "--json" in shown
+
+
+def test_cells_as_json(monkeypatch, capsys) -> None:
+    assert call(monkeypatch, "cells", "drum8s_*", "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [c["name"] for c in listed] == ["drum8s_k3", "drum8s_k4", "drum8s_k5", "drum8s_k6"]
+    assert set(listed[0]["errors"]) == {"mae", "wce", "ep", "mre", "mse", "bias", "variance"}
+
+
+def test_generate_writes_verilog_and_its_manifest(monkeypatch, capsys, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "array.v"
+    assert call(monkeypatch, "generate", "--rows", "2", "--columns", "3", "--mix", "exact8s:1,drum8s_k4:2",
+                "--out", str(out), "--json") == 0  # fmt: skip
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["array"] == "2 x 3: 1 x exact8s + 2 x drum8s_k4" and "versions" in facts
+    assert "module accelerator" in out.read_text() and "s_axis_tdata" in out.read_text()
+
+
+MISTAKES = [
+    (["cells", "exakt*"], "unknown cell 'exakt\\*'; near names: exact8s"),
+    (["generate", "--mix", "exact9s"], "unknown cell 'exact9s'; near names: exact8s"),
+    (["generate", "--rows", "0"], "at least one row and one column, not 0 x 16"),
+    (["generate", "--columns", "-1", "--mix", "exact8s"], "at least one row and one column"),
+    (["generate", "--mix", "exact8s:9,drum8s_k4:8"], "the mix names 17 columns, the array has 16"),
+    (["generate", "--mix", "exact8s:x"], "is not cell:count"),
+    (["generate", "--mix", "exact8u"], "not signed 8 x 8"),
+    (["evaluate", "--model", "vit-cifar11"], "unknown model 'vit-cifar11'; near names: .*vit-cifar10"),
+    (["evaluate", "--checkpoint", "nowhere.safetensors"], "nowhere.safetensors: not a readable safetensors file"),
+    (["evaluate", "--rule", "blocks.0.attn.qvk=exact8s"], "matches no layer; near names: .*blocks.0.attn.qk"),
+    (["evaluate", "--rule", "default"], "is not pattern=cell"),
+    (["evaluate", "--method", "entropy"], "one of percentile, minmax, mse"),
+    (["evaluate", "--images", "nowhere"], "nowhere: no such folder"),
+    (["cosim", "--layers", "blocks.9.attn.qkv", "--mix", "exact8s:16"], "unknown layer 'blocks.9.attn.qkv'; near"),
+    (["cosim", "--verilog", "nowhere.v"], "cannot read nowhere.v"),
+    (["synth", "exact8s,exact8u"], "not signed 8 x 8"),
+    (["flow", "--sampler", "mcts2", "--trials", "0"], "at least one trial"),
+    (["flow", "--cells", "nothing*"], "unknown cell 'nothing\\*'"),
+    (["flow", "--palette", "20"], "20 cells do not fit into 16 columns"),
+    (["flow", "--liberty", "nowhere.lib"], "nowhere.lib"),
+    (["report", "nowhere"], "no summary of a finished run"),
+    (["train", "nowhere.npz"], "nowhere.npz: not a JPEG pack"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(a) for a, _ in MISTAKES])
+def test_mistakes_are_one_line_and_exit_code_2(arguments, message, monkeypatch, capsys, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, *arguments) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("slipstick: ")]
+    assert len(errors) == 1
+    assert re.search(message, errors[0]), errors[0]
+    assert not list(tmp_path.rglob("*.v")) and not list(tmp_path.rglob("*.html"))
+
+
+def test_a_checkpoint_of_another_network_does_not_fit(monkeypatch, capsys) -> None:
+    weights = str(ASSETS / "vit_cifar10.safetensors")
+    assert call(monkeypatch, "evaluate", "--model", "vit_tiny_patch16_224", "--checkpoint", weights) == 2
+    assert "does not fit VisionTransformer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["generate", "flow"])
+def test_an_unwritable_output_folder_is_named(command: str, monkeypatch, capsys, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "file" / "run"
+    assert call(monkeypatch, command, "--out", str(out / "x.v" if command == "generate" else out)) == 2
+    assert f"cannot write {tmp_path / 'file'}" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "in the way"

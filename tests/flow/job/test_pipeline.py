@@ -1,0 +1,96 @@
+"""The main job end to end: real weights, real images, real synthesis, real simulation, small settings."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from slipstick.model.data import shipped
+
+pytestmark = pytest.mark.slow
+OPTIONS = (
+    "--cells", "truncated8s_k5,truncated8s_k7,drum8s_k4", "--rows", "8", "--columns", "8", "--trials", "5",
+    "--palette", "3", "--search-images", "40", "--max-loss", "3", "--json",
+)  # fmt: skip
+
+
+def flow(*options: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    command = [sys.executable, "-m", "slipstick", "flow", *OPTIONS, *options]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """A user's own folder of class folders."""
+    folder, images = tmp_path_factory.mktemp("photos"), shipped("test")
+    for number in range(80):
+        place = folder / str(images.labels[number])
+        place.mkdir(exist_ok=True)
+        Image.fromarray(images.pixels[number]).save(place / f"{number:03}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(photos: Path, tmp_path_factory) -> tuple[dict, Path]:
+    out = tmp_path_factory.mktemp("flow") / "run"
+    finished = flow("--images", str(photos), "--out", str(out))
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout), out
+
+
+def test_every_value_of_real_layers_is_bit_exact(run) -> None:
+    cosim = run[0]["cosim"]
+    mixed = next(check for check in cosim["checks"] if check["name"] == "mixed_array")
+    assert mixed["compared"] == 2 * (64 * 384 + 64 * 64 + 64 * 32)  # whole qkv, QK^T and AV of a head, both quantities
+    assert [count["layer"] for count in mixed["layers"]] == [f"blocks.0.attn.{x}" for x in ("qkv", "qk", "av")]
+    assert cosim["mismatches"] == 0 and cosim["compared"] > mixed["compared"]
+
+
+def test_summary_and_files_tell_the_same_story(run) -> None:
+    summary, out = run
+    assert {k: v for k, v in summary.items() if k != "report"} == json.loads((out / "summary.json").read_text())
+    assert 0 < summary["accuracy"]["chosen"] <= 1 and len(summary["accuracy"]["uniform"]) == 2
+    assert summary["accuracy"]["test_images"] == 40
+    saving = summary["energy_saving"]
+    assert saving["multiplier"] > saving["pe"] > saving["array"] or summary["search"]["chosen"] == 0
+    verilog = {check["verilog"] for check in summary["cosim"]["checks"]}
+    assert verilog <= {path.name for path in (out / "rtl").iterdir()}
+    assert sum(tile["columns"] for tile in summary["accelerator"]["tiles"]) == 8
+    assert summary["manifest"]["seed"] == 0 and summary["manifest"]["versions"]["pyosys"] == "0.70"
+
+
+def test_a_second_run_finds_its_results_and_agrees(run, photos: Path) -> None:
+    summary, out = run
+    again = flow("--images", str(photos), "--out", str(out))
+    assert again.returncode == 0, again.stderr
+    second = json.loads(again.stdout)
+    for key in ("accuracy", "energy_saving", "search", "accelerator", "cells"):
+        assert second[key] == summary[key]
+    assert second["seconds"]["search"] < max(summary["seconds"]["search"], 30)
+
+
+def test_the_report_is_one_file_that_a_browser_draws(run, chromium: str, tmp_path: Path) -> None:
+    _, out = run
+    page = out / "report.html"
+    html = page.read_text()
+    assert "src=" not in html.split("<body>")[1] and '<link rel="stylesheet"' not in html
+    picture = tmp_path / "report.png"
+    base = [
+        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=8000", "--hide-scrollbars",
+    ]  # fmt: skip
+    subprocess.run([*base, "--window-size=1200,2000", f"--screenshot={picture}", page.as_uri()], check=True, timeout=180,
+                   capture_output=True)  # fmt: skip
+    image = Image.open(picture).convert("RGB")
+    assert image.size == (1200, 2000)
+    colours = image.getcolors(1 << 24)
+    assert colours is not None and len(colours) > 500  # charts and text, not a blank page
+    drawn = subprocess.run([*base, "--dump-dom", page.as_uri()], check=True, timeout=180, capture_output=True, text=True)
+    assert drawn.stdout.count('class="main-svg"') >= 5  # every chart ran its script
+    assert "bit-exact" in drawn.stdout and "Energy saved, array level" in drawn.stdout

@@ -1,0 +1,54 @@
+"""The emitted Verilog is lint-clean, readable and says what it is."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from slipstick.errors import UserError
+from slipstick.rtl.accelerator import Accelerator
+from slipstick.rtl.cells import cell
+from slipstick.rtl.emit import accelerator_verilog
+from slipstick.rtl.spec.array import ArrayConfig, CellMix
+from slipstick.sim.verilator import find_verilator
+
+POOL = ["exact8s", "truncated8s_k9", "truncated8s_k6_c1", "mitchell8s"]
+
+
+def config(rows: int, columns: int) -> ArrayConfig:
+    grid = [[cell(POOL[(r * columns + c) % len(POOL)]) for c in range(columns)] for r in range(rows)]
+    return ArrayConfig(rows, columns, CellMix(tuple(map(tuple, grid))))
+
+
+@pytest.mark.parametrize("rows, columns", [(1, 1), (1, 9), (3, 2), (2, 5), (8, 8)])
+@pytest.mark.parametrize("accumulator_rows", [3, 256])
+def test_verilog_is_clean_under_all_warnings(rows: int, columns: int, accumulator_rows: int, tmp_path: Path) -> None:
+    text = accelerator_verilog(config(rows, columns), accumulator_rows=accumulator_rows, depth=4)
+    (tmp_path / "accelerator.v").write_text(text)
+    command = [find_verilator().executable, "--lint-only", "-Wall", "accelerator.v"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == "" and done.returncode == 0
+
+
+def test_names_tell_row_column_and_cell_and_equal_parts_share_a_module() -> None:
+    text = accelerator_verilog(config(3, 4), depth=4)
+    for row in range(3):
+        for column in range(4):
+            name = POOL[column]
+            assert re.search(rf"^  pe_{name}_s\d+ pe_r{row}_c{column}_{name} \($", text, re.M)
+    for name in POOL:
+        assert text.count(f"module mul_{name} (") == 1
+        assert f"//   {name}: {len(cell(name).netlist.gates)} gates, netlist {cell(name).digest[:16]}" in text
+    assert len(re.findall(r"^module (\w+)", text, re.M)) == len(set(re.findall(r"^module (\w+)", text, re.M)))
+
+
+def test_text_has_no_generated_names_and_is_reproducible() -> None:
+    text = accelerator_verilog(config(2, 2), depth=4)
+    assert "\\" not in text and "$auto" not in text and "/work" not in text
+    assert text == accelerator_verilog(config(2, 2), depth=4)
+
+
+def test_accumulators_wider_than_an_answer_lane_are_refused() -> None:
+    with pytest.raises(UserError, match="use a smaller depth"):
+        Accelerator(config(2, 2), depth=1 << 20)
