@@ -1,6 +1,5 @@
 """The command line: lists the commands; each lives in ``commands``."""
 
-import os
 import sys
 
 import typer
@@ -38,7 +37,6 @@ app.add_typer(liberty.app, name="liberty")
 
 def run() -> int:
     """Run the command line; a user's mistake is one line on standard error and exit code 2."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except UserError as error:

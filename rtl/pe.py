@@ -5,6 +5,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from .cells.cell import Cell
 from .multiplier import Multiplier
+from .place import Library, place
 
 
 class ProcessingElement(Component):
@@ -12,12 +13,15 @@ class ProcessingElement(Component):
 
     Members: ``activation_in`` In and ``activation_out`` Out, int8, one cycle to the right;
     ``weight_in`` In and ``weight_out`` Out, int8, one step down while ``load`` is high;
-    ``sum_in`` In and ``sum_out`` Out, ``sum_width`` bits, one cycle down. Data registers have no
-    reset. Throughput one product a cycle.
+    ``sum_in`` In and ``sum_out`` Out, ``sum_width`` bits, one cycle down. The outputs are the three
+    registers; none needs a reset. Throughput one product a cycle.
     """
 
-    def __init__(self, cell: Cell, sum_width: int) -> None:
-        self.cell, self.sum_width = cell, sum_width
+    clocked = True
+
+    def __init__(self, cell: Cell, sum_width: int, library: Library | None = None) -> None:
+        self.cell, self.sum_width, self._library = cell, sum_width, library
+        self.module_name = f"pe_{cell.name}_s{sum_width}"
         super().__init__({
             "activation_in": In(signed(8)), "activation_out": Out(signed(8)),
             "weight_in": In(signed(8)), "weight_out": Out(signed(8)), "load": In(1),
@@ -25,19 +29,16 @@ class ProcessingElement(Component):
         })  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
+        """The cell, the adder and the registers."""
         m = Module()
-        m.submodules.multiplier = multiplier = Multiplier(self.cell)
-        weight = Signal(signed(8), reset_less=True)
-        activation = Signal(signed(8), reset_less=True)
-        total = Signal(signed(self.sum_width), reset_less=True)
+        operands = {"a": self.activation_in, "w": self.weight_out}
+        multiplier = place(m, "multiplier", self._library, Multiplier, self.cell, inputs=operands)
+        product = Signal(signed(self.sum_width))
+        m.d.comb += product.eq(multiplier.product)
         with m.If(self.load):
-            m.d.sync += weight.eq(self.weight_in)
+            m.d.sync += self.weight_out.eq(self.weight_in)
         m.d.sync += [
-            activation.eq(self.activation_in),
-            total.eq(self.sum_in + multiplier.product),
+            self.activation_out.eq(self.activation_in),
+            self.sum_out.eq(self.sum_in + product),
         ]
-        m.d.comb += [
-            multiplier.a.eq(self.activation_in), multiplier.w.eq(weight),
-            self.weight_out.eq(weight), self.activation_out.eq(activation), self.sum_out.eq(total),
-        ]  # fmt: skip
         return m

@@ -183,13 +183,12 @@ class MctsSampler(BaseSampler):
         """Complete the path by the policy many times; return the new completion of most promise."""
         fixed = prefix[1:]
         policy = self._policy[prefix[0]]
-        fresh: list[tuple[int, ...]] = []
-        for flatter in (1.0, 0.5, 0.25, 0.125):  # a sharp policy may only find what is known already
-            drawn = self._draw(fixed, policy**flatter, rng)
-            fresh = [choice for choice in drawn if choice not in known]
-            if fresh:
-                break
-        fresh = fresh or drawn
+        drawn = self._draw(fixed, policy, rng)
+        fresh = [choice for choice in drawn if choice not in known]
+        if not fresh:  # a sharp policy may only find what is known: look one change further
+            free = range(len(fixed), policy.shape[0])
+            near = [(*drawn[0][:s], a, *drawn[0][s + 1 :]) for s in free for a in range(policy.shape[1])]
+            fresh = [choice for choice in dict.fromkeys(near) if choice not in known] or drawn
         if len(done) < self.config.startup:
             return fresh[0]
         return fresh[int(np.argmax(self._predicted_gain(fresh, done)))]

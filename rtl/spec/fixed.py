@@ -63,7 +63,8 @@ class Requant:
     def from_scale(cls, scale: np.ndarray, low: int = -128, high: int = 127) -> "Requant":
         """The closest ``multiplier / 2^shift`` to every positive ``scale`` [N], normalised to full precision."""
         pairs = [_dyadic(float(value)) for value in np.atleast_1d(scale)]
-        return cls(*(np.array(column, np.int64) for column in zip(*pairs, strict=True)), 0, low, high)
+        multiplier, shift = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
+        return cls(multiplier, shift, 0, low, high)
 
     def __call__(self, accumulators: np.ndarray) -> np.ndarray:
         """Requantise int [..., N] to int64 [..., N]."""

@@ -49,6 +49,7 @@ def test_text_has_no_generated_names_and_is_reproducible() -> None:
     assert text == accelerator_verilog(config(2, 2), depth=4)
 
 
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_accumulators_wider_than_an_answer_lane_are_refused() -> None:
     with pytest.raises(UserError, match="use a smaller depth"):
         Accelerator(config(2, 2), depth=1 << 20)

@@ -1,0 +1,123 @@
+"""cocotb benches of the accelerator. Run inside the simulator by ``cosim``; import no torch.
+
+Both read ``bench.json`` in the working folder and write ``report.json``.
+"""
+
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.simtime import get_sim_time
+from cocotb.triggers import First, RisingEdge, SimTimeoutError, Timer, with_timeout
+
+PERIOD = 2  # steps
+RESET_CYCLES = 4
+
+
+@cocotb.test()
+async def play(dut: Any) -> None:
+    """Mode 'memory': the player does the work, Python only starts each part."""
+    plan = json.loads(Path("bench.json").read_text())
+    dut.seed.value = plan["seed"]
+    dut.stall_in.value = dut.stall_out.value = plan["stall"]
+    dut.go.value = 0
+    await _reset(dut.clk, dut.reset_n)
+    start = time.process_time()
+    for number, part in enumerate(plan["parts"]):
+        dut.part.value, dut.beats.value, dut.answers.value = number, part["beats"], part["answers"]
+        dut.go.value = 1
+        finished = RisingEdge(dut.done)
+        if await First(finished, Timer(PERIOD * plan["cycles_allowed"], "step")) is not finished:
+            raise AssertionError(f"part {number} has not ended after {plan['cycles_allowed']} cycles")
+        dut.go.value = 0
+        await RisingEdge(dut.clk)
+        await RisingEdge(dut.clk)
+    _report(cycles=int(dut.cycle.value), cpu_seconds=time.process_time() - start, violations=int(dut.violations.value))
+
+
+@cocotb.test()
+async def stream(dut: Any) -> None:
+    """Mode 'stream': Python drives and samples the two AXI4-Streams, one packed integer a cycle."""
+    plan = json.loads(Path("bench.json").read_text())
+    dut.s_axis_tvalid.value = 0
+    dut.m_axis_tready.value = 0
+    Clock(dut.aclk, PERIOD, "step").start()
+    await _reset(dut.aclk, dut.aresetn)
+    words = [[int(word, 16) for word in line.split()] for line in Path("beats.txt").read_text().splitlines()]
+    start = time.process_time()
+    clock = _Cycles()
+    source = cocotb.start_soon(_drive(dut, words, plan["stall"], random.Random(plan["seed"])))
+    sink = cocotb.start_soon(_receive(dut, plan["answers"], plan["stall"], random.Random(plan["seed"] + 1), clock))
+    try:
+        answers = await with_timeout(sink, PERIOD * plan["cycles_allowed"], "step")
+    except SimTimeoutError:
+        raise AssertionError(f"the stream has not ended after {plan['cycles_allowed']} cycles") from None
+    await source
+    cycles, seconds = clock.now(), time.process_time() - start
+    Path("answers.txt").write_text("".join(f"{last:x} {cycle:x} {data:x}\n" for last, cycle, data in answers))
+    _report(cycles=cycles, cpu_seconds=seconds, violations=0)
+
+
+class _Cycles:
+    """Counts clock cycles by simulated time, which costs nothing until asked."""
+
+    def __init__(self) -> None:
+        self._start = get_sim_time("step")
+
+    def now(self) -> int:
+        return int(get_sim_time("step") - self._start) // PERIOD
+
+
+async def _reset(clock: Any, reset_n: Any) -> None:
+    reset_n.value = 0
+    for _ in range(RESET_CYCLES):
+        await RisingEdge(clock)
+    reset_n.value = 1
+    await RisingEdge(clock)
+
+
+async def _drive(dut: Any, words: list[list[int]], stall: float, rng: random.Random) -> None:
+    edge, data, ready, valid = RisingEdge(dut.aclk), dut.s_axis_tdata, dut.s_axis_tready, dut.s_axis_tvalid
+    head = None
+    for tag, word in words:
+        while stall and rng.random() < stall:
+            valid.value = 0
+            await edge
+        data.value = word
+        if tag != head:
+            dut.s_axis_tuser.value, dut.s_axis_tlast.value, head = tag & 7, tag >> 3, tag
+        valid.value = 1
+        await edge
+        while not ready.value:
+            await edge
+    valid.value = 0
+
+
+async def _receive(
+    dut: Any, count: int, stall: float, rng: random.Random, clock: _Cycles
+) -> list[tuple[int, int, int]]:
+    edge, valid, ready, data, last = (
+        RisingEdge(dut.aclk), dut.m_axis_tvalid, dut.m_axis_tready, dut.m_axis_tdata, dut.m_axis_tlast,
+    )  # fmt: skip
+    answers: list[tuple[int, int, int]] = []
+    is_ready = not stall
+    ready.value = int(is_ready)
+    while len(answers) < count:
+        await edge  # values read here are those before the edge
+        if not valid.value:
+            await RisingEdge(valid)
+        elif is_ready:
+            answers.append((int(last.value), clock.now(), int(data.value)))
+        if stall:
+            is_ready = rng.random() >= stall
+            ready.value = int(is_ready)
+    ready.value = 0
+    return answers
+
+
+def _report(**figures: float) -> None:
+    Path("report.json").write_text(json.dumps(figures))

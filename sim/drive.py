@@ -1,0 +1,88 @@
+"""Two ways to get beats into the simulated accelerator and its answers out.
+
+'memory': a player in Verilog reads and writes files, Python sleeps. 'stream': Python drives the ports.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from slipstick.rtl.spec.array import ArrayConfig
+from slipstick.rtl.spec.schedule import Schedule
+
+from . import player
+from .player import Answers
+from .runner import Build, SimulationError, build, run
+
+Mode = Literal["memory", "stream"]
+BENCH = "slipstick.sim.bench_accelerator"
+
+
+@dataclass(frozen=True)
+class Drive:
+    """Answers to all schedules, clock cycles, CPU seconds from the first cycle to the last, waveform if any."""
+
+    answers: Answers
+    cycles: int
+    cpu_seconds: float
+    waveform: Path | None
+
+
+def drive(
+    mode: Mode,
+    config: ArrayConfig,
+    verilog: str,
+    schedules: list[Schedule],
+    folder: Path,
+    *,
+    seed: int,
+    stall: float = 0.0,
+    waves: bool = False,
+) -> Drive:
+    """Build ``verilog`` and send it the beats of ``schedules``, one after the other, in one simulation.
+
+    ``stall`` is the share of cycles in which either side pauses, at random from ``seed``. Files stand in
+    ``folder``. Raises SimulationError when the accelerator hangs or breaks the rules of AXI4-Stream.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    traffic = sum(len(some.beats) + some.answers for some in schedules)
+    allowed = int(4 * traffic * (config.rows + config.columns + 10) / (1 - stall)) + 10_000
+    plan: dict[str, Any] = {"seed": seed, "cycles_allowed": allowed}
+    if mode == "memory":
+        sources = {"accelerator.v": verilog, "player.v": player.SOURCE.read_text()}
+        built = build(sources, "player", parameters=player.parameters(config), waves=waves)
+        sizes = []
+        for number, (beats, count) in enumerate(player.parts(schedules)):
+            player.write_beats(folder / f"beats_{number}.hex", beats)
+            sizes.append({"beats": len(beats), "answers": count})
+        state = (seed * 2654435761 + 1) % (1 << 32) or 1  # xorshift stays at zero
+        plan |= {"seed": state, "stall": round(stall * 65536), "parts": sizes}
+        report, waveform = _run(built, "play", folder, seed, plan)
+        recorded = [
+            player.read_answers(folder / f"answers_{number}.hex", size["answers"], config.columns)
+            for number, size in enumerate(sizes)
+        ]
+        answers = Answers(
+            np.concatenate([some.lanes for some in recorded]),
+            np.concatenate([some.cycle for some in recorded]),
+            np.concatenate([some.last for some in recorded]),
+        )
+    else:
+        built = build({"accelerator.v": verilog}, "accelerator", waves=waves)
+        player.write_stream(folder / "beats.txt", player.join([some.beats for some in schedules]))
+        plan |= {"stall": stall, "answers": sum(some.answers for some in schedules)}
+        report, waveform = _run(built, "stream", folder, seed, plan)
+        answers = player.read_stream(folder / "answers.txt", config.columns)
+    return Drive(answers, report["cycles"], report["cpu_seconds"], waveform)
+
+
+def _run(built: Build, testcase: str, folder: Path, seed: int, plan: dict) -> tuple[dict, Path | None]:
+    (folder / "bench.json").write_text(json.dumps(plan))
+    waveform = run(built, BENCH, folder, seed=seed, testcase=testcase)
+    report = json.loads((folder / "report.json").read_text())
+    if report["violations"]:
+        raise SimulationError(f"{report['violations']} answers changed while they were not taken; files in {folder}")
+    return report, waveform

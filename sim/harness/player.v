@@ -1,0 +1,104 @@
+// Plays a file of beats into the accelerator and records its answers, so that a simulation needs no
+// Python between its first and its last cycle.
+//
+// While `go` is high, beats_<part>.hex is played: one word a line, {4'b0, tlast, tuser, tdata}. When all
+// beats are taken and `answers` answers have come, answers_<part>.hex is written, one word a line,
+// {7'b0, tlast, cycle, tdata}, and `done` stays high until `go` falls.
+//
+// `stall_in` and `stall_out` of 65536 cycles, at random, the source offers nothing and the sink is not ready.
+
+module player #(
+  parameter DATA_BYTES = 8,
+  parameter COLUMNS = 1,
+  parameter WORDS = 65536
+) (
+  output reg clk,
+  input reset_n,
+  input go,
+  input [31:0] part,
+  input [31:0] beats,
+  input [31:0] answers,
+  input [31:0] seed,
+  input [16:0] stall_in,
+  input [16:0] stall_out,
+  output reg done,
+  output reg [31:0] cycle,
+  output reg [31:0] violations
+);
+  localparam DATA = 8 * DATA_BYTES;
+  localparam LANES = 32 * COLUMNS;
+
+  reg [DATA+7:0] source [0:WORDS-1];
+  reg [LANES+39:0] record [0:WORDS-1];
+  reg running;
+  reg [31:0] next, received, random;
+  reg [DATA+7:0] beat;
+  reg s_valid, m_ready;
+  wire s_ready, m_valid, m_last;
+  wire [LANES-1:0] m_data;
+
+  accelerator accelerator (
+    .aclk(clk), .aresetn(reset_n),
+    .s_axis_tdata(beat[DATA-1:0]), .s_axis_tuser(beat[DATA+2:DATA]), .s_axis_tlast(beat[DATA+3]),
+    .s_axis_tvalid(s_valid), .s_axis_tready(s_ready),
+    .m_axis_tdata(m_data), .m_axis_tlast(m_last), .m_axis_tvalid(m_valid), .m_axis_tready(m_ready)
+  );
+
+  // The clock is made here: a clock from outside the simulator takes a quarter of the run time.
+  initial clk = 0;
+  always #1 clk = !clk;
+
+  // AXI4-Stream: once valid, an answer stays as it is until it is taken.
+  reg held;
+  reg [LANES:0] answer;
+
+  function [31:0] following(input [31:0] state);  // Marsaglia's xorshift
+    reg [31:0] x;
+    begin
+      x = state ^ (state << 13);
+      x = x ^ (x >> 17);
+      following = x ^ (x << 5);
+    end
+  endfunction
+
+  always @(posedge clk) begin
+    if (!reset_n) begin
+      {running, done, s_valid, m_ready, held} <= 0;
+      {cycle, violations} <= 0;
+      random <= seed;
+    end else begin
+      cycle <= cycle + 1;
+      random <= following(random);
+      held <= m_valid && !m_ready;
+      answer <= {m_last, m_data};
+      if (held && (!m_valid || answer != {m_last, m_data})) violations <= violations + 1;
+
+      if (go && !running && !done) begin
+        $readmemh($sformatf("beats_%0d.hex", part), source, 0, beats - 1);
+        running <= 1;
+        next <= 0;
+        received <= 0;
+      end
+      if (running) begin
+        if (!s_valid || s_ready) begin
+          s_valid <= next < beats && {1'b0, random[15:0]} >= stall_in;
+          if (next < beats && {1'b0, random[15:0]} >= stall_in) begin
+            beat <= source[next[$clog2(WORDS)-1:0]];
+            next <= next + 1;
+          end
+        end
+        m_ready <= {1'b0, random[31:16]} >= stall_out;
+        if (m_valid && m_ready) begin
+          record[received[$clog2(WORDS)-1:0]] <= {7'b0, m_last, cycle, m_data};
+          received <= received + 1;
+        end
+        if (next == beats && !s_valid && received == answers) begin
+          $writememh($sformatf("answers_%0d.hex", part), record, 0, (answers == 0) ? 0 : answers - 1);
+          running <= 0;
+          done <= 1;
+        end
+      end
+      if (!go) done <= 0;
+    end
+  end
+endmodule
