@@ -51,6 +51,7 @@ class ApproxAttention(nn.Module):
         return self.attn_drop(logits.softmax(dim=-1))
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """Tokens [B, T, D] -> [B, T, D]; same arguments as the module it replaces."""
         if is_causal:
             tokens = x.shape[1]
             attn_mask = torch.ones(tokens, tokens, dtype=torch.bool, device=x.device).tril()

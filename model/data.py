@@ -8,6 +8,7 @@ and the end marker FF D9 give back each original file byte for byte.
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def jpeg_files(path: Path, prefix: str = "") -> Iterator[bytes]:
     with np.load(path, allow_pickle=False) as pack:
         header, scan = pack["header"].tobytes(), pack[prefix + "scan"].tobytes()
         offset = pack[prefix + "offset"].tolist()
-    for start, stop in zip(offset, offset[1:], strict=False):
+    for start, stop in pairwise(offset):
         yield header + scan[start:stop] + END_OF_IMAGE
 
 

@@ -36,6 +36,3 @@ def top1(loaded: LoadedModel, images: Images, batch: int = 50, progress: Progres
 def input_batches(loaded: LoadedModel, images: Images, batch: int = 64) -> list[Tensor]:
     """Float inputs of decoded images, in batches, for calibration."""
     return [loaded.prepare(images.pixels[start : start + batch]) for start in range(0, len(images), batch)]
-
-
-

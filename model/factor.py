@@ -31,12 +31,14 @@ class Factors:
 
     @property
     def rank(self) -> int:
+        """How many ordinary products stand for one approximate product."""
         return self.left.shape[1]
 
 
 def rank(table: np.ndarray) -> int:
     """Rank of an integer table (modulo a 31-bit prime, a lower bound that is tight in practice)."""
-    return nmod_mat(*table.shape, [int(x) % PRIME for x in table.ravel()], PRIME).rank()
+    rows, columns = table.shape
+    return nmod_mat(rows, columns, [int(x) % PRIME for x in table.ravel()], PRIME).rank()
 
 
 def factorise(table: np.ndarray) -> Factors | None:

@@ -90,12 +90,12 @@ class PreparedWeights:
                 lead = torch.broadcast_shapes(bits.shape[:-2], right.shape[:-2])
                 bits, right = bits.expand(*lead, -1, -1).flatten(0, -3), right.expand(*lead, -1, -1).flatten(0, -3)
                 block = max(1, FACTORS_AT_ONCE // (bits.shape[-2] * self.depth * self.rank))
-                pairs = zip(bits.split(block), right.split(block), strict=True)
+                pairs = list(zip(bits.split(block), right.split(block), strict=True))
             else:
                 lead = activations.shape[:-1]
                 bits = bits.flatten(0, -2)
                 block = max(1, FACTORS_AT_ONCE // (self.depth * self.rank))
-                pairs = ((part, right) for part in bits.split(block))
+                pairs = [(part, right) for part in bits.split(block)]
             scratch = torch.empty(block * bits[0].numel(), self.rank, device=bits.device)
             sums = []
             for part, factor in pairs:

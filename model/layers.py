@@ -21,6 +21,8 @@ from .gemm import PreparedWeights
 from .quantise import Observer, QuantConfig, quantise, weight_scale
 
 Grid = tuple[tuple[Cell, ...], ...]
+
+
 @dataclass
 class Sample:
     """A few images' operand codes of a layer, and the gradient of their loss by its accumulators' values.
@@ -171,7 +173,7 @@ class WeightLayer(TableLayer):
     its names. ``weight_codes`` int8 [K, N], ``bias_codes`` int32 [N] in accumulator units.
     """
 
-    def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.weight, self.bias = weight, bias
         self.compensate = True
@@ -179,6 +181,7 @@ class WeightLayer(TableLayer):
         self._bias_codes: dict[Grid, Tensor] = {}
 
     def calibrated(self, config: QuantConfig) -> None:
+        """Fix the scales of both operands."""
         super().calibrated(config)
         self.weight_scale = weight_scale(self.weight)
         self.weight_codes = self.matrix(quantise(self.weight, self._by_channel(self.weight_scale), low=-127))
@@ -197,6 +200,7 @@ class WeightLayer(TableLayer):
         self._bias_codes.clear()
 
     def product_scale(self) -> Tensor:
+        """Value of one unit of the accumulators, by output channel: [N]."""
         return self.activation_scale * self.weight_scale
 
     def bias_codes(self) -> Tensor:
@@ -247,6 +251,7 @@ class ApproxLinear(WeightLayer):
         return cls(layer.weight, layer.bias)
 
     def forward(self, values: Tensor) -> Tensor:
+        """Rows [..., K] -> [..., N]."""
         if not self.observing:
             return self.run(values)
         result = F.linear(values, self.weight, self.bias)
@@ -266,7 +271,8 @@ class ApproxConv2d(WeightLayer):
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__(layer.weight, layer.bias)
         self.kernel_size, self.stride = layer.kernel_size, layer.stride
-        self.padding, self.dilation = layer.padding, layer.dilation
+        self.padding = tuple(int(side) for side in layer.padding)
+        self.dilation = layer.dilation
 
     @staticmethod
     def supports(layer: nn.Conv2d) -> bool:
@@ -279,9 +285,11 @@ class ApproxConv2d(WeightLayer):
         return cls(layer)
 
     def as_rows(self, output: Tensor) -> Tensor:
+        """Maps [B, N, H, W] -> rows [B, H * W, N]."""
         return output.flatten(2).transpose(1, 2)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> maps [B, N, H', W']."""
         if self.observing:
             result = F.conv2d(images, self.weight, self.bias, self.stride, self.padding, self.dilation)
             self.rows_per_image = result.shape[-1] * result.shape[-2]
@@ -317,12 +325,14 @@ class ApproxMatmul(TableLayer):
     stationary_scale: Tensor
 
     def calibrated(self, config: QuantConfig) -> None:
+        """Fix the scales of both operands."""
         super().calibrated(config)
         self.stationary_scale = torch.tensor(
             self.stationary_observer.scale(config), device=self.activation_scale.device
         )
 
     def product_scale(self) -> Tensor:
+        """Value of one unit of the accumulators: [1]."""
         return (self.activation_scale * self.stationary_scale).view(1)
 
     def bias_code(self) -> int:
@@ -338,15 +348,16 @@ class ApproxMatmul(TableLayer):
         if self.counting:
             self._keep_sample(codes, stationary)
             counts, others = self._count(codes, False), self._count(stationary, False)
-            first = self.code_counts is None or self.stationary_counts is None
-            self.code_counts = counts if first else self.code_counts + counts
-            self.stationary_counts = others if first else self.stationary_counts + others
+            if self.code_counts is not None and self.stationary_counts is not None:
+                counts, others = self.code_counts + counts, self.stationary_counts + others
+            self.code_counts, self.stationary_counts = counts, others
         total = MixedWeights(stationary, self.grid).matmul(codes) + self.bias_code()
         if self.recorder is not None:
             self.recorder(self.path, self, codes, stationary, total)
         return total
 
     def forward(self, values: Tensor, stationary: Tensor) -> Tensor:
+        """[..., M, K] and [..., K, N] -> [..., M, N]."""
         if not self.observing:
             codes = self.quantise_input(values)
             return self.accumulate(codes, quantise(stationary, self.stationary_scale)).float() * self.product_scale()

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from slipstick.rtl.cells import cell
+from slipstick.rtl.cells import cell as cell_by_name
 from slipstick.rtl.cells.cell import Cell
 
 if TYPE_CHECKING:
     from .layers import ApproxMatmul, Grid, TableLayer, WeightLayer
 
-EXACT_GRID = ((cell("exact8s"),),)
+EXACT_GRID = ((cell_by_name("exact8s"),),)
 
 
 @lru_cache(maxsize=256)

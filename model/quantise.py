@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 BINS = 4096
+Method = Literal["percentile", "minmax", "mse"]
 
 
 @dataclass(frozen=True)
 class QuantConfig:
     """How activation scales are chosen: ``percentile`` of |x|, its maximum, or least squared error."""
 
-    method: Literal["percentile", "minmax", "mse"] = "percentile"
+    method: Method = "percentile"
     percentile: float = 99.99
 
 

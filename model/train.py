@@ -6,10 +6,10 @@ draw from a generator seeded by (seed, epoch), so a resumed run equals an unbrok
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
+from slipstick.store import write_whole
 
 from .data import read_pack, write_subset
 from .vit import build_vit, normalise
@@ -95,6 +96,10 @@ def _state(model: nn.Module, optimiser_list: list[torch.optim.Optimizer]) -> dic
     return tensors
 
 
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    save_file({name: value.contiguous() for name, value in tensors.items()}, path)
+
+
 def _restore(tensors: dict[str, Tensor], model: nn.Module, optimiser_list: list[torch.optim.Optimizer]) -> None:
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     for number, optimiser in enumerate(optimiser_list):
@@ -105,12 +110,6 @@ def _restore(tensors: dict[str, Tensor], model: nn.Module, optimiser_list: list[
                 index, name = key.removeprefix(prefix).split(".", 1)
                 state.setdefault(int(index), {})[name] = value
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    write(temporary)
-    temporary.replace(path)
 
 
 def batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -166,11 +165,9 @@ def train(
             record["test"] = top1(model, torch.from_numpy(test.pixels), torch.from_numpy(test.labels))
         record["cpu_s"] = round(time.process_time() - started, 1)
         log["curve"].append(record)
-        tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-        _write(weights, lambda path, tensors=tensors: save_file(tensors, path))
-        _write(log_file, lambda path: path.write_text(json.dumps(log, indent=1) + "\n"))
-        state = {name: value.contiguous() for name, value in _state(model, optimiser_list).items()}
-        _write(resume, lambda path, state=state: save_file(state, path))
+        write_whole(weights, partial(_save, model.state_dict()))
+        write_whole(log_file, lambda path: path.write_text(json.dumps(log, indent=1) + "\n"))
+        write_whole(resume, partial(_save, _state(model, optimiser_list)))
         report(record)
     return weights
 

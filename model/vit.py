@@ -37,6 +37,7 @@ class ConvStem(nn.Module):
         )  # fmt: skip
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, 32, 32] -> tokens [B, 64, embed_dim]."""
         return self.proj(images).flatten(2).transpose(1, 2)
 
 

@@ -42,12 +42,12 @@ def load_model(name: str = SHIPPED, checkpoint: Path | None = None) -> LoadedMod
     the checkpoint. Raises UnknownName for an unknown name, UserError for a checkpoint that does not fit.
     """
     if name == SHIPPED:
-        module = build_vit()
-        _load(module, checkpoint or ASSETS / "vit_cifar10.safetensors")
-        return LoadedModel(name, module.eval(), 32, lambda pixels: normalise(torch.from_numpy(pixels)))
+        own = build_vit()
+        _load(own, checkpoint or ASSETS / "vit_cifar10.safetensors")
+        return LoadedModel(name, own.eval(), 32, lambda pixels: normalise(torch.from_numpy(pixels)))
     if name not in timm.list_models():
         known = timm.list_models()
-        raise UnknownName("model", name, [SHIPPED, *difflib.get_close_matches(name, known, n=8, cutoff=0.4)] or known)
+        raise UnknownName("model", name, [SHIPPED, *difflib.get_close_matches(name, known, n=8, cutoff=0.4)])
     state = None if checkpoint is None else _read(checkpoint)
     module = timm.create_model(name, pretrained=False, num_classes=_classes(state))
     if checkpoint is not None:

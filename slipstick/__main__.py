@@ -1,6 +1,5 @@
 """``python -m slipstick``: the command line."""
 
-
 import os
 
 

@@ -13,7 +13,9 @@ import pytest
 import slipstick
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = sorted(m.name for m in pkgutil.walk_packages(slipstick.__path__, "slipstick.") if not m.name.endswith("__main__"))
+MODULES = sorted(
+    m.name for m in pkgutil.walk_packages(slipstick.__path__, "slipstick.") if not m.name.endswith("__main__")
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -38,6 +40,8 @@ def test_the_wheel_holds_every_tracked_file_of_the_four_folders(tmp_path: Path) 
     subprocess.run(command, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         held = {name for name in wheel.namelist() if name.startswith("slipstick/")}
-    listed = subprocess.run(["git", "ls-files", "rtl", "model", "sim", "flow"], cwd=ROOT, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "rtl", "model", "sim", "flow"], cwd=ROOT, capture_output=True, text=True
+    )
     tracked = {f"slipstick/{name}" for name in listed.stdout.split()}
     assert tracked - held == set()

@@ -28,6 +28,4 @@ def run(pattern: Annotated[str, typer.Argument(help="Shell pattern of cell names
          f"{100 * c.errors.mre:.2f} %", f"{c.errors.mse:.4g}", f"{c.errors.bias:.2f}", f"{c.errors.variance:.4g}")
         for c in found
     ]  # fmt: skip
-    print_table(
-        f"{len(found)} cells", ("cell", "gates", "MAE", "WCE", "EP", "MRE", "MSE", "bias", "variance"), rows
-    )
+    print_table(f"{len(found)} cells", ("cell", "gates", "MAE", "WCE", "EP", "MRE", "MSE", "bias", "variance"), rows)

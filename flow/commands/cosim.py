@@ -6,17 +6,27 @@ from typing import Annotated, Literal
 
 import typer
 
+from slipstick.flow.job.console import Steps
+from slipstick.flow.job.verify import attention_layers, jobs
+from slipstick.flow.job.workbench import load_images
 from slipstick.model.convert import approximate_
 from slipstick.model.evaluate import input_batches
 from slipstick.model.workload import record
 from slipstick.model.zoo import SHIPPED, load_model
 from slipstick.sim.cosim import cosimulate
 
-from slipstick.flow.job.console import Steps
-from slipstick.flow.job.verify import attention_layers, jobs
-from slipstick.flow.job.workbench import load_images
 from .options import (
-    Calibration, Checkpoint, Columns, ImageFolder, Json, Mix, Model, Rows, Seed, array_config, print_json,
+    Calibration,
+    Checkpoint,
+    Columns,
+    ImageFolder,
+    Json,
+    Mix,
+    Model,
+    Rows,
+    Seed,
+    array_config,
+    print_json,
 )  # fmt: skip
 
 

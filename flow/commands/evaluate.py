@@ -5,13 +5,13 @@ from typing import Annotated
 import typer
 
 from slipstick.errors import UserError
-from slipstick.model.convert import assign_, describe, table_layers
-from slipstick.model.evaluate import top1
-from slipstick.model.quantise import QuantConfig
-from slipstick.model.zoo import SHIPPED
-
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.workbench import open_workbench
+from slipstick.model.convert import assign_, describe, table_layers
+from slipstick.model.evaluate import top1
+from slipstick.model.quantise import Method, QuantConfig
+from slipstick.model.zoo import SHIPPED
+
 from .options import Calibration, Checkpoint, ImageFolder, Json, Model, Seed, print_json, print_table
 
 
@@ -35,7 +35,7 @@ def run(
     checkpoint: Checkpoint = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
-    method: Annotated[str, typer.Option(help="Activation ranges: percentile, minmax or mse.")] = "percentile",
+    method: Annotated[Method, typer.Option(help="How activation ranges are chosen.")] = "percentile",
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -43,14 +43,12 @@ def run(
 
     Example: slipstick evaluate --rule default=truncated8s_k5 --rule 're:.*\\.attn\\.qk=drum8s_k4'
     """
-    if method not in ("percentile", "minmax", "mse"):
-        raise UserError(f"unknown calibration method {method!r}; one of percentile, minmax, mse")
     rules = read_rules(rule or [])
     steps = Steps(quiet=json)
     with steps.step("model and calibration"):
         bench = open_workbench(
             model=model, checkpoint=checkpoint, calibration=calibration, images=images,
-            quantisation=QuantConfig(method=method), seed=seed, progress=steps.bar,
+            quantisation=QuantConfig(method), seed=seed, progress=steps.bar,
         )  # fmt: skip
     figures = {"fp32": bench.fp32, "int8": bench.int8}
     if rules:

@@ -5,15 +5,25 @@ from typing import Annotated
 
 import typer
 
-from slipstick.model.zoo import SHIPPED
-
-from slipstick.flow.job.console import Steps
 from slipstick.flow.cost.cost import CLOCK_MHZ
+from slipstick.flow.job.console import Steps
 from slipstick.flow.job.pipeline import CELLS, FlowConfig, run_flow
 from slipstick.flow.report.page import write_report
 from slipstick.flow.report.summary import summarise
+from slipstick.model.zoo import SHIPPED
+
 from .options import (
-    Calibration, Checkpoint, Columns, ImageFolder, Json, Library, Model, Rows, Seed, print_json, print_table,
+    Calibration,
+    Checkpoint,
+    Columns,
+    ImageFolder,
+    Json,
+    Library,
+    Model,
+    Rows,
+    Seed,
+    print_json,
+    print_table,
 )  # fmt: skip
 
 Trials = Annotated[int, typer.Option(help="Assignments to evaluate.")]

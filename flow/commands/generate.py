@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from slipstick.flow.job.manifest import manifest
 from slipstick.rtl.emit import accelerator_verilog
 from slipstick.store import write_whole
 
-from slipstick.flow.job.manifest import manifest
 from .options import Columns, Json, Mix, Rows, array_config, print_json
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from slipstick.flow.report.page import read_summary, write_report
+
 from .options import Json, print_json
 
 

@@ -4,14 +4,24 @@ from pathlib import Path
 
 import typer
 
+from slipstick.flow.cost.cost import CLOCK_MHZ
+from slipstick.flow.job.console import Steps
+from slipstick.flow.job.pipeline import CELLS, FlowConfig, find_mix
 from slipstick.model.zoo import SHIPPED
 
-from slipstick.flow.job.console import Steps
-from slipstick.flow.cost.cost import CLOCK_MHZ
-from slipstick.flow.job.pipeline import CELLS, FlowConfig, find_mix
 from .flow import Cells, ClockMhz, MaxLoss, Out, Palette, Sampler, SearchImages, Trials, _text
 from .options import (
-    Calibration, Checkpoint, Columns, ImageFolder, Json, Library, Model, Rows, Seed, print_json, print_table,
+    Calibration,
+    Checkpoint,
+    Columns,
+    ImageFolder,
+    Json,
+    Library,
+    Model,
+    Rows,
+    Seed,
+    print_json,
+    print_table,
 )  # fmt: skip
 
 

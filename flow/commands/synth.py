@@ -6,12 +6,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
+from slipstick.flow.job.console import Steps
+from slipstick.flow.job.pipeline import CELLS, chosen_cells
+from slipstick.flow.library.liberty import default_liberty, load_liberty
 from slipstick.rtl.spec.streams import TileStream
 
-from slipstick.flow.job.console import Steps
-from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
-from slipstick.flow.library.liberty import default_liberty, load_liberty
-from slipstick.flow.job.pipeline import CELLS, chosen_cells
 from .options import Json, Library, Rows, Seed, print_json, print_table
 
 

@@ -6,9 +6,9 @@ from typing import Annotated
 import torch
 import typer
 
+from slipstick.flow.job.console import Steps
 from slipstick.model.train import TrainConfig, train, write_image_packs
 
-from slipstick.flow.job.console import Steps
 from .options import Json, Seed, print_json
 
 

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from slipstick.errors import UserError
+from slipstick.flow.library.liberty import Liberty
+from slipstick.flow.power.synth import Design, Synthesis, synthesise_all
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.registry import cell as find_cell
 from slipstick.rtl.spec.streams import TileStream
 
 from .element import CellCost, Element
-from slipstick.flow.library.liberty import Liberty
 from .modules import ELEMENT, MULTIPLIER, element_sum_width, element_verilog, operator_verilog
-from slipstick.flow.power.synth import Design, Synthesis, synthesise_all
 
 BASELINE = "exact_baseline"
 Streams = Mapping[str, Sequence[TileStream]]

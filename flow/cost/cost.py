@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from slipstick.errors import UnknownName, UserError
+from slipstick.flow.library.liberty import Liberty, default_liberty
+from slipstick.flow.power.activity import DELAY_MODEL
+from slipstick.flow.power.synth import synthesise_all, tool_versions
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.streams import TileStream
 
-from slipstick.flow.power.activity import DELAY_MODEL
 from .baseline import BASELINE, ExactBaseline, build_element, element_designs, exact_baseline
 from .element import CellCost, Element, EnergyPerMac
 from .figures import ArrayEnergy, InferenceEnergy, Levels
-from slipstick.flow.library.liberty import Liberty, default_liberty
 from .modules import element_sum_width, element_verilog
 from .surroundings import Peripheral, PeripheralCost, Surroundings, measure, surroundings
-from slipstick.flow.power.synth import synthesise_all, tool_versions
 
 CLOCK_MHZ = 100.0
 """Default clock: the exact element meets it in SG13G2 with more than half of the period to spare."""

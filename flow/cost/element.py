@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.cells.cell import Cell
-from slipstick.rtl.spec.streams import ElementSequences, TileStream
-from slipstick.store import Store, digest
-
+from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import DELAY_MODEL, simulate
 from slipstick.flow.power.cell_power import NO_ENERGY, Energy
 from slipstick.flow.power.gates import check_against_table
-from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.power import PowerModel, power_model
 from slipstick.flow.power.synth import Synthesis
+from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.spec.streams import ElementSequences, TileStream
+from slipstick.store import Store, digest
 
 SAMPLES = 8192
 """Vectors simulated per cell and layer; Monte Carlo noise of the total is about 0.2 %."""

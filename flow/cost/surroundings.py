@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from slipstick.flow.library.liberty import Liberty
+from slipstick.flow.power.activity import simulate
+from slipstick.flow.power.cell_power import Energy
+from slipstick.flow.power.power import power_model
+from slipstick.flow.power.synth import Synthesis, synthesise
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.array import signed_width, sum_range
 from slipstick.rtl.spec.streams import TileStream
 from slipstick.store import Store, digest
 
-from slipstick.flow.power.activity import simulate
-from slipstick.flow.power.cell_power import Energy
-from slipstick.flow.library.liberty import Liberty
 from .modules import accumulator_verilog, control_verilog, delay_register_verilog, requantiser_verilog
-from slipstick.flow.power.power import power_model
-from slipstick.flow.power.synth import Synthesis, synthesise
 
 ACCUMULATION_DEPTH = 64
 """Weight tiles whose sums one accumulator holds; it decides the adder's width."""

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from slipstick.flow.cost.cost import CostModel
+from slipstick.flow.search.problem import Problem
+from slipstick.flow.search.study import Point, SearchResult
 from slipstick.model.convert import assign_, table_layers
 from slipstick.model.evaluate import top1
 from slipstick.model.predict import predicted_damage
 from slipstick.rtl.cells.cell import Cell
 
-from slipstick.flow.cost.cost import CostModel
-from slipstick.flow.search.problem import Problem
-from slipstick.flow.search.study import Point, SearchResult
 from .workbench import Workbench
 
 EXACT = "exact8s"
@@ -54,7 +54,9 @@ def palette(cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, size:
         if i != exact
         and total_energy[i] < total_energy[exact]
         and not any(
-            total_energy[j] <= total_energy[i] and total_damage[j] < total_damage[i] for j in range(len(cells)) if j != i
+            total_energy[j] <= total_energy[i] and total_damage[j] < total_damage[i]
+            for j in range(len(cells))
+            if j != i
         )
     ]
     weights = total_energy[exact] * np.logspace(-2, 3, 24)[:, None, None]
@@ -72,9 +74,7 @@ def palette(cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, size:
     return [exact, *sorted(chosen[1:], key=lambda i: -total_energy[i])]
 
 
-def problem(
-    bench: Workbench, cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, images: int
-) -> Problem:
+def problem(bench: Workbench, cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, images: int) -> Problem:
     """The search problem over these cells, judged on the first ``images`` validation images."""
     layers = list(table_layers(bench.loaded.module))
     order = np.argsort(-energy.max(1), kind="stable")

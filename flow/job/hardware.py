@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from slipstick.flow.search.problem import Assignment
 from slipstick.model.convert import assign_
 from slipstick.model.workload import Recording, record
 from slipstick.rtl.emit import accelerator_verilog
@@ -15,7 +16,6 @@ from slipstick.rtl.spec.schedule import required_depth
 from slipstick.sim.cosim import CosimResult, cosimulate
 from slipstick.store import write_whole
 
-from slipstick.flow.search.problem import Assignment
 from .tiles import Placement, Tile
 from .verify import ACCUMULATOR_ROWS, attention_layers, job, jobs
 from .workbench import Workbench

@@ -7,6 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from slipstick.errors import UserError
+from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
+from slipstick.flow.cost.figures import InferenceEnergy, Levels
+from slipstick.flow.cost.requantiser_words import requantiser_peripheral
+from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
+from slipstick.flow.search.study import Point, SearchResult, search
 from slipstick.model.convert import assign_, table_layers
 from slipstick.model.evaluate import top1
 from slipstick.model.workload import record
@@ -17,12 +22,7 @@ from slipstick.store import digest, write_whole
 
 from .choose import EXACT, confirm, damage_matrix, energy_matrix, palette, problem
 from .console import Steps
-from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
-from slipstick.flow.cost.figures import InferenceEnergy, Levels
 from .hardware import Checked, check_mixed, check_tiles
-from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
-from slipstick.flow.cost.requantiser_words import requantiser_peripheral
-from slipstick.flow.search.study import Point, SearchResult, search
 from .tiles import Placement, place
 from .workbench import Workbench, open_workbench
 
@@ -178,9 +178,7 @@ def run_flow(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
         placement = place(chosen.assignment, bench.macs(config.rows, 1), rows=config.rows, columns=config.columns)
         folder, recordings = out / "rtl", record(module, images)
         checked = check_tiles(placement, recordings, folder, layers_each=4, seed=config.seed, say=steps.note)
-        mixed = check_mixed(
-            bench, chosen.assignment, placement.mixed, images, folder, seed=config.seed, say=steps.note
-        )
+        mixed = check_mixed(bench, chosen.assignment, placement.mixed, images, folder, seed=config.seed, say=steps.note)
     with steps.step("power of the accelerator"):
         inference = accelerator_energy(config, bench, placement, mix.model)
     return FlowResult(config, mix, placement, inference, test, [*checked, mixed], steps.seconds)
@@ -206,9 +204,7 @@ def _costs(
     return model, energy_matrix(model, cells, {x: macs[x] for x in layers}, outputs)
 
 
-def accelerator_energy(
-    config: FlowConfig, bench: Workbench, placement: Placement, model: CostModel
-) -> InferenceEnergy:
+def accelerator_energy(config: FlowConfig, bench: Workbench, placement: Placement, model: CostModel) -> InferenceEnergy:
     """Energy of the tiles, each as wide as it was built, beside one exact R x C array.
 
     A narrow tile moves every activation past fewer columns, so its skew and control weigh more.
@@ -235,4 +231,3 @@ def accelerator_energy(
 
 def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
-

@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from slipstick.errors import UserError
-
 from slipstick.flow.library.boolean import parse
+
 from .gates import Instance, MappedNetlist, pack, unpack
 
 DELAY_MODEL = "zero-delay (no glitches)"

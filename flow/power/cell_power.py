@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .activity import Activity
 from slipstick.flow.library.boolean import AND, CONSTANT, NOT, XOR, Expression, Plan, parse, pin
-from .gates import Instance
 from slipstick.flow.library.liberty import InternalPower, LibertyCell, Pin, Table
+
+from .activity import Activity
+from .gates import Instance
 from .timing import Timing
 
 _ALWAYS = Expression(CONSTANT, value=1)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.cells.cell import Cell
-
 from slipstick.flow.library.boolean import AND, CONSTANT, NOT, OR, PIN, Expression, parse
 from slipstick.flow.library.liberty import Liberty, LibertyCell
+from slipstick.rtl.cells.cell import Cell
+
 from .synth import Synthesis
 
 _OPERATIONS = {AND: np.bitwise_and, OR: np.bitwise_or}

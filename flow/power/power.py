@@ -20,10 +20,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from slipstick.flow.library.liberty import Liberty
+
 from .activity import Activity
 from .cell_power import NO_ENERGY, CellGroup, Energy, Rule
 from .gates import Instance, MappedNetlist
-from slipstick.flow.library.liberty import Liberty
 from .synth import OUTPUT_LOAD_FF, Synthesis
 from .timing import INPUT_SLEW_PS, Timing, analyse
 

@@ -21,9 +21,8 @@ from threading import Lock
 from typing import Any
 
 from slipstick.errors import ToolNotFound
-from slipstick.store import Store, digest
-
 from slipstick.flow.library.liberty import Liberty
+from slipstick.store import Store, digest
 
 OUTPUT_LOAD_FF = 10.0
 """Load that ABC assumes at every output of a module: about two or three input pins of SG13G2."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .gates import Instance, MappedNetlist
 from slipstick.flow.library.liberty import Table, TimingArc
+
+from .gates import Instance, MappedNetlist
 from .synth import OUTPUT_LOAD_FF
 
 INPUT_SLEW_PS = 50.0

@@ -104,6 +104,4 @@ def _cell(result: FlowResult, index: int) -> dict[str, Any]:
 
 def percent(levels: Levels) -> str:
     """Savings at the three levels, such as ``multiplier 41.2 %, PE 20.3 %, array 17.9 %``."""
-    return (
-        f"multiplier {100 * levels.multiplier:.1f} %, PE {100 * levels.pe:.1f} %, array {100 * levels.array:.1f} %"
-    )
+    return f"multiplier {100 * levels.multiplier:.1f} %, PE {100 * levels.pe:.1f} %, array {100 * levels.array:.1f} %"

@@ -3,7 +3,7 @@
 Sums are Dadda trees over Baugh-Wooley partial products; signed and unsigned alike.
 """
 
-from .bits import add_constant, dadda_add, partial_products
+from .bits import AnyBit, add_constant, dadda_add, partial_products
 from .netlist import BitFunction
 from .registry import register
 
@@ -28,7 +28,7 @@ def truncated(*, width: int, signed: bool, k: int, c: int = 0) -> BitFunction:
                 mean += (-1 if inverted else 1) * 2.0 ** (i + j) / 4
     constant = round(mean / (1 << k)) << k
 
-    def product(a, w):
+    def product(a: list[AnyBit], w: list[AnyBit]) -> list[AnyBit]:
         columns = partial_products(a, w, signed, keep=lambda i, j: i + j >= k)
         if c:
             add_constant(columns, constant)

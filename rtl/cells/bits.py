@@ -73,7 +73,7 @@ def _reduce(columns: Columns, height: int) -> Columns:
 
 
 def partial_products(
-    a: list[Bit], w: list[Bit], signed: bool, keep: Callable[[int, int], bool] = lambda i, j: True
+    a: list[AnyBit], w: list[AnyBit], signed: bool, keep: Callable[[int, int], bool] = lambda i, j: True
 ) -> Columns:
     """Columns of ``a[i] & w[j]`` with weight 2^(i + j), only where ``keep(i, j)``.
 
@@ -90,7 +90,7 @@ def partial_products(
             if inverted:
                 constant -= 1 << (i + j)
             if keep(i, j):
-                columns[i + j].append(~(left & right) if inverted else left & right)
+                columns[i + j].append((left & right) ^ 1 if inverted else left & right)
             elif inverted:
                 constant += 1 << (i + j)
     add_constant(columns, constant)
@@ -124,13 +124,13 @@ def any_of(word: list[AnyBit]) -> AnyBit:
 
 def sign_magnitude(
     product: Callable[[list[AnyBit], list[AnyBit]], list[AnyBit]],
-) -> Callable[[list[Bit], list[Bit]], list[AnyBit]]:
+) -> Callable[[list[AnyBit], list[AnyBit]], list[AnyBit]]:
     """Wrap an unsigned product for two's complement operands: magnitudes in, signed product out.
 
     The magnitude of -2^(n-1) is 2^(n-1), which the n unsigned bits hold: no operand is undefined.
     """
 
-    def signed_product(a: list[Bit], w: list[Bit]) -> list[AnyBit]:
+    def signed_product(a: list[AnyBit], w: list[AnyBit]) -> list[AnyBit]:
         magnitude = product(negate_if(list(a), a[-1]), negate_if(list(w), w[-1]))
         return negate_if(magnitude, a[-1] ^ w[-1])
 

@@ -46,17 +46,21 @@ class Cell:
         return hash((self.name, self.digest))
 
     @classmethod
-    def trace(cls, name: str, family: str, function: BitFunction, *, width: int, signed: bool, **parameters: int):
+    def trace(
+        cls, name: str, family: str, function: BitFunction, *, width: int, signed: bool, **parameters: int
+    ) -> "Cell":
         """Trace a bit-level product function of two ``width``-bit operands."""
         netlist = Netlist.trace(function, (width, width))
         return cls(name, family, signed, netlist, tuple(parameters.items()))
 
     @property
     def widths(self) -> tuple[int, int]:
+        """Bits of operands a and w."""
         return self.netlist.widths
 
     @property
     def product_width(self) -> int:
+        """Bits of the product."""
         return len(self.netlist.outputs)
 
     @property

@@ -24,7 +24,7 @@ def _shift_left(word: Word, amount: Word, length: int) -> Word:
 def _segment(word: Word, k: int) -> tuple[Word, Word]:
     """The k bits from the leading one down, the lowest forced to 1 where bits were cut; one-hot shift."""
     onehot = leading_one(word)
-    cuts = [any_of(onehot[: k]), *onehot[k:]]
+    cuts = [any_of(onehot[:k]), *onehot[k:]]
     segment = []
     for bit in range(k):
         taken = [choose & word[shift + bit] for shift, choose in enumerate(cuts)]
@@ -66,7 +66,7 @@ def _mitchell(a: Word, w: Word) -> Word:
         nonzero.append(any_of(word))
     total = ripple_add(logarithms[0] + [0], logarithms[1] + [0])
     fraction, exponent = total[: width - 1], total[width - 1 :]
-    mantissa = _shift_left(fraction + [1], exponent, 3 * width - 1)
+    mantissa = _shift_left([*fraction, 1], exponent, 3 * width - 1)
     both = nonzero[0] & nonzero[1]
     return [bit & both for bit in mantissa[width - 1 : 3 * width - 1]]
 

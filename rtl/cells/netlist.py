@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Bit:
 
 
 Word = Sequence[Bit]
-BitFunction = Callable[[list[Bit], list[Bit]], Sequence["Bit | int"]]
+BitFunction = Callable[[list[Any], list[Any]], Sequence["Bit | int"]]  # two words of bits -> product
 
 
 class Tracer:
@@ -105,7 +106,7 @@ class Netlist:
                 gate, x, y = self.gates[node - first]
                 live |= {x} if gate == NOT else {x, y}
         number = {node: node for node in range(first)}
-        gates = []
+        gates: list[tuple[int, int, int]] = []
         for node, (gate, x, y) in enumerate(self.gates, first):
             if node in live:
                 number[node] = first + len(gates)
@@ -114,6 +115,7 @@ class Netlist:
 
     @property
     def first_gate(self) -> int:
+        """Node number of the first gate: what comes before are constants and operands."""
         return 2 + sum(self.widths)
 
     @cached_property

@@ -25,7 +25,9 @@ def make(family: str, function: BitFunction, *, width: int, signed: bool, **para
     return Cell.trace(name, family, function, width=width, signed=signed, **parameters)
 
 
-def register(family: str, maker: Callable[..., BitFunction], *, width: int = 8, signed: bool, **parameters: int):
+def register(
+    family: str, maker: Callable[..., BitFunction], *, width: int = 8, signed: bool, **parameters: int
+) -> None:
     """Register a cell that is traced on first use; refuses a second cell of the same name."""
     name = cell_name(family, width, signed, parameters)
     if name in _CELLS:

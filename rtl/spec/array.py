@@ -35,6 +35,7 @@ class CellMix:
         return cls((tuple(cells),) * rows)
 
     def at(self, row: int, column: int) -> Cell:
+        """The cell of one processing element."""
         return self.grid[row][column]
 
 

@@ -87,7 +87,9 @@ def test_linear_equals_integer_arithmetic_by_hand(bias: bool) -> None:
     np.testing.assert_array_equal(layer(data), (total.astype(np.float32) * (scale * weight_scales).numpy()))
 
 
-@pytest.mark.parametrize("geometry", [{}, {"stride": 2}, {"padding": 2}, {"dilation": 2}, {"stride": (1, 2), "padding": (2, 0)}])
+@pytest.mark.parametrize(
+    "geometry", [{}, {"stride": 2}, {"padding": 2}, {"dilation": 2}, {"stride": (1, 2), "padding": (2, 0)}]
+)
 @torch.no_grad()
 def test_convolution_keeps_its_geometry(geometry: dict) -> None:
     torch.manual_seed(2)

@@ -60,7 +60,6 @@ MISTAKES = [
     (["evaluate", "--checkpoint", "nowhere.safetensors"], "nowhere.safetensors: not a readable safetensors file"),
     (["evaluate", "--rule", "blocks.0.attn.qvk=exact8s"], "matches no layer; near names: .*blocks.0.attn.qk"),
     (["evaluate", "--rule", "default"], "is not pattern=cell"),
-    (["evaluate", "--method", "entropy"], "one of percentile, minmax, mse"),
     (["evaluate", "--images", "nowhere"], "nowhere: no such folder"),
     (["cosim", "--layers", "blocks.9.attn.qkv", "--mix", "exact8s:16"], "unknown layer 'blocks.9.attn.qkv'; near"),
     (["cosim", "--verilog", "nowhere.v"], "cannot read nowhere.v"),

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from slipstick.flow.power.activity import simulate
 from slipstick.flow.cost.element import Element
-from slipstick.flow.power.gates import MappedNetlist, check_against_table
-from slipstick.flow.library.liberty import default_liberty, load_liberty
 from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_sum_width, element_verilog, operator_verilog
+from slipstick.flow.library.liberty import default_liberty, load_liberty
+from slipstick.flow.power.activity import simulate
+from slipstick.flow.power.gates import MappedNetlist, check_against_table
 from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.synth import Design, synthesise, synthesise_all
 from slipstick.rtl.cells import cell, names

@@ -85,12 +85,15 @@ def test_the_report_is_one_file_that_a_browser_draws(run, chromium: str, tmp_pat
         "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
         "--virtual-time-budget=8000", "--hide-scrollbars",
     ]  # fmt: skip
-    subprocess.run([*base, "--window-size=1200,2000", f"--screenshot={picture}", page.as_uri()], check=True, timeout=180,
+    subprocess.run([*base, "--window-size=1200,2000", f"--screenshot={picture}", page.as_uri()],
+                   check=True, timeout=180,
                    capture_output=True)  # fmt: skip
     image = Image.open(picture).convert("RGB")
     assert image.size == (1200, 2000)
     colours = image.getcolors(1 << 24)
     assert colours is not None and len(colours) > 500  # charts and text, not a blank page
-    drawn = subprocess.run([*base, "--dump-dom", page.as_uri()], check=True, timeout=180, capture_output=True, text=True)
+    drawn = subprocess.run(
+        [*base, "--dump-dom", page.as_uri()], check=True, timeout=180, capture_output=True, text=True
+    )
     assert drawn.stdout.count('class="main-svg"') >= 5  # every chart ran its script
     assert "bit-exact" in drawn.stdout and "Energy saved, array level" in drawn.stdout

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
+from slipstick.flow.library.liberty import parse_liberty
 from slipstick.flow.power.activity import simulate
 from slipstick.flow.power.gates import MappedNetlist, pack, unpack
-from slipstick.flow.library.liberty import parse_liberty
 from slipstick.flow.power.synth import Synthesis
 
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from slipstick.flow.power.activity import simulate
+from slipstick.flow.cost.modules import accumulator_verilog, delay_register_verilog
 from slipstick.flow.library.boolean import parse
+from slipstick.flow.library.liberty import default_liberty, parse_liberty
+from slipstick.flow.power.activity import simulate
 from slipstick.flow.power.cell_power import Rule
 from slipstick.flow.power.gates import MappedNetlist
-from slipstick.flow.library.liberty import default_liberty, parse_liberty
-from slipstick.flow.cost.modules import accumulator_verilog, delay_register_verilog
 from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.synth import Synthesis, synthesise
 from slipstick.flow.power.timing import analyse

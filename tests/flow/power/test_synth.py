@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from slipstick.flow.library.liberty import default_liberty
 from slipstick.flow.cost.modules import accumulator_verilog, delay_register_verilog
+from slipstick.flow.library.liberty import default_liberty
 from slipstick.flow.power.synth import Design, SynthesisError, synthesise, synthesise_all
 from slipstick.store import Store
 

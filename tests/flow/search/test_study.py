@@ -50,7 +50,9 @@ def test_every_trial_is_a_whole_assignment_and_the_first_is_exact(sampler: str) 
 
 def test_mcts_finds_more_hypervolume_than_every_other_sampler_at_equal_budget() -> None:
     medians = {
-        sampler: np.median([volume(search(synthetic(seed=s), trials=40, sampler_name=sampler, seed=s)) for s in range(5)])
+        sampler: np.median(
+            [volume(search(synthetic(seed=s), trials=40, sampler_name=sampler, seed=s)) for s in range(5)]
+        )
         for sampler in SAMPLERS
     }
     assert all(medians["mcts"] > 1.1 * medians[other] for other in SAMPLERS if other != "mcts"), medians

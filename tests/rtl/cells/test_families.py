@@ -55,7 +55,7 @@ def test_signed_truncation_drops_exactly_the_low_partial_products(k: int) -> Non
     np.testing.assert_array_equal(choice.table, a * w - dropped)
 
 
-@pytest.mark.parametrize("name", [n for n in names("truncated*_c1")])
+@pytest.mark.parametrize("name", names("truncated*_c1"))
 def test_the_correction_constant_shifts_every_product_alike(name: str) -> None:
     plain = cell(name.removesuffix("_c1")).table
     shift = cell(name).table.astype(np.int64) - plain
