@@ -23,7 +23,7 @@ class Steps:
         """Time a step under ``title``; bars opened inside belong to it."""
         started = time.perf_counter()
         columns = (TextColumn("{task.description:34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=not self.console.is_terminal) as self._progress:
+        with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as self._progress:
             yield
         self._progress = None
         self.seconds[title] = round(time.perf_counter() - started, 2)

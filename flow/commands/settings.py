@@ -1,0 +1,52 @@
+"""The settings of the main job as options, once, for the commands that take them all."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from slipstick.flow.job.pipeline import FlowConfig
+
+from .options import Calibration, Checkpoint, Columns, ImageFolder, Json, Library, Model, Rows, Seed
+
+DEFAULT = FlowConfig()
+
+
+def _options(
+    model: Model = DEFAULT.model,
+    checkpoint: Checkpoint = None,
+    calibration: Calibration = None,
+    images: ImageFolder = None,
+    cells: Annotated[str, typer.Option(help="Comma-separated patterns of cells to characterise.")] = DEFAULT.cells,
+    rows: Rows = DEFAULT.rows,
+    columns: Columns = DEFAULT.columns,
+    clock_mhz: Annotated[float, typer.Option(help="Clock of every power figure.")] = DEFAULT.clock_mhz,
+    liberty: Library = None,
+    sampler: Annotated[str, typer.Option(help="mcts, random, nsga2 or tpe.")] = DEFAULT.sampler,
+    trials: Annotated[int, typer.Option(help="Assignments to evaluate.")] = DEFAULT.trials,
+    palette: Annotated[int, typer.Option(help="Cells the search may use, with the exact one.")] = DEFAULT.palette,
+    search_images: Annotated[int, typer.Option(help="Validation images that judge a trial.")] = DEFAULT.search_images,
+    max_loss: Annotated[
+        float, typer.Option(help="Points of top-1 that may be lost against exact int8.")
+    ] = DEFAULT.max_loss,
+    seed: Seed = DEFAULT.seed,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; default: out/<model>-<settings>.")] = None,
+    json: Json = False,
+) -> None:
+    raise AssertionError("only its signature is used")
+
+
+def takes_settings(action: Callable[[FlowConfig, Path, bool], None]) -> Callable[..., None]:
+    """A command with every setting of FlowConfig as an option; ``action`` gets them, the folder, and --json."""
+
+    def run(**given: Any) -> None:
+        json, out = given.pop("json"), given.pop("out")
+        plain: dict[str, Any] = {n: str(value) if isinstance(value, Path) else value for n, value in given.items()}
+        config = FlowConfig(**plain)
+        action(config, out or Path("out") / config.name, json)
+
+    run.__doc__, run.__annotations__ = action.__doc__, _options.__annotations__
+    run.__signature__ = inspect.signature(_options)  # type: ignore[attr-defined]
+    return run
