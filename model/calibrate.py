@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from slipstick.errors import UserError
 
 from .attention import ApproxAttention
-from .layers import TableLayer
 from .quantise import QuantConfig
+from .table_layer import TableLayer
 
 SAMPLE = 32  # images whose codes and gradients are kept: the damage of a cell over all layers takes a second
 

@@ -15,8 +15,10 @@ from slipstick.rtl.spec.array import ArrayConfig
 
 from .attention import ApproxAttention
 from .calibrate import calibrate
-from .layers import ApproxConv2d, ApproxLinear, ApproxMatmul, Grid, TableLayer
+from .layers import ApproxConv2d, ApproxLinear
+from .mixed import Grid
 from .quantise import QuantConfig
+from .table_layer import TableLayer
 
 CellChoice = str | Cell | Sequence[str | Cell] | ArrayConfig
 Rules = Mapping[str, CellChoice]
@@ -156,6 +158,3 @@ def _replacement(module: nn.Module) -> nn.Module:
         return ApproxConv2d.from_float(module)
     assert isinstance(module, nn.Linear)
     return ApproxLinear.from_float(module)
-
-
-__all__ = ["ApproxMatmul", "ConversionReport", "approximate_", "assign_", "describe", "grid_of", "table_layers"]

@@ -5,165 +5,14 @@ to float. While ``observing`` it computes in float and collects the ranges that 
 Letters: M rows, K reduction, N output channels.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slipstick.rtl.cells.cell import Cell
-from slipstick.rtl.spec.fixed import Requant, requantise
-
-from .gemm import PreparedWeights
+from .mixed import Grid, MixedWeights
+from .moments import Moments, matmul_moments, weight_moments
 from .quantise import Observer, QuantConfig, quantise, weight_scale
-
-Grid = tuple[tuple[Cell, ...], ...]
-
-
-@dataclass
-class Sample:
-    """A few images' operand codes of a layer, and the gradient of their loss by its accumulators' values.
-
-    ``gradient`` has the shape of the accumulators: float32 [B, ..., M, N].
-    """
-
-    gradient: Tensor | None = None
-    codes: Tensor | None = None
-    stationary: Tensor | None = None
-
-
-Recorder = Callable[[str, "TableLayer", Tensor, Tensor, Tensor], None]
-
-
-class TableLayer(nn.Module):
-    """What all three kinds share: scales, cells, statistics of the operand codes, requantiser.
-
-    ``grid[k % R][n % C]`` is the cell of reduction index k and output channel n.
-    """
-
-    activation_scale: Tensor
-    output_scale: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.grid: Grid = ()
-        self.path = ""
-        self.observing = True
-        self.input_observer, self.output_observer = Observer(), Observer()
-        self.code_counts: Tensor | None = None  # how often each activation code met each k: [K or 1, 256]
-        self.sample = Sample()
-        self.rows_per_image = 0
-        self.recorder: Recorder | None = None
-        self.counting = False
-        self.register_buffer("activation_scale", torch.ones(()))
-        self.register_buffer("output_scale", torch.ones(1))
-
-    def set_cells(self, grid: Grid) -> None:
-        """Choose the cells; ``grid`` is checked by the caller."""
-        self.grid = grid
-
-    def forget_prepared(self) -> None:
-        """Drop what was derived from weights, scales and statistics."""
-
-    def calibrated(self, config: QuantConfig) -> None:
-        """Fix the scales from what was observed and leave the observing state."""
-        device = self.activation_scale.device
-        self.activation_scale = torch.tensor(self.input_observer.scale(config), device=device)
-        self.output_scale = torch.tensor([self.output_observer.scale(config)], device=device)
-        self.observing = False
-
-    def product_scale(self) -> Tensor:
-        """Value of one unit of the accumulators: [N] or [1]."""
-        raise NotImplementedError
-
-    def requant(self) -> Requant:
-        """The requantiser from accumulators to int8 outputs, one entry a channel (or one for all)."""
-        scale = (self.product_scale() / self.output_scale).detach().double().cpu().numpy()
-        return Requant.from_scale(scale)
-
-    def output_codes(self, accumulators: Tensor) -> Tensor:
-        """Requantise accumulators int32 [..., N] to int8 [..., N], as the hardware does."""
-        requant = self.requant()
-        multiplier, shift = (
-            torch.from_numpy(part).to(accumulators.device) for part in (requant.multiplier, requant.shift)
-        )
-        codes = requantise(
-            accumulators.long(), multiplier, shift, requant.zero, requant.low, requant.high, _torch_where
-        )
-        return codes.to(torch.int8)
-
-    def quantise_input(self, values: Tensor) -> Tensor:
-        """Activation codes int8 of float values."""
-        return quantise(values, self.activation_scale)
-
-    def as_rows(self, output: Tensor) -> Tensor:
-        """An output of ``forward``, or a gradient by it, in the shape of the accumulators."""
-        return output
-
-    def _keep_sample(self, codes: Tensor, stationary: Tensor) -> None:
-        if self.sample.codes is None:
-            self.sample.codes, self.sample.stationary = codes, stationary
-
-    def _count(self, codes: Tensor, per_channel: bool) -> Tensor:
-        flat = codes.contiguous().view(torch.uint8).long()
-        flat = flat.flatten(0, -2) if per_channel else flat.flatten()[:, None]
-        offset = 256 * torch.arange(flat.shape[1], device=flat.device)
-        counts = torch.bincount((flat + offset).flatten(), minlength=256 * flat.shape[1])
-        return counts.view(flat.shape[1], 256).double().cpu()
-
-
-def _torch_where(condition: Any, yes: Any, no: Any) -> Any:
-    return torch.where(condition, yes, no)
-
-
-def _groups(grid: Grid, depth: int, channels: int) -> list[tuple[Cell, Tensor | None, Tensor | None]]:
-    """(cell, its k, its n) of every block of equal cells; None stands for all of them."""
-    result = []
-    rows: dict[tuple[Cell, ...], list[int]] = {}
-    for k in range(len(grid)):
-        rows.setdefault(grid[k], []).append(k)
-    for cells, residues in rows.items():
-        depths = None
-        if len(rows) > 1:
-            depths = torch.tensor([k for k in range(depth) if k % len(grid) in residues], dtype=torch.long)
-        columns: dict[Cell, list[int]] = {}
-        for n, cell in enumerate(cells):
-            columns.setdefault(cell, []).append(n)
-        for cell, places in columns.items():
-            chosen = None
-            if len(columns) > 1:
-                chosen = torch.tensor([n for n in range(channels) if n % len(cells) in places], dtype=torch.long)
-            if (depths is None or len(depths)) and (chosen is None or len(chosen)):
-                result.append((cell, depths, chosen))
-    return result
-
-
-class MixedWeights:
-    """Weights int8 [..., K, N] prepared for a grid of cells."""
-
-    def __init__(self, weights: Tensor, grid: Grid) -> None:
-        self.channels = weights.shape[-1]
-        self.parts = []
-        for cell, k, n in _groups(grid, weights.shape[-2], weights.shape[-1]):
-            block = weights if k is None else weights[..., k, :]
-            self.parts.append((PreparedWeights(block if n is None else block[..., n], cell), k, n))
-
-    def matmul(self, activations: Tensor) -> Tensor:
-        """Activations int8 [..., M, K] -> int32 [..., M, N]."""
-        if len(self.parts) == 1:
-            return self.parts[0][0].matmul(activations)
-        shape = (*activations.shape[:-1], self.channels)
-        total = torch.zeros(shape, dtype=torch.int32, device=activations.device)
-        for prepared, k, n in self.parts:
-            sums = prepared.matmul(activations if k is None else activations[..., k])
-            if n is None:
-                total += sums
-            else:
-                total[..., n] += sums
-        return total
+from .table_layer import TableLayer
 
 
 class WeightLayer(TableLayer):
@@ -214,15 +63,14 @@ class WeightLayer(TableLayer):
             if self.bias is not None:
                 bias += self.bias.detach().double() / self.product_scale().double()
             if self.compensate and self.code_counts is not None:
-                bias -= torch.from_numpy(self.mean_error()).to(bias.device)
+                bias -= torch.from_numpy(self.error_moments(self.grid)[0]).to(bias.device)
             self._bias_codes[self.grid] = bias.round().clamp(-(2**30), 2**30).int()
         return self._bias_codes[self.grid]
 
-    def mean_error(self) -> np.ndarray:
-        """Expected sum of the cells' errors in every channel on the calibration data: [N]."""
-        from .predict import error_moments
-
-        return error_moments(self, self.grid)[0]
+    def error_moments(self, grid: Grid) -> Moments:
+        """Mean and variance of the accumulators' error under ``grid`` on the calibration data: [N], [N]."""
+        assert self.code_counts is not None
+        return weight_moments(self.code_counts.numpy(), self.weight_codes.cpu().numpy(), grid)
 
     def accumulate(self, codes: Tensor) -> Tensor:
         """Activation codes int8 [..., K] -> accumulators int32 [..., N], bias included."""
@@ -337,11 +185,14 @@ class ApproxMatmul(TableLayer):
 
     def bias_code(self) -> int:
         """Minus the mean error of the cells, in accumulator units: one number for all channels."""
-        from .predict import error_moments
-
         if not self.compensate or self.code_counts is None:
             return 0
-        return -round(float(error_moments(self, self.grid)[0].mean()))
+        return -round(float(self.error_moments(self.grid)[0][0]))
+
+    def error_moments(self, grid: Grid) -> Moments:
+        """Mean and variance of the accumulators' error under ``grid`` on the calibration data: [1], [1]."""
+        assert self.code_counts is not None and self.stationary_counts is not None
+        return matmul_moments(self.code_counts.numpy()[0], self.stationary_counts.numpy()[0], self.depth, grid)
 
     def accumulate(self, codes: Tensor, stationary: Tensor) -> Tensor:
         """int8 [..., M, K] and int8 [..., K, N] -> int32 [..., M, N]."""

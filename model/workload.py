@@ -12,7 +12,8 @@ from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.streams import TileStream
 
 from .convert import table_layers
-from .layers import ApproxMatmul, TableLayer, WeightLayer
+from .layers import ApproxMatmul, WeightLayer
+from .table_layer import TableLayer
 
 SHORT = 16  # rows an image below which activity is measured over several images
 

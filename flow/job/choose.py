@@ -1,6 +1,7 @@
 """Which cells to search over, and which evaluated assignment to build."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from slipstick.model.evaluate import top1
 from slipstick.model.predict import predicted_damage
 from slipstick.rtl.cells.cell import Cell
 
+from .tiles import apportion
 from .workbench import Workbench
 
 EXACT = "exact8s"
@@ -38,6 +40,29 @@ def energy_matrix(
         levels = model.inference_energy(dict.fromkeys(macs, cell.name), macs, outputs).layers_nj
         energy[:, column] = [levels[layer].array for layer in macs]
     return energy
+
+
+def energy_by_width(model: CostModel, bench: Workbench, cells: Sequence[Cell]) -> np.ndarray:
+    """Array-level energy of every layer on every cell in tiles of 1 to C columns: float [layers, cells, C + 1].
+
+    nJ an inference, without requantisation, which is the same for all; index 0 of the last axis is unused.
+    """
+    widths = range(1, model.columns + 1)
+    energy = np.zeros((len(bench.shapes), len(cells), model.columns + 1))
+    for width in widths:
+        narrow, macs = replace(model, columns=width), bench.macs(model.rows, width)
+        for row, layer in enumerate(bench.shapes):
+            for column, cell in enumerate(cells):
+                energy[row, column, width] = macs[layer] * narrow.array_energy(cell.name, layer).total_fj * 1e-6
+    return energy
+
+
+def tiles_energy(by_width: np.ndarray, load: np.ndarray, choice: Sequence[int]) -> float:
+    """Energy of a choice [layers] with one tile a cell: ``by_width`` as above, ``load`` MACs [layers]."""
+    chosen = np.asarray(choice)
+    share = apportion({int(a): float(load[chosen == a].sum()) for a in np.unique(chosen)}, by_width.shape[2] - 1)
+    width = np.array([share[int(a)] for a in chosen])
+    return float(by_width[np.arange(len(chosen)), chosen, width].sum())
 
 
 def palette(cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, size: int) -> list[int]:
@@ -74,10 +99,18 @@ def palette(cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, size:
     return [exact, *sorted(chosen[1:], key=lambda i: -total_energy[i])]
 
 
-def problem(bench: Workbench, cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, images: int) -> Problem:
-    """The search problem over these cells, judged on the first ``images`` validation images."""
-    layers = list(table_layers(bench.loaded.module))
+def problem(
+    bench: Workbench, model: CostModel, cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, images: int
+) -> Problem:
+    """The search problem over these cells, judged on the first ``images`` validation images.
+
+    The energy of an assignment is that of its tiles: a cell that few layers use pays for a narrow one.
+    """
+    layers = list(bench.shapes)
     order = np.argsort(-energy.max(1), kind="stable")
+    by_width = energy_by_width(model, bench, cells)[order]
+    load = bench.macs(model.rows, 1)
+    ordered_load = np.array([load[layers[i]] for i in order])
     some = bench.validation[:images]
 
     def accuracy(assignment: Mapping[str, str]) -> float:
@@ -85,7 +118,12 @@ def problem(bench: Workbench, cells: Sequence[Cell], energy: np.ndarray, damage:
         return top1(bench.loaded, some)
 
     return Problem(
-        tuple(layers[i] for i in order), tuple(cell.name for cell in cells), energy[order], damage[order], accuracy
+        tuple(layers[i] for i in order),
+        tuple(cell.name for cell in cells),
+        energy[order],
+        damage[order],
+        accuracy,
+        lambda choice: tiles_energy(by_width, ordered_load, choice),
     )
 
 

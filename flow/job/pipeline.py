@@ -145,7 +145,7 @@ def find_mix(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
     places = palette(cells, energy, damage, config.palette)
     with steps.step("search"):
         offered = [cells[i] for i in places]
-        posed = problem(bench, offered, energy[:, places], damage[:, places], config.search_images)
+        posed = problem(bench, model, offered, energy[:, places], damage[:, places], config.search_images)
         bar = steps.bar(f"{config.sampler} trials")
         found = search(
             posed,

@@ -1,12 +1,15 @@
 """From an assignment (layer -> cell) to the tiles of an accelerator and the layers on each."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from slipstick.errors import UserError
 from slipstick.rtl.cells import cell
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def place(assignment: Mapping[str, str], macs: Mapping[str, int], *, rows: int, 
     return Placement(tuple(tiles), mixed, sum(load.values()) / (columns * slowest))
 
 
-def apportion(load: Mapping[str, int], columns: int) -> dict[str, int]:
+def apportion(load: Mapping[Key, float], columns: int) -> dict[Key, int]:
     """Columns of each cell: one each, then always one more to the cell with most MACs a column."""
     share = dict.fromkeys(load, 1)
     while sum(share.values()) < columns:

@@ -58,17 +58,17 @@ def assignment(summary: dict[str, Any]) -> go.Figure:
     kinds = list(dict.fromkeys(kind for cells in rows.values() for kind in cells))
     names = summary["search"]["cells"]
     values = [[names.index(cells[kind]) if kind in cells else None for kind in kinds] for cells in rows.values()]
-    texts = [[cells.get(kind, "").replace("8s", "") for kind in kinds] for cells in rows.values()]
+    texts = [[cells.get(kind, "").replace("8s", "<br>").replace("_", " ") for kind in kinds] for cells in rows.values()]
     count = len(names)
     scale = [[edge, SEQUENCE[i % len(SEQUENCE)]] for i in range(count) for edge in (i / count, (i + 1) / count)]
     figure = go.Figure(
         go.Heatmap(
             z=values, x=kinds, y=list(rows), text=texts, texttemplate="%{text}", colorscale=scale, zmin=-0.5,
-            zmax=count - 0.5, showscale=False, xgap=3, ygap=3, textfont={"color": "white", "size": 11},
+            zmax=count - 0.5, showscale=False, xgap=3, ygap=3, textfont={"color": "white", "size": 10.5},
             hovertemplate="%{y}.%{x}: %{text}<extra></extra>",
         )
     )  # fmt: skip
-    figure = _style(figure, 60 + 34 * len(rows))
+    figure = _style(figure, 60 + 42 * len(rows))
     figure.update_layout(margin={"l": 90, "r": 20, "t": 34, "b": 8})
     figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
     figure.update_xaxes(side="top", showgrid=False)
@@ -134,5 +134,5 @@ def cells_map(summary: dict[str, Any]) -> go.Figure:
     figure.add_vline(x=exact["pe_fj"], line={"color": EXACT_COLOUR, "dash": "dot"}, annotation_text=exact["name"])
     figure = _style(figure, 420)
     figure.update_xaxes(title="energy a multiply-accumulate, processing element (fJ)")
-    figure.update_yaxes(title="predicted rise of the loss, all layers", type="log")
+    figure.update_yaxes(title="predicted rise of the loss, all layers", type="log", exponentformat="power")
     return figure

@@ -149,7 +149,7 @@ class MctsSampler(BaseSampler):
     def _scaled(self, values: np.ndarray, done: list[FrozenTrial]) -> np.ndarray:
         """(accuracy, energy) [N, 2] as loss against the best seen and share of the exact energy."""
         best = max(t.values[0] for t in done)
-        exact = self.problem.energy[:, 0].sum()
+        exact = self.problem.energy_of((0,) * len(self.problem.slots))
         return np.stack([(best - values[:, 0]) / self.config.interest, values[:, 1] / exact], axis=1)
 
     def _select(self, paths: list[tuple[int, ...]], scores: np.ndarray, rng: np.random.Generator) -> tuple[int, ...]:
@@ -194,11 +194,21 @@ class MctsSampler(BaseSampler):
         return fresh[int(np.argmax(self._predicted_gain(fresh, done)))]
 
     def _draw(self, fixed: tuple[int, ...], weights: np.ndarray, rng: np.random.Generator) -> list[tuple[int, ...]]:
-        """Distinct completions of ``fixed``, the most probable one first; ``weights`` [S, A]."""
+        """Distinct completions of ``fixed``, the most probable one first; ``weights`` [S, A].
+
+        Half of them use only some of the cells, since every further cell costs a tile of its own.
+        """
         drawn = np.empty((self.config.rollouts, len(weights)), int)
         drawn[:, : len(fixed)] = fixed
-        for slot in range(len(fixed), len(weights)):
-            drawn[:, slot] = rng.choice(weights.shape[1], size=len(drawn), p=weights[slot] / weights[slot].sum())
+        allowed = rng.random((len(drawn), weights.shape[1])) < 0.5
+        allowed[::2] = True
+        allowed[:, list(fixed)] = True
+        for row, some in zip(drawn, allowed, strict=True):
+            some[rng.integers(len(some))] |= not some.any()
+            chances = (weights * some)[len(fixed) :]
+            chances = np.where(chances.sum(1, keepdims=True) > 0, chances, some)
+            below = np.cumsum(chances, axis=1)
+            row[len(fixed) :] = (rng.random((len(below), 1)) * below[:, -1:] >= below).sum(1)
         drawn[0, len(fixed) :] = weights[len(fixed) :].argmax(1)
         return list(dict.fromkeys(tuple(int(x) for x in row) for row in drawn))
 

@@ -13,8 +13,10 @@ class Problem:
     """Choose one of A cells for each of S layers.
 
     ``slots`` layer names, by falling energy share; ``choices`` cell names, the exact one first.
-    ``energy`` float [S, A], nJ an inference of this layer on this cell, array level; ``damage`` float
-    [S, A], predicted rise of the loss. ``accuracy`` measures an assignment's top-1 on validation images.
+    ``energy`` float [S, A], nJ an inference of this layer on this cell in an array of its own, guides
+    the policy; ``damage`` float [S, A], predicted rise of the loss. ``total_energy`` is what a whole
+    choice costs (layers share tiles, so it need not be the sum); ``accuracy`` measures an assignment's
+    top-1 on validation images.
     """
 
     slots: tuple[str, ...]
@@ -22,6 +24,7 @@ class Problem:
     energy: np.ndarray  # [S, A]
     damage: np.ndarray  # [S, A]
     accuracy: Callable[[Mapping[str, str]], float]
+    total_energy: Callable[[tuple[int, ...]], float] | None = None
     _seen: dict[tuple[int, ...], tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -35,6 +38,8 @@ class Problem:
 
     def energy_of(self, choice: tuple[int, ...]) -> float:
         """Energy of one inference, nJ."""
+        if self.total_energy is not None:
+            return self.total_energy(choice)
         return float(self.energy[np.arange(len(self.slots)), list(choice)].sum())
 
     def damage_of(self, choice: tuple[int, ...]) -> float:

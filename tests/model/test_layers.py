@@ -9,7 +9,7 @@ from torch import nn
 from slipstick.errors import UserError
 from slipstick.model.convert import approximate_, assign_, table_layers
 from slipstick.model.layers import ApproxConv2d, ApproxLinear
-from slipstick.model.predict import error_moments, predicted_damage
+from slipstick.model.predict import predicted_damage
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec import array
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
@@ -142,7 +142,7 @@ def test_compensation_takes_out_the_mean_error() -> None:
     error = layer.accumulate(codes) - codes.int() @ layer.weight_codes.int()
     bias = (layer.bias / layer.product_scale()).round()
     mean = (error - bias).double().mean(0)
-    raw = -error_moments(layer, layer.grid)[0]
+    raw = -layer.error_moments(layer.grid)[0]
     assert mean.abs().max() < 1.01 and np.abs(raw).min() > 1000
 
 
@@ -154,7 +154,7 @@ def test_predicted_variance_is_that_of_independent_operands() -> None:
     layer = model[0]
     codes = layer.quantise_input(data)
     error = (layer.accumulate(codes) - codes.int() @ layer.weight_codes.int()).double()
-    np.testing.assert_allclose(error.var(0), error_moments(layer, layer.grid)[1], rtol=0.15)
+    np.testing.assert_allclose(error.var(0), layer.error_moments(layer.grid)[1], rtol=0.15)
 
 
 def test_predicted_damage_is_zero_for_exact_and_grows_with_truncation() -> None:
