@@ -6,21 +6,19 @@ and the end marker FF D9 give back each original file byte for byte.
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
 from slipstick.errors import UserError
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 END_OF_IMAGE = b"\xff\xd9"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-Preprocess = Callable[[np.ndarray], Tensor]
 
 
 @dataclass(frozen=True)

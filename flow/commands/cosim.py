@@ -14,6 +14,7 @@ from slipstick.model.evaluate import input_batches
 from slipstick.model.workload import record
 from slipstick.model.zoo import SHIPPED, load_model
 from slipstick.sim.cosim import cosimulate
+from slipstick.sim.verilator import find_verilator
 
 from .options import (
     Calibration,
@@ -58,6 +59,7 @@ def run(
     Example: slipstick cosim --rows 8 --columns 8 --mix exact8s:4,drum8s_k4:4 --layers blocks.0.attn.qk
     """
     config = array_config(rows, columns, mix)
+    find_verilator()
     text = None if verilog is None else _read(verilog)
     steps = Steps(quiet=json)
     with steps.step("model and operands"):

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from slipstick.flow.search.problem import Assignment
@@ -106,8 +105,3 @@ def check_mixed(
     )
     assign_(module, assignment)
     return Checked("mixed_array", file, config, layers, result)
-
-
-def depth_of(recording: Recording, config: ArrayConfig) -> int:
-    """Accumulation depth that one recorded product needs on an array."""
-    return required_depth(config, recording.stationary.shape[-2], np.asarray(recording.bias), range(config.columns))

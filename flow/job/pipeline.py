@@ -18,6 +18,7 @@ from slipstick.model.workload import record
 from slipstick.model.zoo import SHIPPED, LoadedModel
 from slipstick.rtl.cells import cell, names
 from slipstick.rtl.cells.cell import Cell
+from slipstick.sim.verilator import find_verilator
 from slipstick.store import digest, write_whole
 
 from .choose import EXACT, confirm, damage_matrix, energy_matrix, palette, problem
@@ -164,6 +165,7 @@ def run_flow(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
 
     Raises what ``find_mix`` raises.
     """
+    find_verilator()  # a missing tool is told before the search, not after it
     mix = find_mix(config, out, steps, loaded)
     bench, chosen, module = mix.bench, mix.chosen, mix.bench.loaded.module
     with steps.step("accuracy on test images"):

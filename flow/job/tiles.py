@@ -34,10 +34,6 @@ class Placement:
     mixed: ArrayConfig
     utilisation: float
 
-    def tile_of(self, layer: str) -> Tile:
-        """The tile that a layer runs on."""
-        return next(tile for tile in self.tiles if layer in tile.layers)
-
 
 def place(assignment: Mapping[str, str], macs: Mapping[str, int], *, rows: int, columns: int) -> Placement:
     """Divide R x C elements into one tile a cell, columns in proportion to the MACs of its layers.

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from typing import Any
 
-from slipstick.flow.cost.figures import Levels
 from slipstick.flow.job.manifest import manifest
 from slipstick.flow.job.pipeline import FlowResult
 
@@ -100,8 +99,3 @@ def _cell(result: FlowResult, index: int) -> dict[str, Any]:
         "damage": float(result.mix.damage[:, index].sum()),
         "accuracy": result.test.get(one.name),
     }
-
-
-def percent(levels: Levels) -> str:
-    """Savings at the three levels, such as ``multiplier 41.2 %, PE 20.3 %, array 17.9 %``."""
-    return f"multiplier {100 * levels.multiplier:.1f} %, PE {100 * levels.pe:.1f} %, array {100 * levels.array:.1f} %"

@@ -4,7 +4,7 @@ Letters: R rows (reduction), C columns (output channels), M x K activations, K x
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -107,13 +107,6 @@ def sum_range(cells: Sequence[Cell]) -> tuple[int, int]:
 def signed_width(low: int, high: int) -> int:
     """Two's complement bits that hold every integer of [low, high]."""
     return 1 + max((-low - 1).bit_length() if low < 0 else 0, high.bit_length() if high > 0 else 0)
-
-
-def tiles(config: ArrayConfig, depth: int, channels: int, columns: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First k and first n of every weight tile of a K x N layer on ``columns``, n outermost."""
-    for n in range(0, channels, len(columns)):
-        for k in range(0, depth, config.rows):
-            yield k, n
 
 
 def matmul(

