@@ -1,8 +1,9 @@
 """``summary.json``: every figure of a run, for machines. The schema is docs/summary.md."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from slipstick.flow.cost.baseline import BASELINE
 from slipstick.flow.job.manifest import manifest
 from slipstick.flow.job.pipeline import FlowResult
 
@@ -61,6 +62,7 @@ def summarise(result: FlowResult) -> dict[str, Any]:
                 for tile in result.placement.tiles
             ],
             "utilisation": result.placement.utilisation,
+            "area_um2": _area(result),
             "assignment": result.mix.chosen.assignment,
         },
         "search": {
@@ -80,6 +82,13 @@ def summarise(result: FlowResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "manifest": manifest(seed=result.config.seed, model_sha256=result.mix.bench.model_sha256),
     }  # fmt: skip
+
+
+def _area(result: FlowResult) -> dict[str, float]:
+    """Area of the tiles, and of one exact array of the same number of elements, without memories."""
+    model = result.mix.model
+    tiles = [replace(model, columns=x.config.columns).array_area_um2(x.cell.name) for x in result.placement.tiles]
+    return {"chosen": sum(tiles), "exact": model.array_area_um2(BASELINE)}
 
 
 def _cell(result: FlowResult, index: int) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 AND, OR, XOR, NOT = range(4)
-GATE_NAMES = ("and", "or", "xor", "not")
 
 
 class Bit:

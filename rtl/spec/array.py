@@ -73,10 +73,6 @@ class ArrayConfig:
         """The cells of a column, top to bottom."""
         return tuple(row[column] for row in self.mix.grid)
 
-    def columns_of(self, cell: Cell) -> tuple[int, ...]:
-        """The columns that hold only this cell."""
-        return tuple(c for c in range(self.columns) if all(x == cell for x in self.column_cells(c)))
-
     def partial_sum_width(self, column: int) -> int:
         """Two's complement bits that hold every sum of a prefix of the column's rows, for any operands."""
         return signed_width(*sum_range(self.column_cells(column)))
