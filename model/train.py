@@ -30,9 +30,9 @@ HELD_OUT = 1000  # the last images of the training split: validation, never trai
 class TrainConfig:
     """Everything that decides the result of a training run."""
 
-    epochs: int = 30
+    epochs: int = 28
     batch: int = 128
-    rate: float = 3e-3
+    rate: float = 2e-3
     weight_decay: float = 0.05
     warmup: float = 0.1
     smoothing: float = 0.1
@@ -109,6 +109,10 @@ def _restore(tensors: dict[str, Tensor], model: nn.Module, optimiser_list: list[
             if key.startswith(prefix):
                 index, name = key.removeprefix(prefix).split(".", 1)
                 state.setdefault(int(index), {})[name] = value
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        for index, entry in state.items():  # fused kernels pair elements by memory, so layouts must agree
+            like = parameters[index]
+            entry |= {k: torch.empty_like(like).copy_(v) for k, v in entry.items() if v.shape == like.shape}
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
