@@ -11,6 +11,7 @@ from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
 from slipstick.flow.cost.figures import InferenceEnergy, Levels
 from slipstick.flow.cost.requantiser_words import requantiser_peripheral
 from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
+from slipstick.flow.search.mcts import MctsConfig
 from slipstick.flow.search.study import Point, SearchResult, search
 from slipstick.model.convert import assign_, table_layers
 from slipstick.model.evaluate import top1
@@ -154,6 +155,7 @@ def find_mix(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
             sampler_name=config.sampler,
             seed=config.seed,
             storage=out / "study.journal",
+            config=MctsConfig(interest=max(4 * config.max_loss / 100, 0.01)),
             progress=lambda done, total, accuracy, used: bar(done, total),
         )
         chosen, confirmed = confirm(bench, found, config.max_loss, CANDIDATES, steps.bar("confirmation"))

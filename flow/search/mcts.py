@@ -23,6 +23,7 @@ from .problem import Problem
 
 TRADE_OFF = "trade-off"
 REFERENCE = (1.05, 1.05)
+SHARPNESS = 20.0  # how fast a score falls with the distance by which the front dominates a trial
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def hypervolume_scores(points: np.ndarray) -> np.ndarray:
     for index in np.flatnonzero(~front):
         outside = float((points[index] - 1).max())
         behind = float((points[index] - points[members]).min(axis=1).max()) if len(members) else 0.0
-        scores[index] = 0.5 * math.exp(-10 * max(outside, behind, 0.0))
+        scores[index] = 0.5 * math.exp(-SHARPNESS * max(outside, behind, 0.0))
     return scores
 
 
@@ -110,7 +111,7 @@ class MctsSampler(BaseSampler):
         cost = energy[None] + weights[:, None, None] * damage[None]  # [T, S, A]
         cost -= cost.min(axis=2, keepdims=True)
         spread = self.config.temperature * np.median(energy.max(1) - energy.min(1)).clip(1e-12)
-        policy = np.exp(-cost / spread)
+        policy = np.exp(-np.minimum(cost / spread, 60))  # no choice is ever impossible
         return policy / policy.sum(axis=2, keepdims=True)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -208,7 +209,7 @@ class MctsSampler(BaseSampler):
             chances = (weights * some)[len(fixed) :]
             chances = np.where(chances.sum(1, keepdims=True) > 0, chances, some)
             below = np.cumsum(chances, axis=1)
-            row[len(fixed) :] = (rng.random((len(below), 1)) * below[:, -1:] >= below).sum(1)
+            row[len(fixed) :] = (rng.random((len(below), 1)) >= below / below[:, -1:]).sum(1)
         drawn[0, len(fixed) :] = weights[len(fixed) :].argmax(1)
         return list(dict.fromkeys(tuple(int(x) for x in row) for row in drawn))
 

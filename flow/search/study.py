@@ -43,10 +43,10 @@ class SearchResult:
         return sorted(good, key=lambda point: (point.energy_nj, -point.accuracy))
 
 
-def sampler(name: str, problem: Problem, seed: int) -> optuna.samplers.BaseSampler:
+def sampler(name: str, problem: Problem, seed: int, config: MctsConfig) -> optuna.samplers.BaseSampler:
     """The sampler of this name; UnknownName for another."""
     if name == "mcts":
-        return MctsSampler(problem, seed=seed)
+        return MctsSampler(problem, config, seed)
     if name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     if name == "nsga2":
@@ -73,6 +73,7 @@ def search(
     sampler_name: str = "mcts",
     seed: int = 0,
     storage: Path | None = None,
+    config: MctsConfig | None = None,
     progress: Progress = lambda done, total, accuracy, energy: None,
 ) -> SearchResult:
     """Evaluate ``trials`` assignments, the all-exact one first; with ``storage``, go on where a kill stopped.
@@ -83,9 +84,10 @@ def search(
     if trials < 1:
         raise UserError(f"a search needs at least one trial, not {trials}")
     with _quiet():
-        study = _open(problem, sampler_name, seed, storage)
+        config = config or MctsConfig()
+        study = _open(problem, sampler_name, seed, storage, config)
         finished = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
-        space = parameters(problem, MctsConfig() if sampler_name == "mcts" else None)
+        space = parameters(problem, config if sampler_name == "mcts" else None)
         if not finished:
             exact = dict.fromkeys(problem.slots, problem.choices[0])
             study.enqueue_trial(exact | ({TRADE_OFF: 0} if TRADE_OFF in space else {}), skip_if_exists=True)
@@ -98,7 +100,7 @@ def search(
         return _result(problem, study)
 
 
-def _open(problem: Problem, sampler_name: str, seed: int, storage: Path | None) -> optuna.Study:
+def _open(problem: Problem, sampler_name: str, seed: int, storage: Path | None, config: MctsConfig) -> optuna.Study:
     backend = None
     if storage is not None:
         try:
@@ -109,7 +111,7 @@ def _open(problem: Problem, sampler_name: str, seed: int, storage: Path | None) 
     study = optuna.create_study(
         study_name=f"slipstick-{sampler_name}-{seed}",
         storage=backend,
-        sampler=sampler(sampler_name, problem, seed),
+        sampler=sampler(sampler_name, problem, seed, config),
         directions=("maximize", "minimize"),
         load_if_exists=True,
     )

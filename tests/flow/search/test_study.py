@@ -114,7 +114,7 @@ def test_front_is_the_non_dominated_set_by_rising_energy() -> None:
 
 
 def test_scores_put_the_front_above_everything_it_dominates() -> None:
-    points = np.array([[0.1, 1.0], [0.2, 0.5], [0.3, 0.6], [0.9, 1.0], [1.6, 0.2]])
+    points = np.array([[0.1, 1.0], [0.2, 0.5], [0.3, 0.6], [0.9, 1.0], [1.7, 0.2]])
     scores = hypervolume_scores(points)
     assert scores[:2].min() >= 0.5 > scores[2] > scores[3] > scores[4] >= 0
 
