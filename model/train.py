@@ -110,8 +110,8 @@ def _restore(tensors: dict[str, Tensor], model: nn.Module, optimiser_list: list[
                 index, name = key.removeprefix(prefix).split(".", 1)
                 state.setdefault(int(index), {})[name] = value
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
-        for index, entry in state.items():  # fused kernels pair elements by memory, so layouts must agree
-            like = parameters[index]
+        for place, entry in state.items():  # fused kernels pair elements by memory, so layouts must agree
+            like = parameters[place]
             entry |= {k: torch.empty_like(like).copy_(v) for k, v in entry.items() if v.shape == like.shape}
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
