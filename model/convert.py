@@ -54,8 +54,7 @@ def approximate_(
     exact int8. ``batches`` are float inputs for calibration. Raises UserError for a rule that matches
     no layer or an unknown cell; the model is untouched then.
     """
-    shadow = [name for name, _ in _convertible(model)]
-    _check(rules, [x for name in shadow for x in _layer_names(model, name)])
+    check_rules(rules, layer_names(model))
     report = ConversionReport()
     for name, module in _convertible(model):
         parent, _, child = name.rpartition(".")
@@ -78,7 +77,7 @@ def assign_(model: nn.Module, rules: Rules) -> None:
     Raises UserError for a rule that matches no layer, an unknown cell or a cell that is not signed 8 x 8.
     """
     layers = table_layers(model)
-    _check(rules, list(layers))
+    check_rules(rules, list(layers))
     for name, layer in layers.items():
         layer.set_cells(grid_of(_choice(rules, name)))
 
@@ -111,7 +110,13 @@ def _choice(rules: Rules, name: str) -> CellChoice:
     return rules.get(DEFAULT, EXACT)
 
 
-def _check(rules: Rules, names: list[str]) -> None:
+def layer_names(model: nn.Module) -> list[str]:
+    """Names that the layers of a float model will have once it is converted."""
+    return [layer for name, _ in _convertible(model) for layer in _layer_names(model, name)]
+
+
+def check_rules(rules: Rules, names: list[str]) -> None:
+    """UserError for a rule that matches none of these layers, or names no usable cell."""
     for pattern, choice in rules.items():
         grid_of(choice)
         if pattern == DEFAULT or pattern in names:

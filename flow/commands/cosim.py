@@ -9,7 +9,7 @@ import typer
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.verify import attention_layers, jobs
 from slipstick.flow.job.workbench import load_images
-from slipstick.model.convert import approximate_
+from slipstick.model.convert import approximate_, check_rules, layer_names
 from slipstick.model.evaluate import input_batches
 from slipstick.model.workload import record
 from slipstick.model.zoo import SHIPPED, load_model
@@ -64,11 +64,12 @@ def run(
     steps = Steps(quiet=json)
     with steps.step("model and operands"):
         loaded = load_model(model, checkpoint)
+        wanted = [name.strip() for name in layers.split(",") if name.strip()]
+        check_rules(dict.fromkeys(wanted, config), layer_names(loaded.module))
         calibrating, _, test = load_images(calibration, images, loaded.size)
         approximate_(loaded.module, {"default": config}, input_batches(loaded, calibrating), seed=seed)
         recordings = record(loaded.module, loaded.prepare(test.pixels[:1]))
-        wanted = [name.strip() for name in layers.split(",") if name.strip()] or attention_layers(recordings)
-        chosen = jobs(recordings, wanted, config)
+        chosen = jobs(recordings, wanted or attention_layers(recordings), config)
     with steps.step("co-simulation"):
         result = cosimulate(
             config, chosen, seed=seed, backpressure=back_pressure, mode=drive, progress=steps.note, workdir=workdir,

@@ -7,10 +7,10 @@ import typer
 from slipstick.errors import UserError
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.workbench import open_workbench
-from slipstick.model.convert import assign_, describe, table_layers
+from slipstick.model.convert import assign_, check_rules, describe, layer_names, table_layers
 from slipstick.model.evaluate import top1
 from slipstick.model.quantise import Method, QuantConfig
-from slipstick.model.zoo import SHIPPED
+from slipstick.model.zoo import SHIPPED, load_model
 
 from .options import Calibration, Checkpoint, ImageFolder, Json, Model, Seed, print_json, print_table
 
@@ -44,10 +44,12 @@ def run(
     Example: slipstick evaluate --rule default=truncated8s_k5 --rule 're:.*\\.attn\\.qk=drum8s_k4'
     """
     rules = read_rules(rule or [])
+    loaded = load_model(model, checkpoint)
+    check_rules(rules, layer_names(loaded.module))
     steps = Steps(quiet=json)
     with steps.step("model and calibration"):
         bench = open_workbench(
-            model=model, checkpoint=checkpoint, calibration=calibration, images=images,
+            model=loaded, calibration=calibration, images=images,
             quantisation=QuantConfig(method), seed=seed, progress=steps.bar,
         )  # fmt: skip
     figures = {"fp32": bench.fp32, "int8": bench.int8}

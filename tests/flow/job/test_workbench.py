@@ -1,0 +1,71 @@
+"""Models that are not the shipped one: timm's by name, and any module, on a user's own pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from slipstick.errors import UserError
+from slipstick.flow.job.verify import attention_layers, job
+from slipstick.flow.job.workbench import open_workbench
+from slipstick.model.zoo import load_model, wrap
+from slipstick.rtl.cells import cell
+from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        for number in range(12):
+            pixels = rng.integers(0, 256, (40, 48, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{number:02}.png")
+    return tmp_path
+
+
+def check_recordings(bench) -> None:
+    """Every recorded product is what a plain integer loop over the exact table gives."""
+    config = ArrayConfig(4, 4, CellMix.uniform(cell("exact8s"), rows=4, columns=4))
+    for recording in bench.recordings.values():
+        sums = matmul(config, recording.activations[0], recording.stationary[0]) + recording.bias
+        np.testing.assert_array_equal(recording.accumulators[0], sums)
+        np.testing.assert_array_equal(recording.outputs[0], recording.requant(sums))
+
+
+def test_a_timm_model_by_name_with_a_checkpoint_of_its_own(photos: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.safetensors"
+    module = load_model("test_vit").module
+    module.reset_classifier(2)
+    save_file(module.state_dict(), weights)
+    bench = open_workbench(model="test_vit", checkpoint=weights, images=photos)
+    assert {"patch_embed.proj", "blocks.0.attn.qk", "blocks.0.attn.av", "head"} <= bench.shapes.keys()
+    assert len(bench.validation) == len(bench.test) == 12
+    assert attention_layers(bench.recordings) == tuple(f"blocks.0.attn.{part}" for part in ("qkv", "qk", "av"))
+    check_recordings(bench)
+
+
+def test_any_module_with_a_users_own_pictures(photos: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8), nn.Flatten(), nn.Linear(72, 2)
+    )
+    bench = open_workbench(model=wrap(module, 20, (0.5,) * 3, (0.25,) * 3), images=photos)
+    assert list(bench.shapes) == ["0", "4"]
+    assert list(bench.report.left_exact) == ["2"]
+    assert bench.macs(4, 4)["0"] == 25 * 28 * 8  # 27 reduction rows padded to 28
+    check_recordings(bench)
+
+
+def test_products_that_were_not_recorded_or_do_not_fit_are_refused(photos: Path) -> None:
+    bench = open_workbench(model=wrap(nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten()), 20, (0.5,) * 3, (0.25,) * 3),
+                           images=photos)  # fmt: skip
+    with pytest.raises(UserError, match="product 99 was not recorded"):
+        job(bench.recordings["0"], [0], product=99)
+    with pytest.raises(UserError, match="324 rows an image; an array accumulates 256"):
+        job(bench.recordings["0"], [0])
