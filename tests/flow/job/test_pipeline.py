@@ -56,8 +56,11 @@ def test_summary_and_files_tell_the_same_story(run) -> None:
     assert {k: v for k, v in summary.items() if k != "report"} == json.loads((out / "summary.json").read_text())
     assert 0 < summary["accuracy"]["chosen"] <= 1 and len(summary["accuracy"]["uniform"]) == 2
     assert summary["accuracy"]["test_images"] == 40
-    saving = summary["energy_saving"]
-    assert saving["multiplier"] > saving["pe"] > saving["array"] or summary["search"]["chosen"] == 0
+    energy = summary["energy_nj"]
+    for level, saving in summary["energy_saving"].items():
+        assert saving == pytest.approx(1 - energy["chosen"][level] / energy["exact"][level]) and -0.5 < saving < 1
+    searched = {number: cost for number, _, cost in summary["search"]["trials"]}[summary["search"]["chosen"]]
+    assert energy["chosen"]["array"] - energy["requantise"] == pytest.approx(searched)  # the search judged the tiles
     verilog = {check["verilog"] for check in summary["cosim"]["checks"]}
     assert verilog <= {path.name for path in (out / "rtl").iterdir()}
     assert sum(tile["columns"] for tile in summary["accelerator"]["tiles"]) == 8
