@@ -27,10 +27,14 @@ def logits(loaded: LoadedModel, images: Images, batch: int = 50, progress: Progr
     return torch.cat(parts)
 
 
+def correct(loaded: LoadedModel, images: Images, batch: int = 50, progress: Progress = _ignore) -> np.ndarray:
+    """Whether the highest logit is the label, for every image: bool [N]."""
+    return logits(loaded, images, batch, progress).argmax(1).cpu().numpy() == images.labels
+
+
 def top1(loaded: LoadedModel, images: Images, batch: int = 50, progress: Progress = _ignore) -> float:
     """Fraction of images whose highest logit is the label."""
-    predictions = logits(loaded, images, batch, progress).argmax(1).cpu().numpy()
-    return float(np.mean(predictions == images.labels))
+    return float(correct(loaded, images, batch, progress).mean())
 
 
 def input_batches(loaded: LoadedModel, images: Images, batch: int = 64) -> list[Tensor]:

@@ -1,7 +1,7 @@
 """Which cells to search over, and which evaluated assignment to build."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from slipstick.flow.cost.cost import CostModel
 from slipstick.flow.search.problem import Problem
 from slipstick.flow.search.study import Point, SearchResult
 from slipstick.model.convert import assign_, table_layers
-from slipstick.model.evaluate import top1
+from slipstick.model.evaluate import correct, top1
 from slipstick.model.predict import predicted_damage
 from slipstick.rtl.cells.cell import Cell
 
@@ -65,11 +65,12 @@ def tiles_energy(by_width: np.ndarray, load: np.ndarray, choice: Sequence[int]) 
     return float(by_width[np.arange(len(chosen)), chosen, width].sum())
 
 
-def palette(cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, size: int) -> list[int]:
+def palette(cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, size: int, most_damage: float) -> list[int]:
     """Indices of at most ``size`` cells, the exact one first: the most useful of the energy-damage front.
 
     Cells that another beats in both totals are out; of the rest, those that lower the sum over layers
-    and trade-offs of the best attainable cost most are taken one by one.
+    and trade-offs of the best attainable cost most are taken one by one. Trade-offs whose best
+    assignment does more than ``most_damage`` (nats) do not count: no search would end there.
     """
     total_energy, total_damage = energy.sum(0), damage.sum(0)
     exact = next(i for i, cell in enumerate(cells) if cell.name == EXACT)
@@ -84,8 +85,11 @@ def palette(cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, size:
             if j != i
         )
     ]
-    weights = total_energy[exact] * np.logspace(-2, 3, 24)[:, None, None]
-    cost = energy[None] / 1.0 + weights * damage[None]  # [trade-offs, layers, cells]
+    weights = total_energy[exact] * np.logspace(-2, 6, 60)[:, None, None]
+    cost = energy[None] + weights * damage[None]  # [trade-offs, layers, cells]
+    best_damage = np.take_along_axis(np.broadcast_to(damage, cost.shape), cost.argmin(2)[..., None], 2).sum((1, 2))
+    useful = (best_damage <= most_damage) & (best_damage > most_damage / 1000)
+    cost = cost[useful] if useful.any() else cost
     scale = cost[:, :, exact].sum(1)
     chosen = [exact]
     while len(chosen) < size and front:
@@ -127,26 +131,44 @@ def problem(
     )
 
 
+@dataclass(frozen=True)
+class Confirmed:
+    """A point measured on every validation image: its loss of top-1 against exact int8, and its standard error."""
+
+    point: Point
+    accuracy: float
+    loss: float
+    standard_error: float
+
+
 def confirm(
     bench: Workbench, found: SearchResult, max_loss: float, candidates: int, progress: Progress
-) -> tuple[Point, list[tuple[Point, float]]]:
+) -> tuple[Point, list[Confirmed]]:
     """Re-measure the cheapest promising assignments on every validation image; return the choice and all of them.
 
-    ``max_loss`` points may be lost against exact int8 on the same images. The all-exact assignment
+    The first whose loss plus one standard error (paired, image by image) is at most ``max_loss``
+    points is chosen: the cheapest of many noisy figures flatters itself. The all-exact assignment
     always qualifies, so there is always a choice.
     """
     exact = found.points[0]
-    promising = [p for p in found.within(exact.accuracy - max_loss / 100 - 0.005) if p.number != exact.number]
-    measured: list[tuple[Point, float]] = []
+    right: list[np.ndarray] = []
+    measured: list[Confirmed] = []
 
-    def measure(point: Point) -> float:
+    def measure(point: Point) -> Confirmed:
         assign_(bench.loaded.module, point.assignment)
-        measured.append((point, top1(bench.loaded, bench.validation)))
+        right.append(correct(bench.loaded, bench.validation))
+        lost = right[0].astype(float) - right[-1]
+        error = float(lost.std() / np.sqrt(len(lost)))
+        measured.append(Confirmed(point, float(right[-1].mean()), float(lost.mean()), error))
         progress(len(measured), candidates + 1)
-        return measured[-1][1]
+        return measured[-1]
 
-    base = measure(exact)
+    measure(exact)
+    promising = [p for p in found.within(exact.accuracy - max_loss / 100) if p.energy_nj < exact.energy_nj]
+    safe = exact.accuracy - max_loss / 400
+    promising.sort(key=lambda p: (p.accuracy < safe, p.energy_nj))
     for point in promising[:candidates]:
-        if measure(point) >= base - max_loss / 100 - 1e-9:
+        one = measure(point)
+        if one.loss + one.standard_error <= max_loss / 100 + 1e-9:
             return point, measured
     return exact, measured

@@ -22,14 +22,15 @@ from slipstick.rtl.cells.cell import Cell
 from slipstick.sim.verilator import find_verilator
 from slipstick.store import digest, write_whole
 
-from .choose import EXACT, confirm, damage_matrix, energy_matrix, palette, problem
+from .choose import EXACT, Confirmed, confirm, damage_matrix, energy_matrix, palette, problem
 from .console import Steps
 from .hardware import Checked, check_mixed, check_tiles
 from .tiles import Placement, place
 from .workbench import Workbench, open_workbench
 
 COSIMULATED_IMAGES = 2
-CANDIDATES = 6  # cheapest assignments that are measured on every validation image
+DAMAGE_OF_LOSS = 4.0  # nats of predicted damage, at most, that a fraction of 1 of top-1 may be worth
+CANDIDATES = 8  # cheapest assignments that are measured on every validation image
 CELLS = "exact8s,truncated8s_k?,broken_array8s_*,recursive8s,drum8s_*,mitchell8s"
 
 
@@ -47,7 +48,7 @@ class FlowConfig:
     clock_mhz: float = CLOCK_MHZ
     liberty: str | None = None
     sampler: str = "mcts"
-    trials: int = 60
+    trials: int = 50
     palette: int = 5
     search_images: int = 400
     max_loss: float = 1.0
@@ -83,7 +84,7 @@ class Mix:
     searched: list[str]
     found: SearchResult
     chosen: Point
-    confirmed: list[tuple[Point, float]]
+    confirmed: list[Confirmed]
 
 
 @dataclass
@@ -144,7 +145,7 @@ def find_mix(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
         model, energy = _costs(config, bench, cells, liberty, steps)
     with steps.step("cells: predicted damage"):
         damage = damage_matrix(bench, cells, steps.bar("cells"))
-    places = palette(cells, energy, damage, config.palette)
+    places = palette(cells, energy, damage, config.palette, DAMAGE_OF_LOSS * config.max_loss / 100)
     with steps.step("search"):
         offered = [cells[i] for i in places]
         posed = problem(bench, model, offered, energy[:, places], damage[:, places], config.search_images)

@@ -71,7 +71,7 @@ def summarise(result: FlowResult) -> dict[str, Any]:
             "trials": [[p.number, p.accuracy, p.energy_nj] for p in result.mix.found.points],
             "front": [p.number for p in result.mix.found.front],
             "chosen": result.mix.chosen.number,
-            "confirmed": [[point.number, accuracy] for point, accuracy in result.mix.confirmed],
+            "confirmed": [[c.point.number, c.accuracy, c.loss, c.standard_error] for c in result.mix.confirmed],
         },
         "cells": [_cell(result, index) for index in range(len(result.mix.cells))],
         "exact_baseline": {

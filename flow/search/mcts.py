@@ -100,15 +100,20 @@ class MctsSampler(BaseSampler):
         self._policy = self._policies()
 
     def _policies(self) -> np.ndarray:
-        """Probability of every choice: float [T, S, A]; Boltzmann in energy + weight * damage."""
-        saved = self.problem.energy.sum(0).max()
-        energy = self.problem.energy / saved
+        """Probability of every choice: float [T, S, A]; Boltzmann in energy + weight * damage.
+
+        The weight of trade-off t is the least at which the best choice stays within a budget of damage;
+        budgets double from one trade-off to the next, up to four nats a unit of ``interest``.
+        """
+        energy = self.problem.energy / self.problem.energy.sum(0).max()
         damage = self.problem.damage
-        positive = damage[damage > 0]
-        scale = float(np.median(positive)) if len(positive) else 1.0
-        typical = float(np.median(energy[energy > 0])) if (energy > 0).any() else 1.0
-        weights = np.logspace(2.5, -2.5, self.config.trade_offs) * typical / scale
-        cost = energy[None] + weights[:, None, None] * damage[None]  # [T, S, A]
+        weights = np.logspace(-4, 8, 240)
+        best = (energy[None] + weights[:, None, None] * damage[None]).argmin(2)  # [240, S]
+        spent = np.take_along_axis(damage, best.T, axis=1).sum(0)
+        budgets = 4 * self.config.interest / 2.0 ** np.arange(self.config.trade_offs)[::-1]
+        chosen = np.array([weights[np.argmax(spent <= budget)] if (spent <= budget).any() else weights[-1]
+                           for budget in budgets])  # fmt: skip
+        cost = energy[None] + chosen[:, None, None] * damage[None]  # [T, S, A]
         cost -= cost.min(axis=2, keepdims=True)
         spread = self.config.temperature * np.median(energy.max(1) - energy.min(1)).clip(1e-12)
         policy = np.exp(-np.minimum(cost / spread, 60))  # no choice is ever impossible
