@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 EXACT_COLOUR, FRONT_COLOUR, CHOSEN_COLOUR = "#52606d", "#2186eb", "#e12d39"
+SHOWN_LOSS = 10.0  # points of top-1 below the best; worse trials lie outside the first view
 SEQUENCE = ("#52606d", "#2186eb", "#17b897", "#f0b429", "#e12d39", "#8662c7", "#da127d", "#3e4c59")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
@@ -44,7 +45,9 @@ def accuracy_energy(summary: dict[str, Any]) -> go.Figure:
         )  # fmt: skip
     figure = _style(figure, 420)
     figure.update_xaxes(title="energy an inference, array level (µJ)")
-    figure.update_yaxes(title="top-1 on validation images (%)")
+    best = max(100 * accuracy for accuracy, _ in trials.values())
+    lowest = min(100 * accuracy for accuracy, _ in trials.values())
+    figure.update_yaxes(title="top-1 on validation images (%)", range=[max(lowest, best - SHOWN_LOSS) - 1, best + 1])
     return figure
 
 
