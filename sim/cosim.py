@@ -101,7 +101,7 @@ def cosimulate(
     *,
     seed: int,
     backpressure: float = 0.0,
-    mode: Mode = "memory",
+    mode: Mode = "file",
     progress: Callable[[str], None] | None = None,
     workdir: Path | None = None,
     verilog: str | None = None,
@@ -110,8 +110,8 @@ def cosimulate(
     """Compare every accumulator and every output of ``jobs`` with the accelerator for ``config``.
 
     ``backpressure`` is the share of cycles, at random from ``seed``, in which the source offers nothing
-    and, independently, in which the sink is not ready. ``mode`` 'memory' plays the beats from a Verilog
-    memory, 'stream' drives the ports from Python. ``verilog`` replaces the emitted text. ``waveform``
+    and, independently, in which the sink is not ready. ``mode`` 'file' streams the beats from a file
+    inside the simulator, 'stream' drives the ports from Python. ``verilog`` replaces the emitted text. ``waveform``
     records the first value that differs, alone, into a VCD file under ``workdir``. Differences are a
     result, not an error; SimulationError means that there was no result.
     """

@@ -1,6 +1,6 @@
 """Two ways to get beats into the simulated accelerator and its answers out.
 
-'memory': a player in Verilog reads and writes files, Python sleeps. 'stream': Python drives the ports.
+'file': a player in Verilog streams from file to file, Python sleeps. 'stream': Python drives the ports.
 """
 
 import json
@@ -17,8 +17,9 @@ from . import player
 from .player import Answers
 from .runner import Build, SimulationError, build, run
 
-Mode = Literal["memory", "stream"]
+Mode = Literal["file", "stream"]
 BENCH = "slipstick.sim.bench_accelerator"
+SHARED = ("mul_*",)  # the cells: nearly all gates of an array
 
 
 @dataclass(frozen=True)
@@ -50,30 +51,23 @@ def drive(
     folder.mkdir(parents=True, exist_ok=True)
     traffic = sum(len(some.beats) + some.answers for some in schedules)
     allowed = int(4 * traffic * (config.rows + config.columns + 10) / (1 - stall)) + 10_000
-    plan: dict[str, Any] = {"seed": seed, "cycles_allowed": allowed}
-    if mode == "memory":
+    plan: dict[str, Any] = {
+        "seed": seed,
+        "cycles_allowed": allowed,
+        "answers": sum(some.answers for some in schedules),
+    }
+    if mode == "file":
         sources = {"accelerator.v": verilog, "player.v": player.SOURCE.read_text()}
-        built = build(sources, "player", parameters=player.parameters(config), waves=waves)
-        sizes = []
-        for number, (beats, count) in enumerate(player.parts(schedules)):
-            player.write_beats(folder / f"beats_{number}.hex", beats)
-            sizes.append({"beats": len(beats), "answers": count})
+        built = build(sources, "player", parameters=player.parameters(config), shared=SHARED, waves=waves)
+        player.write_beats(folder / "beats.bin", player.join([some.beats for some in schedules]))
         state = (seed * 2654435761 + 1) % (1 << 32) or 1  # xorshift stays at zero
-        plan |= {"seed": state, "stall": round(stall * 65536), "parts": sizes}
+        plan |= {"seed": state, "stall": round(stall * 65536), "beats": sum(len(some.beats) for some in schedules)}
         report, waveform = _run(built, "play", folder, seed, plan)
-        recorded = [
-            player.read_answers(folder / f"answers_{number}.hex", size["answers"], config.columns)
-            for number, size in enumerate(sizes)
-        ]
-        answers = Answers(
-            np.concatenate([some.lanes for some in recorded]),
-            np.concatenate([some.cycle for some in recorded]),
-            np.concatenate([some.last for some in recorded]),
-        )
+        answers = player.read_answers(folder / "answers.bin", config.columns)
     else:
-        built = build({"accelerator.v": verilog}, "accelerator", waves=waves)
+        built = build({"accelerator.v": verilog}, "accelerator", shared=SHARED, waves=waves)
         player.write_stream(folder / "beats.txt", player.join([some.beats for some in schedules]))
-        plan |= {"stall": stall, "answers": sum(some.answers for some in schedules)}
+        plan |= {"stall": stall}
         report, waveform = _run(built, "stream", folder, seed, plan)
         answers = player.read_stream(folder / "answers.txt", config.columns)
     return Drive(answers, report["cycles"], report["cpu_seconds"], waveform)

@@ -1,15 +1,13 @@
-"""Files for ``harness/player.v``: beats in, answers out, in parts that fit its memories."""
+"""Files for ``harness/player.v`` and for Python's own driving: beats in, answers out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from slipstick.rtl.spec.array import ArrayConfig
-from slipstick.rtl.spec.schedule import Beats, Schedule, data_bytes
+from slipstick.rtl.spec.schedule import Beats, data_bytes
 
-WORDS = 1 << 16
 SOURCE = Path(__file__).parent / "harness" / "player.v"
 
 
@@ -27,19 +25,7 @@ class Answers:
 
 def parameters(config: ArrayConfig) -> dict[str, int]:
     """Verilog parameters of the player around an accelerator of this array."""
-    return {"DATA_BYTES": data_bytes(config), "COLUMNS": config.columns, "WORDS": WORDS}
-
-
-def parts(schedules: list[Schedule]) -> Iterator[tuple[Beats, int]]:
-    """The beats of all schedules in parts that fit the player, each with its number of answers."""
-    beats = join([schedule.beats for schedule in schedules])
-    answers = np.concatenate([schedule.answers_of_beats for schedule in schedules])
-    first = 0
-    while first < len(beats):
-        counts = np.cumsum(answers[first : first + WORDS])
-        size = int(np.searchsorted(counts, WORDS, side="right"))
-        yield beats[first : first + size], int(counts[size - 1])
-        first += size
+    return {"DATA_BYTES": data_bytes(config), "COLUMNS": config.columns}
 
 
 def join(beats: list[Beats]) -> Beats:
@@ -48,19 +34,15 @@ def join(beats: list[Beats]) -> Beats:
 
 
 def write_beats(path: Path, beats: Beats) -> None:
-    """One word a line in hexadecimal, highest byte first."""
-    head = (beats.last.astype(np.uint8) << 3) | beats.kind
-    words = np.concatenate([head[:, None], beats.data[:, ::-1]], axis=1)
-    path.write_text(words.tobytes().hex("\n", words.shape[1]) + "\n")
+    """What the player reads: tag (tlast, tuser) and tdata, highest byte first."""
+    tags = (beats.last.astype(np.uint8) << 3) | beats.kind
+    np.concatenate([tags[:, None], beats.data[:, ::-1]], axis=1).tofile(path)
 
 
-def read_answers(path: Path, count: int, columns: int) -> Answers:
-    """The first ``count`` words that the player recorded."""
-    size = 5 + 4 * columns
-    data = np.frombuffer(bytes.fromhex(path.read_text()), np.uint8)[: count * size].reshape(count, size)[:, ::-1]
-    lanes = np.ascontiguousarray(data[:, : 4 * columns]).view("<i4")
-    cycle = np.ascontiguousarray(data[:, 4 * columns : 4 * columns + 4]).view("<u4")[:, 0]
-    return Answers(lanes, cycle.astype(np.int64), data[:, -1] != 0)
+def read_answers(path: Path, columns: int) -> Answers:
+    """What the player wrote: tdata, cycle and tlast as 32-bit words, lowest byte first."""
+    words = np.fromfile(path, "<i4").reshape(-1, columns + 2)
+    return Answers(words[:, :columns], words[:, columns].view("<u4").astype(np.int64), words[:, columns + 1] != 0)
 
 
 def write_stream(path: Path, beats: Beats) -> None:

@@ -1,21 +1,18 @@
-// Plays a file of beats into the accelerator and records its answers, so that a simulation needs no
-// Python between its first and its last cycle.
+// Plays a file of beats into the accelerator and writes its answers to another, so that a simulation
+// needs no Python between its first and its last cycle.
 //
-// While `go` is high, beats_<part>.hex is played: one word a line, {4'b0, tlast, tuser, tdata}. When all
-// beats are taken and `answers` answers have come, answers_<part>.hex is written, one word a line,
-// {7'b0, tlast, cycle, tdata}, and `done` stays high until `go` falls.
+// From the first `go` on, beats.bin is played: a beat is {4'b0, tlast, tuser, tdata}, highest byte first.
+// When all beats are taken and `answers` answers have come, answers.bin is whole and `done` is high: an
+// answer is {31'b0, tlast, cycle, tdata}, lowest byte first.
 //
-// `stall_in` and `stall_out` of 65536 cycles, at random, the source offers nothing and the sink is not ready.
+// In `stall_in` and `stall_out` of 65536 cycles, at random, the source offers nothing and the sink is not ready.
 
 module player #(
   parameter DATA_BYTES = 8,
-  parameter COLUMNS = 1,
-  parameter WORDS = 65536
+  parameter COLUMNS = 1
 ) (
-  output reg clk,
   input reset_n,
   input go,
-  input [31:0] part,
   input [31:0] beats,
   input [31:0] answers,
   input [31:0] seed,
@@ -28,14 +25,13 @@ module player #(
   localparam DATA = 8 * DATA_BYTES;
   localparam LANES = 32 * COLUMNS;
 
-  reg [DATA+7:0] source [0:WORDS-1];
-  reg [LANES+39:0] record [0:WORDS-1];
-  reg running;
-  reg [31:0] next, received, random;
-  reg [DATA+7:0] beat;
+  reg clk, running;
+  reg [31:0] taken, received, random;
+  reg [DATA+7:0] beat, fetched;
   reg s_valid, m_ready;
   wire s_ready, m_valid, m_last;
   wire [LANES-1:0] m_data;
+  integer source, record, size;
 
   accelerator accelerator (
     .aclk(clk), .aresetn(reset_n),
@@ -44,9 +40,13 @@ module player #(
     .m_axis_tdata(m_data), .m_axis_tlast(m_last), .m_axis_tvalid(m_valid), .m_axis_tready(m_ready)
   );
 
-  // The clock is made here: a clock from outside the simulator takes a quarter of the run time.
+  // A pulse without width: one step of simulated time a cycle, where a square wave takes two. It is made
+  // here because a clock from outside the simulator takes a quarter of the run time.
   initial clk = 0;
-  always #1 clk = !clk;
+  always #1 begin
+    clk = 1;
+    clk <= 0;
+  end
 
   // AXI4-Stream: once valid, an answer stays as it is until it is taken.
   reg held;
@@ -64,7 +64,7 @@ module player #(
   always @(posedge clk) begin
     if (!reset_n) begin
       {running, done, s_valid, m_ready, held} <= 0;
-      {cycle, violations} <= 0;
+      {cycle, violations, taken, received} <= 0;
       random <= seed;
     end else begin
       cycle <= cycle + 1;
@@ -74,31 +74,31 @@ module player #(
       if (held && (!m_valid || answer != {m_last, m_data})) violations <= violations + 1;
 
       if (go && !running && !done) begin
-        $readmemh($sformatf("beats_%0d.hex", part), source, 0, beats - 1);
+        source = $fopen("beats.bin", "rb");
+        record = $fopen("answers.bin", "wb");
         running <= 1;
-        next <= 0;
-        received <= 0;
       end
       if (running) begin
         if (!s_valid || s_ready) begin
-          s_valid <= next < beats && {1'b0, random[15:0]} >= stall_in;
-          if (next < beats && {1'b0, random[15:0]} >= stall_in) begin
-            beat <= source[next[$clog2(WORDS)-1:0]];
-            next <= next + 1;
+          s_valid <= taken < beats && {1'b0, random[15:0]} >= stall_in;
+          if (taken < beats && {1'b0, random[15:0]} >= stall_in) begin
+            size = $fread(fetched, source);
+            beat <= fetched;
+            taken <= taken + 1;
           end
         end
         m_ready <= {1'b0, random[31:16]} >= stall_out;
         if (m_valid && m_ready) begin
-          record[received[$clog2(WORDS)-1:0]] <= {7'b0, m_last, cycle, m_data};
+          $fwrite(record, "%u", {31'b0, m_last, cycle, m_data});
           received <= received + 1;
         end
-        if (next == beats && !s_valid && received == answers) begin
-          $writememh($sformatf("answers_%0d.hex", part), record, 0, (answers == 0) ? 0 : answers - 1);
+        if (taken == beats && !s_valid && received == answers) begin
+          $fclose(source);
+          $fclose(record);
           running <= 0;
           done <= 1;
         end
       end
-      if (!go) done <= 0;
     end
   end
 endmodule

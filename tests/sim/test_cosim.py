@@ -36,7 +36,7 @@ def verilog(config: ArrayConfig) -> str:
 
 
 @pytest.mark.parametrize("backpressure", [0.0, 0.3, 0.9])
-@pytest.mark.parametrize("mode", ["memory", "stream"])
+@pytest.mark.parametrize("mode", ["file", "stream"])
 def test_every_value_agrees_under_any_timing(config, jobs, mode: str, backpressure: float) -> None:
     result = cosimulate(config, jobs, seed=5, backpressure=backpressure, mode=mode)
     assert result.mismatches == 0, result
@@ -79,7 +79,7 @@ def test_wrong_expectations_are_reported_where_they_are(config, jobs) -> None:
     assert (mismatch.quantity, mismatch.row, mismatch.channel, mismatch.column) == ("output", 3, 6, 2)
 
 
-@pytest.mark.parametrize("mode", ["memory", "stream"])
+@pytest.mark.parametrize("mode", ["file", "stream"])
 def test_a_stuck_accelerator_is_an_error_not_a_hang(config, jobs, verilog: str, mode: str) -> None:
     stuck = re.sub(r"assign s_axis_tready = .*;", "assign s_axis_tready = 1'h0;", verilog)
     with pytest.raises(SimulationError, match=r"has not ended after \d+ cycles"):
