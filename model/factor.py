@@ -6,15 +6,15 @@ the lattice that the rows of the table span, so entries stay small and integers 
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from flint import fmpz_mat, nmod_mat
 
-from slipstick.rtl.cells.cell import Cell
+from slipstick.store import Store, digest
 
 PRIME = 2147483629  # the rank modulo a prime this large never exceeds, and in practice equals, the rank
-LARGEST_RANK = 16  # beyond about this, adding looked-up rows is as fast as multiplying factors (nox -s bench)
+VERSION = 1  # of what the cache holds
+LARGEST_RANK = 16  # beyond about this, adding looked-up rows is as fast as multiplying factors, on any path
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,16 @@ def factorise(table: np.ndarray) -> Factors | None:
     return Factors(left, right, int((np.abs(left) @ np.abs(right)).max()))
 
 
-@lru_cache(maxsize=256)
-def factors(cell: Cell) -> Factors | None:
-    """Factors of a cell's table, computed once a process."""
-    return factorise(cell.table)
+def stored_factors(table: np.ndarray) -> Factors | None:
+    """``factorise``, kept in the cache by the table's content and compared with the table again when read."""
+    found = Store("factors").json(digest(table, LARGEST_RANK, VERSION), lambda: _as_json(factorise(table)))
+    if found is None:
+        return None
+    left, right = (np.array(found[name], np.int64) for name in ("left", "right"))
+    if not np.array_equal(left @ right, table):
+        return factorise(table)
+    return Factors(left, right, found["bound"])
+
+
+def _as_json(split: Factors | None) -> dict | None:
+    return None if split is None else {"left": split.left.tolist(), "right": split.right.tolist(), "bound": split.bound}

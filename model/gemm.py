@@ -1,39 +1,30 @@
 """Approximate matrix products: int8 operands, any cell, exact int32 sums.
 
-Two paths give the same integers. Low-rank tables multiply looked-up factors in float32, with K split
-so that every partial sum stays below 2^24, where float32 is exact. Any other table adds expanded
-rows: ``rows[k * 256 + a, n] = table[a, w[k, n]]``, looked up with one index for all n.
+``approx_matmul`` is the entry. Which path computes a product is decided by device, exact rank of the
+cell's table and number of rows; all paths give the same integers:
+
+- compiled, factors: ``r`` integer products of 16-bit factors (rank 1 runs faster than a float32 product);
+- compiled, table: adds expanded rows of the table, whatever it holds;
+- plain torch, the same two ideas, on any other device and where there is no compiler.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from slipstick.rtl.cells.cell import Cell
+from slipstick.errors import UserError
+from slipstick.rtl.cells.cell import Cell, operand_values
 
-from .factor import factors
+from .factor import Factors, stored_factors
+from .kernels.ops import available, factor_gemm, factor_pack, table_gemm
+from .torch_gemm import ExpandedWeights, FactoredWeights
 
-EXACT_IN_FLOAT32 = 1 << 24
-FACTORS_AT_ONCE = 1 << 17  # looked-up factors in flight: 512 KiB, which stay in a core's cache
-ROWS_AT_ONCE = 16  # expanded rows of this many k stay in a core's cache
-_TABLES: dict[tuple[str, str, torch.device], Tensor] = {}
-
-
-def _on_device(cell: Cell, part: str, device: torch.device) -> Tensor:
-    """A cell's table or factor as a float32 tensor, kept for each device."""
-    key = (cell.digest, part, device)
-    if key not in _TABLES:
-        split = factors(cell)
-        if part == "table":
-            array = cell.table
-        else:
-            assert split is not None
-            array = split.left if part == "left" else split.right.T.copy()
-        _TABLES[key] = torch.tensor(array, dtype=torch.float32, device=device).contiguous()
-    return _TABLES[key]
+INT16 = 1 << 15
+ALWAYS_FACTORS = 2  # up to this rank factors beat the table kernel for any number of rows (nox -s bench)
+EXPANSION = 400  # the table kernel writes 256 rows before it adds; that takes as long as this many rows of one rank
 
 
 def is_exact(cell: Cell) -> bool:
@@ -41,97 +32,133 @@ def is_exact(cell: Cell) -> bool:
     return cell.errors.wce == 0
 
 
-def _bits(codes: Tensor) -> Tensor:
-    return codes.contiguous().view(torch.uint8).int()
+@lru_cache(maxsize=256)
+def full_table(cell: Cell) -> np.ndarray:
+    """Products for int8 codes, by their bits: int32 [256, 256].
+
+    Operands narrower than 8 bits take the codes of their range; UserError for wider ones.
+    """
+    if max(cell.widths) > 8:
+        raise UserError(f"cell {cell.name!r} has operands of {cell.widths} bits; int8 products take up to 8")
+    codes = np.arange(256, dtype=np.uint8)
+    a, w = (codes & ((1 << width) - 1) for width in cell.widths)
+    return np.ascontiguousarray(cell.table[np.ix_(a, w)])
 
 
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """Keep autocast, TF32 and bfloat16 shortcuts away from sums that must be exact."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+@lru_cache(maxsize=256)
+def factors(cell: Cell) -> Factors | None:
+    """Exact factors of the table, computed once a process; None when the rank is too large to pay."""
+    return stored_factors(full_table(cell))
+
+
+@dataclass(frozen=True)
+class KernelTables:
+    """What the compiled kernels need of one cell: factors that fit int16, or None, and the table by rows.
+
+    ``left``, ``right`` int16 [256, r]; ``entries`` uint16 [256, 256] by weight, then by ``index`` of the
+    activation: neighbours in value are neighbours in memory, so the rows that a layer needs lie together.
+    """
+
+    left: Tensor | None
+    right: Tensor | None
+    entries: Tensor
+    index: Tensor
+    bias: int
+    group: int
+
+    def prefers_factors(self, rows: int) -> bool:
+        """Whether r products of ``rows`` rows are faster than expanding and adding."""
+        return self.left is not None and self.left.shape[1] <= ALWAYS_FACTORS + EXPANSION / rows
+
+
+@lru_cache(maxsize=256)
+def kernel_tables(cell: Cell) -> KernelTables | None:
+    """Tables for the compiled kernels; None for a table that spans more than 16 bits."""
+    table, split = full_table(cell).astype(np.int64), factors(cell)
+    lowest, span = int(table.min()), int(np.ptp(table))
+    if span >= 1 << 16:
+        return None
+    by_value = np.argsort(operand_values(8, True))  # codes in order of their value
+    left = right = None
+    if split is not None and max(np.abs(split.left).max(), np.abs(split.right).max()) < INT16:
+        left, right = (torch.from_numpy(part.astype(np.int16)) for part in (split.left, split.right.T.copy()))
+    return KernelTables(
+        left,
+        right,
+        torch.from_numpy(np.ascontiguousarray((table - lowest).astype(np.uint16)[by_value].T)),
+        torch.from_numpy(np.argsort(by_value).astype(np.uint8)),
+        -lowest,
+        max(group for group in (1, 2, 4, 8) if group * span < 1 << 16 or group == 1),
+    )
+
+
+def check_range(codes: Tensor, width: int, signed: bool, what: str, cell: Cell) -> None:
+    """UserError when int8 codes exceed an operand narrower than 8 bits."""
+    if width == 8 or codes.numel() == 0:
+        return
+    values = operand_values(width, signed)
+    if int(codes.min()) < values.min() or int(codes.max()) > values.max():
+        raise UserError(f"{what} leave the {width}-bit range {values.min()} to {values.max()} of cell {cell.name!r}")
 
 
 class PreparedWeights:
-    """Weights int8 [..., K, N] made ready for one cell; reusable for any activations."""
+    """Weights int8 [..., K, N] made ready for one cell; reusable for any activations.
+
+    Raises UserError for weights outside the range of a narrow operand.
+    """
 
     def __init__(self, weights: Tensor, cell: Cell) -> None:
-        self.cell, self.depth, self.channels = cell, weights.shape[-2], weights.shape[-1]
-        split = None if is_exact(cell) else factors(cell)
-        self.weights, self.expanded, self.chunk = weights, None, self.depth
-        if is_exact(cell):
-            self.rank, bound, self.expanded = 1, 1 << 14, weights.float()
-        elif split is not None:
-            self.rank, bound = split.rank, max(split.bound, 1)
-            right = _on_device(cell, "right", weights.device)
-            looked_up = F.embedding(_bits(weights), right)  # [..., K, N, r]
-            self.expanded = looked_up.movedim(-1, -2).flatten(-3, -2).contiguous()  # [..., K * r, N]
-        else:
-            return
-        self.chunk = max(1, (EXACT_IN_FLOAT32 - 1) // bound)
+        self.cell, self.weights = cell, weights
+        self.depth, self.channels = weights.shape[-2:]
+        check_range(weights, cell.widths[1], cell.signed, "weights", cell)
+        self._tables = kernel_tables(cell) if available(weights.device) else None
+        self._plain: FactoredWeights | ExpandedWeights | None = None
+        self._packed: Tensor | None = None
+        if self._tables is None:
+            split = factors(cell)
+            if split is not None:
+                self._plain = FactoredWeights(weights, split)
+            else:
+                self._plain = ExpandedWeights(weights, torch.tensor(full_table(cell), device=weights.device))
 
     def matmul(self, activations: Tensor) -> Tensor:
-        """Activations int8 [..., M, K] -> sums int32 [..., M, N]."""
+        """Activations int8 [..., M, K] -> sums int32 [..., M, N].
+
+        Raises ValueError for another depth, UserError for codes outside a narrow operand's range.
+        """
         if activations.shape[-1] != self.depth:
             raise ValueError(f"activations are {activations.shape[-1]} deep, weights {self.depth}")
-        with _full_precision(activations.device):
-            if self.expanded is None:
-                return self._add_rows(activations)
-            if is_exact(self.cell):
-                return self._multiply(activations.float(), self.expanded)
-            bits, left = _bits(activations), _on_device(self.cell, "left", activations.device)
-            right = self.expanded
-            if right.ndim > 2:  # one matrix a head
-                lead = torch.broadcast_shapes(bits.shape[:-2], right.shape[:-2])
-                bits, right = bits.expand(*lead, -1, -1).flatten(0, -3), right.expand(*lead, -1, -1).flatten(0, -3)
-                block = max(1, FACTORS_AT_ONCE // (bits.shape[-2] * self.depth * self.rank))
-                pairs = list(zip(bits.split(block), right.split(block), strict=True))
-            else:
-                lead = activations.shape[:-1]
-                bits = bits.flatten(0, -2)
-                block = max(1, FACTORS_AT_ONCE // (self.depth * self.rank))
-                pairs = [(part, right) for part in bits.split(block)]
-            scratch = torch.empty(block * bits[0].numel(), self.rank, device=bits.device)
-            sums = []
-            for part, factor in pairs:
-                looked_up = torch.index_select(left, 0, part.flatten(), out=scratch[: part.numel()])
-                sums.append(self._multiply(looked_up.view(*part.shape[:-1], -1), factor))
-            return torch.cat(sums).unflatten(0, lead)
+        if self.cell.widths[0] < 8:
+            check_range(activations, self.cell.widths[0], self.cell.signed, "activations", self.cell)
+        if self._plain is not None:
+            return self._plain.matmul(activations)
+        own, given = self.weights.shape[:-2], activations.shape[:-2]
+        extra = given[: len(given) - len(own)]
+        if given[len(extra) :] != own:  # one of the two repeats
+            both = torch.broadcast_shapes(own, given)
+            repeated = PreparedWeights(self.weights.expand(*both, -1, -1), self.cell)
+            return repeated.matmul(activations.expand(*both, -1, -1))
+        rows = activations.shape[-2]
+        codes = activations.reshape(extra.numel(), own.numel(), rows, self.depth).transpose(0, 1).flatten(1, 2)
+        sums = self._compiled(codes).unflatten(1, (extra.numel(), rows)).transpose(0, 1)
+        return sums.reshape(*given, rows, self.channels)
 
-    def _multiply(self, left: Tensor, right: Tensor) -> Tensor:
-        """Factors float32 [..., M, K * r] times those of the weights, in exact chunks of K."""
-        step = self.chunk * self.rank
-        total = None
-        for start in range(0, left.shape[-1], step):
-            part = (left[..., start : start + step] @ right[..., start : start + step, :]).int()
-            total = part if total is None else total + part
-        assert total is not None
-        return total
-
-    def _add_rows(self, activations: Tensor) -> Tensor:
-        if self.weights.ndim > 2:
-            lead = torch.broadcast_shapes(activations.shape[:-2], self.weights.shape[:-2])
-            left = activations.expand(*lead, -1, -1).flatten(0, -3)
-            right = self.weights.expand(*lead, -1, -1).flatten(0, -3)
-            parts = [PreparedWeights(w, self.cell).matmul(a) for a, w in zip(left, right, strict=True)]
-            return torch.stack(parts).unflatten(0, lead)
-        table = _on_device(self.cell, "table", activations.device).T.contiguous()  # [w, a]
-        left = _bits(activations).flatten(0, -2)
-        total = torch.zeros(len(left), self.channels, dtype=torch.int32, device=activations.device)
-        for start in range(0, self.depth, ROWS_AT_ONCE):
-            weights = _bits(self.weights[start : start + ROWS_AT_ONCE])  # [k, n]
-            rows = F.embedding(weights, table).movedim(-1, -2).flatten(0, 1).contiguous()  # [k * 256 + a, n]
-            offset = 256 * torch.arange(len(weights), dtype=torch.int32, device=left.device)
-            index = (left[:, start : start + ROWS_AT_ONCE] + offset).contiguous()
-            total += F.embedding_bag(index, rows, mode="sum").int()
-        return total.unflatten(0, activations.shape[:-1])
+    def _compiled(self, codes: Tensor) -> Tensor:
+        """Codes int8 [B, M, K], one matrix each -> int32 [B, M, N]."""
+        tables, weights = self._tables, self.weights.reshape(-1, self.depth, self.channels)
+        assert tables is not None
+        if not tables.prefers_factors(max(codes.shape[1], 1)):
+            return table_gemm(codes, weights, tables.entries, tables.index, tables.bias, tables.group)
+        assert tables.left is not None and tables.right is not None
+        if self._packed is None:
+            self._packed = factor_pack(weights, tables.right)
+        return factor_gemm(codes, tables.left, self._packed, self.channels)
 
 
 def approx_matmul(activations: Tensor, weights: Tensor, cell: Cell) -> Tensor:
-    """``sum_k table[a[m, k], w[k, n]]``: int8 [..., M, K], int8 [..., K, N] -> int32 [..., M, N]."""
+    """``sum_k table[a[m, k], w[k, n]]``: int8 [..., M, K], int8 [..., K, N] -> int32 [..., M, N].
+
+    ``weights`` may have one matrix for all leading dimensions or one for each. Raises ValueError for
+    depths that differ, UserError for codes outside the range of a cell with narrow operands.
+    """
     return PreparedWeights(weights, cell).matmul(activations)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from slipstick.rtl.spec.array import ArrayConfig
 from slipstick.rtl.spec.schedule import Schedule
 

@@ -14,6 +14,11 @@ import numpy as np
 
 from slipstick.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows: two first builds at once are on their own
+    fcntl = None  # type: ignore[assignment]
+
 
 def cache_root() -> Path:
     """``$SLIPSTICK_CACHE``, else ``$XDG_CACHE_HOME/slipstick``, else ``~/.cache/slipstick``."""
@@ -71,14 +76,22 @@ class Store:
         if done.exists():
             yield folder, True
             return
-        shutil.rmtree(folder, ignore_errors=True)
         try:
-            folder.mkdir(parents=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / f".{key}.lock").open("w")
         except OSError as error:
             raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
-        try:
-            yield folder, False
-        except BaseException:
+        with lock:
+            if fcntl:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be filling the same folder
+            if done.exists():
+                yield folder, True
+                return
             shutil.rmtree(folder, ignore_errors=True)
-            raise
-        done.write_text("")
+            folder.mkdir()
+            try:
+                yield folder, False
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            done.write_text("")

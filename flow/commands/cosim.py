@@ -45,7 +45,8 @@ def run(
     verilog: Annotated[Path | None, typer.Option(help="Simulate this file instead of the emitted text.")] = None,
     back_pressure: Annotated[float, typer.Option(help="Share of cycles without offer, and without room.")] = 0.2,
     drive: Annotated[
-        Literal["file", "stream"], typer.Option(help="Stream beats from a file inside the simulator, or drive them from Python.")
+        Literal["file", "stream"],
+        typer.Option(help="Stream beats inside the simulator, or from Python."),
     ] = "file",
     workdir: Annotated[Path | None, typer.Option(help="Keep vectors, logs and waveforms here.")] = None,
     seed: Seed = 0,

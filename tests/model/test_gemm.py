@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipstick.model.factor import LARGEST_RANK, factorise, factors, rank
-from slipstick.model.gemm import PreparedWeights, approx_matmul
+from slipstick.model.factor import LARGEST_RANK, factorise, rank
+from slipstick.model.gemm import PreparedWeights, approx_matmul, factors
 from slipstick.rtl.cells import cell, names
 
 SIGNED = names("*8s*")

@@ -1,0 +1,74 @@
+"""The compiled kernels against the plain loop: every path, edges of every tile, one and two threads."""
+
+import ctypes
+
+import numpy as np
+
+SHAPES = ((1, 1, 1), (7, 5, 3), (13, 17, 33), (40, 70, 65), (25, 530, 18))  # M, K, N
+BATCH = 3
+
+
+def plain_loop(codes: np.ndarray, weights: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """``sum_k table[a[m, k], w[k, n]]`` in int64: codes [..., M, K] and weights [..., K, N] as bits."""
+    total = np.zeros((*codes.shape[:-1], weights.shape[-1]), np.int64)
+    for k in range(codes.shape[-1]):
+        total += table[codes[..., :, k, None], weights[..., k, None, :]]
+    return total
+
+
+def aligned(shape: tuple[int, ...], kind: type) -> np.ndarray:
+    """Uninitialised memory that starts on a cache line."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    raw = np.empty(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(kind).reshape(shape)
+
+
+def check(library: ctypes.CDLL) -> None:
+    """Raise AssertionError, naming the path, unless every kernel equals the plain loop."""
+    rng = np.random.default_rng(0)
+    for m, k, n in SHAPES:
+        codes = rng.integers(0, 256, (BATCH, m, k)).astype(np.uint8)
+        weights = rng.integers(0, 256, (BATCH, k, n)).astype(np.uint8)
+        for shared in (True, False):
+            stationary = weights[:1] if shared else weights
+            for threads in (1, 2):
+                for rank in (1, 2, 3, 4):
+                    _check_factor(library, rng, codes, stationary, rank, threads)
+                for span in (65535, 32767, 16383, 500):
+                    _check_table(library, rng, codes, stationary, span, threads)
+
+
+def _check_factor(
+    library: ctypes.CDLL, rng: np.random.Generator, codes: np.ndarray, weights: np.ndarray, rank: int, threads: int
+) -> None:
+    (batch, m, k), n = codes.shape, weights.shape[2]
+    left, right = (rng.integers(-32768, 32768, (256, rank)).astype(np.int16) for _ in range(2))
+    words = library.slipstick_packed_words(k, n, rank)
+    packed, out = aligned((len(weights), words), np.int32), np.empty((batch, m, n), np.int32)
+    library.slipstick_factor_pack(
+        weights.ctypes.data, right.ctypes.data, packed.ctypes.data, len(weights), k, n, rank, threads
+    )
+    library.slipstick_factor_gemm(
+        codes.ctypes.data, left.ctypes.data, packed.ctypes.data, out.ctypes.data,
+        batch, m, k, n, rank, int(len(weights) == 1), threads,
+    )  # fmt: skip
+    wanted = plain_loop(codes, weights, left.astype(np.int64) @ right.T.astype(np.int64))
+    assert np.array_equal(out, wanted.astype(np.int32)), f"factor kernel, rank {rank}, {codes.shape} x {weights.shape}"
+
+
+def _check_table(
+    library: ctypes.CDLL, rng: np.random.Generator, codes: np.ndarray, weights: np.ndarray, span: int, threads: int
+) -> None:
+    (batch, m, k), n = codes.shape, weights.shape[2]
+    rows = 256 if span > 500 else 40
+    index = rng.integers(0, rows, 256).astype(np.uint8)
+    entries = rng.integers(0, span + 1, (256, rows)).astype(np.uint16)
+    group = max(g for g in (1, 2, 4, 8) if g * span < 65536)
+    out, bias = np.empty((batch, m, n), np.int32), 77
+    library.slipstick_table_gemm(
+        codes.ctypes.data, weights.ctypes.data, entries.ctypes.data, index.ctypes.data, rows, bias, group,
+        out.ctypes.data, batch, m, k, n, int(len(weights) == 1), threads,
+    )  # fmt: skip
+    wanted = plain_loop(codes, weights, entries.astype(np.int64)[:, index].T - bias)
+    assert np.array_equal(out, wanted), f"table kernel, span {span}, {codes.shape} x {weights.shape}"
