@@ -1,10 +1,16 @@
 """Symmetric int8 quantisation and the observers that choose its scales."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from slipstick.rtl.spec.fixed import Requant, requantise
+
+from .kernels import ops
+from .kernels.ops import available
 
 BINS = 4096
 Method = Literal["percentile", "minmax", "mse"]
@@ -21,6 +27,21 @@ class QuantConfig:
 def quantise(values: Tensor, scale: Tensor, low: int = -128) -> Tensor:
     """``clamp(round_half_even(values / scale), low, 127)`` as int8."""
     return torch.round(values / scale).clamp_(low, 127).to(torch.int8)
+
+
+def requantise_codes(accumulators: Tensor, requant: Requant) -> Tensor:
+    """Requantise accumulators int32 [..., N] to int8 [..., N]: ``spec.fixed.requantise``, in one pass where compiled."""
+    device, channels = accumulators.device, accumulators.shape[-1]
+    if available(device):
+        factor = torch.from_numpy(np.ldexp(requant.multiplier.astype(float), -requant.shift)).expand(channels)
+        return ops.requantise(accumulators, factor.contiguous(), requant.zero, requant.low, requant.high)
+    multiplier, shift = (torch.from_numpy(part).to(device) for part in (requant.multiplier, requant.shift))
+    limits = (requant.zero, requant.low, requant.high)
+    return requantise(accumulators.long(), multiplier, shift, *limits, _torch_where).to(torch.int8)
+
+
+def _torch_where(condition: Any, yes: Any, no: Any) -> Any:
+    return torch.where(condition, yes, no)
 
 
 def weight_scale(weights: Tensor) -> Tensor:

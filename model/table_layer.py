@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from slipstick.rtl.spec.fixed import Requant, requantise
+from slipstick.rtl.spec.fixed import Requant
 
 from .mixed import Grid
 from .moments import Moments
-from .quantise import Observer, QuantConfig, quantise
+from .quantise import Observer, QuantConfig, quantise, requantise_codes
 
 
 @dataclass
@@ -49,6 +48,7 @@ class TableLayer(nn.Module):
         self.rows_per_image = 0
         self.recorder: Recorder | None = None
         self.counting = False
+        self._requant: tuple[Tensor, Requant] | None = None  # and the scale it is for
         self.register_buffer("activation_scale", torch.ones(()))
         self.register_buffer("output_scale", torch.ones(1))
 
@@ -76,19 +76,14 @@ class TableLayer(nn.Module):
 
     def requant(self) -> Requant:
         """The requantiser from accumulators to int8 outputs, one entry a channel (or one for all)."""
-        scale = (self.product_scale() / self.output_scale).detach().double().cpu().numpy()
-        return Requant.from_scale(scale)
+        scale = (self.product_scale() / self.output_scale).detach().double()
+        if self._requant is None or not torch.equal(self._requant[0], scale):
+            self._requant = scale, Requant.from_scale(scale.cpu().numpy())
+        return self._requant[1]
 
     def output_codes(self, accumulators: Tensor) -> Tensor:
         """Requantise accumulators int32 [..., N] to int8 [..., N], as the hardware does."""
-        requant = self.requant()
-        multiplier, shift = (
-            torch.from_numpy(part).to(accumulators.device) for part in (requant.multiplier, requant.shift)
-        )
-        codes = requantise(
-            accumulators.long(), multiplier, shift, requant.zero, requant.low, requant.high, _torch_where
-        )
-        return codes.to(torch.int8)
+        return requantise_codes(accumulators, self.requant())
 
     def quantise_input(self, values: Tensor) -> Tensor:
         """Activation codes int8 of float values."""
@@ -108,7 +103,3 @@ class TableLayer(nn.Module):
         offset = 256 * torch.arange(flat.shape[1], device=flat.device)
         counts = torch.bincount((flat + offset).flatten(), minlength=256 * flat.shape[1])
         return counts.view(flat.shape[1], 256).double().cpu()
-
-
-def _torch_where(condition: Any, yes: Any, no: Any) -> Any:
-    return torch.where(condition, yes, no)

@@ -1,4 +1,4 @@
-"""``gemm.cpp`` as a library: compiled once for this CPU, tested against the plain loop, bound by ctypes.
+"""``kernels.cpp`` as a library: compiled once for this CPU, tested against the plain loop, bound by ctypes.
 
 The library stands in the cache under a hash of source, flags, compiler and CPU. ``$SLIPSTICK_KERNELS``
 set to ``off`` keeps it away; ``$CXX`` chooses the compiler.
@@ -22,11 +22,12 @@ from slipstick.store import Store, digest
 from .selftest import check
 
 VARIABLE = "SLIPSTICK_KERNELS"
-SOURCE = Path(__file__).parent / "gemm.cpp"
+FOLDER = Path(__file__).parent
+SOURCES = ("kernels.cpp", "common.hpp", "factor.hpp", "table.hpp", "elementwise.hpp")
 FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-pthread")
 TUNING: tuple[tuple[str, ...], ...] = (("-march=native",), ("-mcpu=native",), ())  # the first that compiles
 COMPILERS = ("c++", "g++", "clang++")
-LIBRARY = "gemm.so"
+LIBRARY = "kernels.so"
 
 
 class KernelError(RuntimeError):
@@ -47,7 +48,10 @@ def compile_kernels(compiler: str, flags: Sequence[str], folder: Path) -> Path:
     """Compile the source into ``folder``; KernelError with the compiler's words when it refuses."""
     path = folder / LIBRARY
     done = subprocess.run(
-        [compiler, *flags, str(SOURCE), "-o", str(path)], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        [compiler, *flags, str(FOLDER / SOURCES[0]), "-o", str(path)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode:
         raise KernelError(f"{compiler} {' '.join(flags)}: {done.stderr.strip()[-2000:]}")
@@ -60,15 +64,19 @@ def load(path: Path) -> ctypes.CDLL:
     pointer: Any = ctypes.c_void_p
     size: Any = ctypes.c_int64
     number: Any = ctypes.c_int
+    arguments = {
+        "factor_pack": [pointer] * 3 + [size] * 4 + [number],
+        "factor_gemm": [pointer] * 4 + [size] * 5 + [number] * 2,
+        "table_gemm": [pointer] * 4 + [size, ctypes.c_int32, number, pointer] + [size] * 4 + [number] * 2,
+        "quantise": [pointer, ctypes.c_float, number, number, pointer, size, number],
+        "requantise": [pointer] * 2 + [number] * 3 + [pointer] + [size] * 2 + [number],
+        "scale": [pointer] * 4 + [size] * 2 + [number],
+    }
+    for name, types in arguments.items():
+        function = getattr(library, f"slipstick_{name}")
+        function.argtypes, function.restype = types, None
     library.slipstick_packed_words.argtypes = [size] * 3
     library.slipstick_packed_words.restype = size
-    library.slipstick_factor_pack.argtypes = [pointer] * 3 + [size] * 4 + [number]
-    library.slipstick_factor_gemm.argtypes = [pointer] * 4 + [size] * 5 + [number] * 2
-    library.slipstick_table_gemm.argtypes = (
-        [pointer] * 4 + [size, ctypes.c_int32, number, pointer] + [size] * 4 + [number] * 2
-    )
-    for function in (library.slipstick_factor_pack, library.slipstick_factor_gemm, library.slipstick_table_gemm):
-        function.restype = None
     return library
 
 
@@ -85,11 +93,12 @@ def find_compiler() -> str:
 def build() -> Native:
     """Compile, test and bind, or take what an earlier build of the same source left. KernelError if impossible."""
     compiler = find_compiler()
+    sources = [(FOLDER / name).read_text() for name in SOURCES]
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
     refusal = KernelError(f"{compiler} compiled nothing")
     for tuning in TUNING:
         flags = (*FLAGS, *tuning)
-        key = digest(SOURCE.read_text(), list(flags), compiler, version, _processor())[:24]
+        key = digest(sources, list(flags), compiler, version, _processor())[:24]
         try:
             with Store("kernels").building(key) as (folder, ready):
                 path = folder / LIBRARY if ready else compile_kernels(compiler, flags, folder)

@@ -1,4 +1,4 @@
-"""The compiled kernels as torch operators, with shapes for ``torch.compile``. CPU, int8 codes, int32 sums.
+"""The compiled kernels as torch operators, with shapes for ``torch.compile``: CPU, int8 codes, int32 sums.
 
 Threads are torch's own number. Letters: B matrices, M rows, K reduction, N columns, r rank.
 """
@@ -84,3 +84,54 @@ def table_gemm(codes: Tensor, weights: Tensor, entries: Tensor, index: Tensor, b
 @table_gemm.register_fake
 def _(codes: Tensor, weights: Tensor, entries: Tensor, index: Tensor, bias: int, group: int) -> Tensor:
     return codes.new_empty(*codes.shape[:-1], weights.shape[2], dtype=torch.int32)
+
+
+@torch.library.custom_op("slipstick::quantise", mutates_args=())
+def quantise(values: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+    """``clamp(round_half_even(values / scale), low, high)`` of float32 of any shape, one scale: int8."""
+    values = values.contiguous()
+    codes = torch.empty(values.shape, dtype=torch.int8)
+    _library().library.slipstick_quantise(
+        values.data_ptr(), float(scale), low, high, codes.data_ptr(), values.numel(), torch.get_num_threads()
+    )
+    return codes
+
+
+@quantise.register_fake
+def _(values: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+    return torch.empty(values.shape, dtype=torch.int8, device=values.device)
+
+
+@torch.library.custom_op("slipstick::requantise", mutates_args=())
+def requantise(sums: Tensor, factor: Tensor, zero: int, low: int, high: int) -> Tensor:
+    """``clamp(floor(sums * factor + 1/2) + zero, low, high)``: int32 [..., N], float64 [N] -> int8 [..., N]."""
+    sums = sums.contiguous()
+    codes = torch.empty(sums.shape, dtype=torch.int8)
+    channels = len(factor)
+    _library().library.slipstick_requantise(
+        sums.data_ptr(), factor.data_ptr(), zero, low, high, codes.data_ptr(),
+        sums.numel() // channels, channels, torch.get_num_threads(),
+    )  # fmt: skip
+    return codes
+
+
+@requantise.register_fake
+def _(sums: Tensor, factor: Tensor, zero: int, low: int, high: int) -> Tensor:
+    return torch.empty(sums.shape, dtype=torch.int8, device=sums.device)
+
+
+@torch.library.custom_op("slipstick::scale", mutates_args=())
+def scale(sums: Tensor, bias: Tensor, unit: Tensor) -> Tensor:
+    """``(sums + bias) * unit``: int32 [..., N], int32 [N], float32 [N] -> float32 [..., N]."""
+    sums = sums.contiguous()
+    values = torch.empty(sums.shape, dtype=torch.float32)
+    _library().library.slipstick_scale(
+        sums.data_ptr(), bias.data_ptr(), unit.data_ptr(), values.data_ptr(),
+        sums.numel() // len(bias), len(bias), torch.get_num_threads(),
+    )  # fmt: skip
+    return values
+
+
+@scale.register_fake
+def _(sums: Tensor, bias: Tensor, unit: Tensor) -> Tensor:
+    return torch.empty(sums.shape, dtype=torch.float32, device=sums.device)

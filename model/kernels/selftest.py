@@ -4,6 +4,8 @@ import ctypes
 
 import numpy as np
 
+from slipstick.rtl.spec.fixed import MULTIPLIER_BITS, requantise
+
 SHAPES = ((1, 1, 1), (7, 5, 3), (13, 17, 33), (40, 70, 65), (25, 530, 18))  # M, K, N
 BATCH = 3
 
@@ -27,6 +29,7 @@ def aligned(shape: tuple[int, ...], kind: type) -> np.ndarray:
 def check(library: ctypes.CDLL) -> None:
     """Raise AssertionError, naming the path, unless every kernel equals the plain loop."""
     rng = np.random.default_rng(0)
+    _check_elementwise(library, rng)
     for m, k, n in SHAPES:
         codes = rng.integers(0, 256, (BATCH, m, k)).astype(np.uint8)
         weights = rng.integers(0, 256, (BATCH, k, n)).astype(np.uint8)
@@ -72,3 +75,31 @@ def _check_table(
     )  # fmt: skip
     wanted = plain_loop(codes, weights, entries.astype(np.int64)[:, index].T - bias)
     assert np.array_equal(out, wanted), f"table kernel, span {span}, {codes.shape} x {weights.shape}"
+
+
+def _check_elementwise(library: ctypes.CDLL, rng: np.random.Generator) -> None:
+    rows, channels, low, high, zero = 5, 300, -120, 117, 3
+    unit, threads = np.float32(0.037), 2
+    halves = (np.arange(-400, 400) / 2).astype(np.float32) * unit  # ties, or next to one
+    values = np.concatenate([halves, rng.normal(0, 3, 700).astype(np.float32)])
+    codes = np.empty(values.shape, np.int8)
+    library.slipstick_quantise(values.ctypes.data, unit, low, high, codes.ctypes.data, len(values), threads)
+    assert np.array_equal(codes, np.clip(np.rint(values / unit), low, high)), "quantise"
+
+    sums = rng.integers(-(1 << 31), 1 << 31, (rows, channels)).astype(np.int32)
+    multiplier = rng.integers(0, 1 << MULTIPLIER_BITS, channels)
+    shift = rng.integers(1, 64, channels)
+    factor = np.ldexp(multiplier.astype(float), -shift)
+    outputs = np.empty(sums.shape, np.int8)
+    library.slipstick_requantise(
+        sums.ctypes.data, factor.ctypes.data, zero, low, high, outputs.ctypes.data, rows, channels, threads
+    )
+    wanted = requantise(sums.astype(np.int64), multiplier, shift, zero, low, high, np.where)
+    assert np.array_equal(outputs, wanted), "requantise"
+
+    bias, by_channel = rng.integers(-(1 << 30), 1 << 30, channels).astype(np.int32), rng.random(channels, np.float32)
+    small, scaled = sums // 4, np.empty(sums.shape, np.float32)
+    library.slipstick_scale(
+        small.ctypes.data, bias.ctypes.data, by_channel.ctypes.data, scaled.ctypes.data, rows, channels, threads
+    )
+    assert np.array_equal(scaled, (small + bias).astype(np.float32) * by_channel), "scale"

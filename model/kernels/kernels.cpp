@@ -1,0 +1,92 @@
+// Approximate matrix products on a CPU: 8-bit codes, 32-bit sums that are exact modulo 2^32.
+//
+// The C interface, bound through ctypes; no header of torch, so it compiles in seconds. Threads share no output.
+
+#include "elementwise.hpp"
+#include "factor.hpp"
+#include "table.hpp"
+
+using namespace slipstick;
+
+extern "C" {
+
+int64_t slipstick_packed_words(int64_t depth, int64_t channels, int64_t rank) {
+  return ceil_div(channels, COLUMNS) * panel_words(pairs_of(depth, rank));
+}
+
+// codes [batch, K, N] -> packed [batch, slipstick_packed_words]; right [256, rank].
+void slipstick_factor_pack(const uint8_t* codes, const int16_t* right, int32_t* packed, int64_t batch, int64_t depth,
+                           int64_t channels, int64_t rank, int threads) {
+  const int64_t panels = ceil_div(channels, COLUMNS), words = slipstick_packed_words(depth, channels, rank);
+  parallel(batch * panels, threads, [&](int64_t i) {
+    pack_weights(codes + (i / panels) * depth * channels, right, depth, channels, rank, packed + (i / panels) * words,
+                 i % panels);
+  });
+}
+
+// codes [batch, M, K], left [256, rank], packed of one matrix or of each -> out [batch, M, N].
+void slipstick_factor_gemm(const uint8_t* codes, const int16_t* left, const int32_t* packed, int32_t* out,
+                           int64_t batch, int64_t rows, int64_t depth, int64_t channels, int64_t rank, int shared,
+                           int threads) {
+  const int64_t words = slipstick_packed_words(depth, channels, rank);
+  if (shared) {
+    factor_matrix(codes, left, packed, out, batch * rows, depth, channels, rank, threads);
+    return;
+  }
+  const int inner = batch < threads ? threads : 1;
+  parallel(batch, inner > 1 ? 1 : threads, [&](int64_t i) {
+    factor_matrix(codes + i * rows * depth, left, packed + i * words, out + i * rows * channels, rows, depth, channels,
+                  rank, inner);
+  });
+}
+
+// codes [batch, M, K], weights [batch or 1, K, N] -> out [batch, M, N]; the rest makes a Table.
+void slipstick_table_gemm(const uint8_t* codes, const uint8_t* weights, const uint16_t* entries, const uint8_t* index,
+                          int64_t entry_rows, int32_t bias, int group, int32_t* out, int64_t batch, int64_t rows,
+                          int64_t depth, int64_t channels, int shared, int threads) {
+  const Table table{entries, index, entry_rows, bias, group};
+  const int64_t blocks = ceil_div(channels, WIDTH);
+  if (shared) rows *= batch, batch = 1;
+  const auto make = [&] { return Scratch(rows); };
+  const auto matrix = [&](const Offsets& offsets, const Scratch& scratch, int64_t i, int64_t block) {
+    table_block(table, offsets, scratch, weights + i * depth * channels, out + i * rows * channels, rows, depth,
+                channels, block);
+  };
+  if (batch >= threads && batch > 1) {
+    parallel(batch, threads, make, [&](int64_t i, const Scratch& scratch) {
+      const Offsets offsets(table, codes + i * rows * depth, rows, depth);
+      for (int64_t block = 0; block < blocks; block++) matrix(offsets, scratch, i, block);
+    });
+    return;
+  }
+  for (int64_t i = 0; i < batch; i++) {
+    const Offsets offsets(table, codes + i * rows * depth, rows, depth);
+    parallel(blocks, threads, make,
+             [&](int64_t block, const Scratch& scratch) { matrix(offsets, scratch, i, block); });
+  }
+}
+
+void slipstick_quantise(const float* values, float scale, int low, int high, int8_t* codes, int64_t count,
+                        int threads) {
+  by_rows(count, 1, threads, [&](int64_t first, int64_t last) {
+    quantise(values + first, scale, (float)low, (float)high, codes + first, last - first);
+  });
+}
+
+// sums [rows, channels], factor [channels].
+void slipstick_requantise(const int32_t* sums, const double* factor, int zero, int low, int high, int8_t* codes,
+                          int64_t rows, int64_t channels, int threads) {
+  by_rows(rows, channels, threads, [&](int64_t first, int64_t last) {
+    for (int64_t m = first; m < last; m++)
+      requantise(sums + m * channels, factor, zero, low, high, codes + m * channels, channels);
+  });
+}
+
+// (sums [rows, channels] + bias [channels]) * unit [channels].
+void slipstick_scale(const int32_t* sums, const int32_t* bias, const float* unit, float* values, int64_t rows,
+                     int64_t channels, int threads) {
+  by_rows(rows, channels, threads, [&](int64_t first, int64_t last) {
+    for (int64_t m = first; m < last; m++) scale(sums + m * channels, bias, unit, values + m * channels, channels);
+  });
+}
+}
