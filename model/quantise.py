@@ -30,7 +30,7 @@ def quantise(values: Tensor, scale: Tensor, low: int = -128) -> Tensor:
 
 
 def requantise_codes(accumulators: Tensor, requant: Requant) -> Tensor:
-    """Requantise accumulators int32 [..., N] to int8 [..., N]: ``spec.fixed.requantise``, in one pass where compiled."""
+    """Requantise accumulators int32 [..., N] to int8 [..., N]: ``spec.fixed.requantise``, compiled if possible."""
     device, channels = accumulators.device, accumulators.shape[-1]
     if available(device):
         factor = torch.from_numpy(np.ldexp(requant.multiplier.astype(float), -requant.shift)).expand(channels)
