@@ -10,10 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from flint import fmpz_mat, nmod_mat
 
+from slipstick.errors import UserError
+from slipstick.rtl.cells.cell import Cell
 from slipstick.store import Store, digest
 
 PRIME = 2147483629  # the rank modulo a prime this large never exceeds, and in practice equals, the rank
 VERSION = 1  # of what the cache holds
+SAMPLE = 64  # random operands, beside the corners, from which the factors of a wide cell are found
+CHECKS = 8  # products of every operand that its factors must give beyond those they come from
+PAIRS = 1 << 20  # random operand pairs on which they are checked
 LARGEST_RANK = 16  # beyond about this, adding looked-up rows is as fast as multiplying factors, on any path
 
 
@@ -75,3 +80,56 @@ def stored_factors(table: np.ndarray) -> Factors | None:
 
 def _as_json(split: Factors | None) -> dict | None:
     return None if split is None else {"left": split.left.tolist(), "right": split.right.tolist(), "bound": split.bound}
+
+
+def wide_factors(cell: Cell) -> Factors:
+    """Exact factors of a cell too wide for a table: up to 16 bits an operand.
+
+    The rows and columns of a sample of operands (corners, powers of two, random ones) span those of the
+    whole table if its rank is small; every operand's factors follow from its products with the sample.
+    They reproduce those products, CHECKS more of every operand, and PAIRS random ones exactly: were one pair in 50,000
+    wrong, that would pass once in 10^9. Raises UserError for a rank above LARGEST_RANK.
+    """
+    rng = np.random.default_rng(0)
+    a_all, w_all = (np.arange(1 << width) for width in cell.widths)
+    a, w = (_sample(rng, width) for width in cell.widths)
+    while True:
+        split = factorise(cell.products(a[:, None], w[None]))
+        if split is None:
+            raise UserError(f"the products of cell {cell.name!r} have no exact factors of rank {LARGEST_RANK} or less")
+        few = _spanning(split.right)
+        left, missing = _solve(split.right[:, few].T, cell.products(a_all[:, None], w[None, few]).T)
+        if not missing.size:
+            break
+        a = np.append(a, missing[:SAMPLE])  # the sample's rows span a coarser lattice, or too little
+    few = _spanning(split.left.T)
+    right, missing = _solve(split.left[few], cell.products(a[few, None], w_all[None]))
+    some_a, some_w = (rng.integers(0, 1 << width, PAIRS) for width in cell.widths)
+    products = (left.T[some_a] * right.T[some_w]).sum(1)
+    if missing.size or not np.array_equal(products, cell.products(some_a, some_w)):
+        raise UserError(f"the products of cell {cell.name!r} have no exact factors of small rank")
+    return Factors(np.ascontiguousarray(left.T), right, int((np.abs(left).max(1) * np.abs(right).max(1)).sum()))
+
+
+def _sample(rng: np.random.Generator, width: int) -> np.ndarray:
+    powers = 1 << np.arange(width)
+    return np.unique(
+        np.concatenate([powers, powers - 1, powers[-1:] - 1 + powers, rng.integers(0, 1 << width, SAMPLE)])
+    )
+
+
+def _spanning(vectors: np.ndarray) -> np.ndarray:
+    """Columns of [r, s] that span them all, the longest remainder first, and CHECKS more."""
+    rest, chosen = vectors.astype(float), []
+    for _ in range(len(vectors)):
+        chosen.append(int((rest**2).sum(0).argmax()))
+        direction = rest[:, chosen[-1]] / np.linalg.norm(rest[:, chosen[-1]])
+        rest = rest - np.outer(direction, direction @ rest)
+    others = [column for column in range(vectors.shape[1]) if column not in chosen]
+    return np.array(chosen + others[:CHECKS])
+
+
+def _solve(known: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Integer ``x`` [r, n] with ``known`` [s, r] @ x == ``products`` [s, n], and the columns that have none."""
+    x = np.rint(np.linalg.lstsq(known.astype(float), products.astype(float), rcond=None)[0]).astype(np.int64)
+    return x, np.flatnonzero((known @ x != products).any(0))

@@ -18,7 +18,7 @@ from torch import Tensor
 from slipstick.errors import UserError
 from slipstick.rtl.cells.cell import Cell, operand_values
 
-from .factor import Factors, stored_factors
+from .factor import Factors, stored_factors, wide_factors
 from .kernels.ops import available, factor_gemm, factor_pack, table_gemm
 from .torch_gemm import ExpandedWeights, FactoredWeights
 
@@ -93,24 +93,38 @@ def kernel_tables(cell: Cell) -> KernelTables | None:
 
 
 def check_range(codes: Tensor, width: int, signed: bool, what: str, cell: Cell) -> None:
-    """UserError when int8 codes exceed an operand narrower than 8 bits."""
-    if width == 8 or codes.numel() == 0:
+    """UserError for codes of another type than the operand takes, or outside its range."""
+    kind = torch.int8 if max(cell.widths) <= 8 else torch.int16
+    if codes.dtype != kind:
+        raise UserError(f"{what} are {codes.dtype}; cell {cell.name!r} takes {kind}")
+    if width in (8, 16) or codes.numel() == 0:
         return
     values = operand_values(width, signed)
     if int(codes.min()) < values.min() or int(codes.max()) > values.max():
         raise UserError(f"{what} leave the {width}-bit range {values.min()} to {values.max()} of cell {cell.name!r}")
 
 
+@lru_cache(maxsize=256)
+def _largest_product(cell: Cell) -> int:
+    return int(np.abs(full_table(cell).astype(np.int64)).max())
+
+
 class PreparedWeights:
     """Weights int8 [..., K, N] made ready for one cell; reusable for any activations.
 
-    Raises UserError for weights outside the range of a narrow operand.
+    Raises UserError for weights that are not int8 or leave the range of a narrow operand, and for a depth
+    at which a sum might not fit int32.
     """
 
     def __init__(self, weights: Tensor, cell: Cell) -> None:
         self.cell, self.weights = cell, weights
         self.depth, self.channels = weights.shape[-2:]
         check_range(weights, cell.widths[1], cell.signed, "weights", cell)
+        if self.depth * _largest_product(cell) >= 1 << 31:
+            raise UserError(
+                f"sums of {self.depth} products of cell {cell.name!r}, up to {_largest_product(cell)} each, "
+                "may not fit int32; split the reduction"
+            )
         self._tables = kernel_tables(cell) if available(weights.device) else None
         self._plain: FactoredWeights | ExpandedWeights | None = None
         self._packed: Tensor | None = None
@@ -128,8 +142,7 @@ class PreparedWeights:
         """
         if activations.shape[-1] != self.depth:
             raise ValueError(f"activations are {activations.shape[-1]} deep, weights {self.depth}")
-        if self.cell.widths[0] < 8:
-            check_range(activations, self.cell.widths[0], self.cell.signed, "activations", self.cell)
+        check_range(activations, self.cell.widths[0], self.cell.signed, "activations", self.cell)
         if self._plain is not None:
             return self._plain.matmul(activations)
         own, given = self.weights.shape[:-2], activations.shape[:-2]
@@ -158,7 +171,18 @@ class PreparedWeights:
 def approx_matmul(activations: Tensor, weights: Tensor, cell: Cell) -> Tensor:
     """``sum_k table[a[m, k], w[k, n]]``: int8 [..., M, K], int8 [..., K, N] -> int32 [..., M, N].
 
-    ``weights`` may have one matrix for all leading dimensions or one for each. Raises ValueError for
-    depths that differ, UserError for codes outside the range of a cell with narrow operands.
+    A cell with an operand of 9 to 16 bits takes int16 and gives int64. ``weights`` may have one matrix for
+    all leading dimensions or one for each. Raises ValueError for depths that differ; UserError for codes
+    outside the range of the cell's operands, for sums that might not fit, and for a wide cell whose
+    products have no exact factors of small rank.
     """
-    return PreparedWeights(weights, cell).matmul(activations)
+    if max(cell.widths) <= 8:
+        return PreparedWeights(weights, cell).matmul(activations)
+    check_range(activations, cell.widths[0], cell.signed, "activations", cell)
+    check_range(weights, cell.widths[1], cell.signed, "weights", cell)
+    return FactoredWeights(weights.short(), _kept_wide_factors(cell), torch.float64).matmul(activations.short())
+
+
+@lru_cache(maxsize=16)
+def _kept_wide_factors(cell: Cell) -> Factors:
+    return wide_factors(cell)

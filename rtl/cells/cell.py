@@ -5,7 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
+from slipstick.errors import UserError
+
 from .netlist import BitFunction, Netlist
+
+LARGEST_TABLE = 24  # bits of both operands together
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,24 @@ class Cell:
         """Hash of the behaviour: the netlist and how its bits are read."""
         return f"{'s' if self.signed else 'u'}{self.netlist.digest}"
 
-    @cached_property
-    def table(self) -> np.ndarray:
-        """All products, int32 [2^wa, 2^ww], indexed by operand *bits*; read-only."""
-        size_a, size_w = (1 << width for width in self.widths)
-        a, w = np.meshgrid(np.arange(size_a), np.arange(size_w), indexing="ij")
+    def products(self, a: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """Products of operand *bits*, int64, of arrays that broadcast against each other."""
+        a, w = np.broadcast_arrays(a, w)
         products = self.netlist.evaluate(a.ravel(), w.ravel()).astype(np.int64)
         if self.signed:
             products -= (products >> (self.product_width - 1)) << self.product_width
-        table = products.astype(np.int32).reshape(size_a, size_w)
+        return products.reshape(a.shape)
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """All products, int32 [2^wa, 2^ww], indexed by operand *bits*; read-only.
+
+        Raises UserError for operands of more than 24 bits together; ``products`` serves those.
+        """
+        if sum(self.widths) > LARGEST_TABLE:
+            raise UserError(f"the table of cell {self.name!r} would have 2^{sum(self.widths)} entries")
+        a, w = (np.arange(1 << width) for width in self.widths)
+        table = self.products(a[:, None], w[None]).astype(np.int32)
         table.flags.writeable = False
         return table
 

@@ -1,22 +1,26 @@
 """Every path of the emulation against the plain integer loop, bit for bit."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipstick.model.factor import LARGEST_RANK, factorise, rank
+from slipstick.errors import UserError
+from slipstick.model.factor import LARGEST_RANK, factorise, rank, wide_factors
 from slipstick.model.gemm import PreparedWeights, approx_matmul, factors
-from slipstick.rtl.cells import cell, names
+from slipstick.model.kernels import selftest
+from slipstick.rtl.cells import Cell, array_multipliers, cell, logarithmic, names
+from slipstick.rtl.cells.registry import make
 
 SIGNED = names("*8s*")
 
 
 def plain_loop(activations: np.ndarray, weights: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """sum_k table[a[m, k], w[k, n]] with Python-sized integers."""
-    products = table.astype(np.int64)[activations.view(np.uint8)[:, :, None], weights.view(np.uint8)[None]]
-    return products.sum(1)
+    """sum_k table[a[m, k], w[k, n]] of int8 codes."""
+    return selftest.plain_loop(activations.view(np.uint8), weights.view(np.uint8), table.astype(np.int64))
 
 
 def operands(rng: np.random.Generator, *shape: int) -> torch.Tensor:
@@ -110,3 +114,63 @@ def test_a_zero_table_and_a_random_one() -> None:
     zero = factorise(np.zeros((256, 256), np.int32))
     assert zero is not None and zero.bound == 0
     assert factorise(np.random.default_rng(0).integers(-9, 9, (256, 256)).astype(np.int32)) is None
+
+
+@pytest.mark.parametrize("width", [12, 16])
+@pytest.mark.parametrize(("maker", "parameters", "rank"), [
+    (array_multipliers.exact, {}, 1),
+    (array_multipliers.truncated, {"k": 6}, 7),
+    (array_multipliers.truncated, {"k": 5, "c": 1}, 7),
+    (array_multipliers.broken_array, {"h": 3, "v": 9}, 7),
+    (logarithmic.drum, {"k": 6}, 1),
+])  # fmt: skip
+def test_wide_cells_multiply_without_a_table(maker: Callable, parameters: dict, rank: int, width: int) -> None:
+    wide = make(maker.__name__, maker(width=width, signed=True, **parameters), width=width, signed=True, **parameters)
+    assert wide_factors(wide).rank == rank
+    rng, half, mask = np.random.default_rng(0), 1 << (width - 1), (1 << width) - 1
+    a, w = (rng.integers(-half, half, shape).astype(np.int16) for shape in ((2, 3, 600), (600, 4)))
+    a[0, 0], w[:, 0] = -half, -half  # the deepest sum there is
+    result = approx_matmul(torch.from_numpy(a), torch.from_numpy(w), wide)
+    wanted = wide.products(a.astype(np.int64)[..., None] & mask, w.astype(np.int64) & mask).sum(2)
+    assert result.dtype == torch.int64
+    np.testing.assert_array_equal(result, wanted)
+
+
+def test_a_wide_cell_without_small_factors_is_refused() -> None:
+    mitchell = make("mitchell", logarithmic.mitchell(width=16, signed=True), width=16, signed=True)
+    with pytest.raises(UserError, match="no exact factors of rank 16 or less"):
+        approx_matmul(torch.zeros(1, 1, dtype=torch.int16), torch.zeros(1, 1, dtype=torch.int16), mitchell)
+    with pytest.raises(UserError, match=r"would have 2\^32 entries"):
+        _ = mitchell.table
+
+
+def test_a_narrow_cell_takes_the_codes_of_its_range() -> None:
+    narrow = Cell.trace("narrow", "exact", array_multipliers.exact(width=4, signed=True), width=4, signed=True)
+    values = torch.arange(-8, 8, dtype=torch.int8)
+    assert torch.equal(approx_matmul(values[:, None], values[None], narrow), values[:, None].int() * values)
+    with pytest.raises(UserError, match="activations leave the 4-bit range -8 to 7"):
+        approx_matmul(values[:, None] * 2, values[None], narrow)
+    with pytest.raises(UserError, match="weights leave the 4-bit range -8 to 7"):
+        approx_matmul(values[:, None], values[None] * 2, narrow)
+
+
+def test_other_types_and_sums_that_may_overflow_are_refused() -> None:
+    codes = torch.zeros(2, 2, dtype=torch.int8)
+    with pytest.raises(UserError, match=r"weights are torch.int32; cell 'exact8s' takes torch.int8"):
+        approx_matmul(codes, codes.int(), cell("exact8s"))
+    with pytest.raises(UserError, match=r"activations are torch.float32"):
+        approx_matmul(codes.float(), codes, cell("exact8s"))
+    with pytest.raises(UserError, match=r"sums of 131072 products .* up to 16384 each, may not fit int32"):
+        PreparedWeights(torch.zeros(1 << 17, 1, dtype=torch.int8), cell("exact8s"))
+
+
+@pytest.mark.slow
+def test_ten_thousand_random_products_equal_the_plain_loop() -> None:
+    rng = np.random.default_rng(20261124)
+    for case in range(10_000):
+        name = SIGNED[int(rng.integers(len(SIGNED)))]
+        m, k, n = (int(rng.integers(1, limit)) for limit in (20, 40, 70))
+        lead, own = ((), ()) if case % 2 else ((2, 2), ((2, 2), (2,), ())[case // 2 % 3])
+        a, w = operands(rng, *lead, m, k), operands(rng, *own, k, n)
+        wanted = plain_loop(a.numpy(), w.numpy(), cell(name).table)
+        assert np.array_equal(approx_matmul(a, w, cell(name)), wanted), (case, name, a.shape, w.shape)
