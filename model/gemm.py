@@ -24,7 +24,7 @@ from .torch_gemm import ExpandedWeights, FactoredWeights
 
 INT16 = 1 << 15
 ALWAYS_FACTORS = 2  # up to this rank factors beat the table kernel for any number of rows (nox -s bench)
-EXPANSION = 400  # the table kernel writes 256 rows before it adds; that takes as long as this many rows of one rank
+EXPANSION = 150  # the table kernel writes rows before it adds: as long as so many rows of one more rank take
 
 
 def is_exact(cell: Cell) -> bool:
