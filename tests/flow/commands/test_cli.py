@@ -10,7 +10,7 @@ import pytest
 from slipstick.flow.cli import app, run
 from slipstick.model.data import ASSETS
 
-COMMANDS = ("cells", "generate", "cosim", "synth", "evaluate", "search", "report", "flow", "train")
+COMMANDS = ("cells", "generate", "cosim", "synth", "evaluate", "search", "report", "flow", "train", "kernels")
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -96,6 +96,12 @@ def test_an_unwritable_output_folder_is_named(command: str, monkeypatch, capsys,
     assert call(monkeypatch, command, "--out", str(out / "x.v" if command == "generate" else out)) == 2
     assert f"cannot write {tmp_path / 'file'}" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_missing_compiler_is_told(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert call(monkeypatch, "kernels") == 2
+    assert "no C++ compiler (no-such-compiler) on PATH; apt-get install g++" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["flow", "cosim"])
