@@ -6,9 +6,27 @@ from torch import Tensor, nn
 
 from .layers import ApproxLinear, ApproxMatmul
 from .quantise import QuantConfig
+from .routing import Hidden
+from .table_layer import TableLayer
 
 
-class ApproxAttention(nn.Module):
+def attention_weights(logits: Tensor, scale: float, mask: Tensor | None, causal: bool) -> Tensor:
+    """Softmax of ``scale * logits`` [..., L, S] as ``F.scaled_dot_product_attention`` has it.
+
+    ``mask`` is true where attention is allowed, or is added; a row with nothing allowed gives zeros.
+    """
+    logits = logits * scale
+    if causal:
+        allowed = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
+        logits = logits.masked_fill(~allowed, float("-inf"))
+    if mask is None:
+        return logits.softmax(dim=-1)
+    logits = logits.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else logits + mask
+    nothing = (logits == float("-inf")).all(-1, keepdim=True)
+    return logits.softmax(dim=-1).masked_fill(nothing, 0)
+
+
+class ApproxAttention(Hidden):
     """Replaces ``timm.layers.Attention``; ``fused_attn`` would hide both products inside one kernel.
 
     Where nothing stands between the projection and the products (no norms, no gate), the int8 codes
@@ -29,7 +47,8 @@ class ApproxAttention(nn.Module):
     def integer_operands(self) -> bool:
         """Whether codes go from product to product without a float in between."""
         between = (self.q_norm, self.k_norm, self.norm)
-        return self.gate is None and all(isinstance(module, nn.Identity) for module in between)
+        on_cells = all(isinstance(layer, TableLayer) for layer in (self.qkv, self.qk, self.av, self.proj))
+        return on_cells and self.gate is None and all(isinstance(module, nn.Identity) for module in between)
 
     def calibrated(self, config: QuantConfig) -> None:
         """Let the requantisers of qkv and av speak the scales of their consumers; call after the layers."""
@@ -42,34 +61,27 @@ class ApproxAttention(nn.Module):
         batch, tokens, _ = values.shape
         return values.reshape(batch, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
 
-    def _softmax(self, logits: Tensor, attn_mask: Tensor | None) -> Tensor:
-        logits = logits * self.scale
-        if attn_mask is not None:
-            logits = (
-                logits.masked_fill(~attn_mask, float("-inf")) if attn_mask.dtype == torch.bool else logits + attn_mask
-            )
-        return self.attn_drop(logits.softmax(dim=-1))
-
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """Tokens [B, T, D] -> [B, T, D]; same arguments as the module it replaces."""
-        if is_causal:
-            tokens = x.shape[1]
-            attn_mask = torch.ones(tokens, tokens, dtype=torch.bool, device=x.device).tril()
         if self.integer_operands and not self.qkv.observing:
-            return self.proj_drop(self._integer(x, attn_mask))
+            return self.proj_drop(self._integer(x, attn_mask, is_causal))
         gate = None if self.gate is None else self.gate(x).sigmoid()
         q, k, v = self._heads(self.qkv(x))
         q, k = self.q_norm(q), self.k_norm(k)
-        probabilities = self._softmax(self.qk(q, k.transpose(-2, -1)), attn_mask)
+        probabilities = self._weights(self.qk(q, k.transpose(-2, -1)), attn_mask, is_causal)
         mixed = self.norm(self._join(self.av(probabilities, v)))
         return self.proj_drop(self.proj(mixed if gate is None else mixed * gate))
+
+    def _weights(self, logits: Tensor, attn_mask: Tensor | None, is_causal: bool) -> Tensor:
+        # is_causal makes timm ignore a mask
+        return self.attn_drop(attention_weights(logits, self.scale, None if is_causal else attn_mask, is_causal))
 
     def _join(self, heads: Tensor) -> Tensor:
         return heads.transpose(1, 2).flatten(2)
 
-    def _integer(self, x: Tensor, attn_mask: Tensor | None) -> Tensor:
+    def _integer(self, x: Tensor, attn_mask: Tensor | None, is_causal: bool) -> Tensor:
         q, k, v = self._heads(self.qkv.output_codes(self.qkv.accumulate(self.qkv.quantise_input(x))))
         logits = self.qk.accumulate(q, k.transpose(-2, -1)).float() * self.qk.product_scale()
-        probabilities = self.av.quantise_input(self._softmax(logits, attn_mask))
+        probabilities = self.av.quantise_input(self._weights(logits, attn_mask, is_causal))
         mixed = self._join(self.av.output_codes(self.av.accumulate(probabilities, v)))
         return self.proj.accumulate(mixed).float() * self.proj.product_scale()

@@ -8,24 +8,29 @@ from torch import Tensor, nn
 from slipstick.errors import UserError
 
 from .attention import ApproxAttention
+from .audit import audit
+from .batch import Batch, check_batches, count, differentiable, forward, logits, some
 from .quantise import QuantConfig
 from .table_layer import TableLayer
 
 SAMPLE = 32  # images whose codes and gradients are kept: the damage of a cell over all layers takes a second
 
 
-def calibrate(model: nn.Module, batches: Iterable[Tensor], config: QuantConfig, seed: int = 0) -> None:
-    """Fix the scales of a converted model from float inputs [B, ...]; two passes over ``batches``.
+def calibrate(model: nn.Module, batches: Iterable[Batch], config: QuantConfig, seed: int = 0) -> dict[str, str]:
+    """Fix the scales of a converted model from inputs [B, ...]; two passes over ``batches``.
 
     First in float, for the ranges and a sample of gradients; then in exact int8, to count the operand
-    codes. Raises UserError when a layer saw no data.
+    codes. Returns the products that are still made in float: module -> why. Raises UserError when a
+    layer saw no data, and for NaN or Inf in the inputs or on their way.
     """
-    first, *others = list(batches)
-    inputs = [part for part in (first[:SAMPLE], first[SAMPLE:], *others) if len(part)]
+    first, *others = check_batches(list(batches))
+    inputs = [part for part in (some(first, 0, SAMPLE), some(first, SAMPLE), *others) if count(part)]
     layers = [module for module in model.modules() if isinstance(module, TableLayer)]
     was_training = model.training
     model.eval()
-    _observe(model, layers, inputs, torch.Generator().manual_seed(seed))
+    for layer in layers:
+        layer.observing = True
+    missed = _observe(model, layers, inputs, torch.Generator().manual_seed(seed))
     for layer in layers:
         if layer.input_observer.range == 0:
             raise UserError(f"layer {layer.path!r} saw no calibration data; is it used by the model's forward?")
@@ -37,38 +42,50 @@ def calibrate(model: nn.Module, batches: Iterable[Tensor], config: QuantConfig, 
         layer.counting = True
     with torch.no_grad():
         for batch in inputs:
-            model(batch)
+            forward(model, batch)
     for layer in layers:
         layer.counting = False
         layer.forget_prepared()  # bias codes now know the operand statistics
     model.train(was_training)
+    return missed
 
 
-def _observe(model: nn.Module, layers: list[TableLayer], inputs: list[Tensor], generator: torch.Generator) -> None:
+def _observe(
+    model: nn.Module, layers: list[TableLayer], inputs: list[Batch], generator: torch.Generator
+) -> dict[str, str]:
     """Ranges over all inputs; for the first batch, gradients by every layer's outputs.
 
     Labels are drawn from the model's own distribution, so mean squared gradients are the true Fisher
     information, which stands in for the Hessian.
     """
-    outputs: dict[nn.Module, Tensor] = {}
+    gradients: dict[TableLayer, Tensor] = {}
 
-    def keep(module: nn.Module, _: object, output: Tensor) -> None:
-        output.retain_grad()
-        outputs[module] = output
+    def watch(layer: TableLayer, _: object, output: Tensor) -> None:
+        if layer not in waiting:
+            return  # its first run is the one whose codes are kept
+        waiting.remove(layer)
+        if not output.requires_grad:  # frozen parameters, integer inputs
+            output.requires_grad_()
+        output.register_hook(lambda gradient: gradients.__setitem__(layer, gradient))
 
-    hooks = [layer.register_forward_hook(keep) for layer in layers]
+    waiting = set(layers)
+    hooks = [layer.register_forward_hook(watch) for layer in layers]
+    images = count(inputs[0])
     with torch.enable_grad():
-        logits = model(inputs[0].detach().requires_grad_()).flatten(0, -2)  # classes last, whatever else there is
-        labels = torch.multinomial(logits.detach().softmax(-1).cpu(), 1, generator=generator)[:, 0]
-        nn.functional.cross_entropy(logits, labels.to(logits.device), reduction="sum").backward()
+        with audit(model) as missed:
+            output = forward(model, differentiable(inputs[0]))
+        classes = logits(output).flatten(0, -2)  # classes last, whatever else there is
+        labels = torch.multinomial(classes.detach().softmax(-1).cpu(), 1, generator=generator)[:, 0]
+        nn.functional.cross_entropy(classes, labels.to(classes.device), reduction="sum").backward()
     for hook in hooks:
         hook.remove()
     for layer in layers:
-        if layer in outputs:
-            gradient = outputs[layer].grad
-            assert gradient is not None
-            layer.sample.gradient = layer.as_rows(gradient)
+        layer.measured(images)
+        layer.sample.images = images
+        if layer in gradients:
+            layer.sample.gradient = layer.as_rows(gradients[layer])
     model.zero_grad(set_to_none=True)
     with torch.no_grad():
         for batch in inputs[1:]:
-            model(batch)
+            forward(model, batch)
+    return missed

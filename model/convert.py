@@ -5,19 +5,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from timm.layers.attention import Attention
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from slipstick.errors import UserError
 from slipstick.rtl.cells import cell as cell_by_name
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.array import ArrayConfig
 
-from .attention import ApproxAttention
+from .batch import Batch, check_batches, some
 from .calibrate import calibrate
-from .layers import ApproxConv2d, ApproxLinear
 from .mixed import Grid
+from .plan import plan
 from .quantise import QuantConfig
+from .replace import convert_
 from .table_layer import TableLayer
 
 CellChoice = str | Cell | Sequence[str | Cell] | ArrayConfig
@@ -26,16 +27,25 @@ DEFAULT = "default"
 EXACT = "exact8s"
 
 
+EXAMPLES = 2  # inputs that tracing runs
+
+
 @dataclass
 class ConversionReport:
-    """What ``approximate_`` did: layer -> cells, and the modules with products left in float, with why."""
+    """What ``approximate_`` did.
+
+    ``layers``: layer -> cells. ``left_exact``: modules or layers with products in float -> why.
+    ``unused``: layers that calibration never reached, which raise when they are run.
+    """
 
     layers: dict[str, str] = field(default_factory=dict)
     left_exact: dict[str, str] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [f"{name}: {cells}" for name, cells in self.layers.items()]
-        return "\n".join(lines + [f"{name}: left in float, {why}" for name, why in self.left_exact.items()])
+        lines += [f"{name or 'the model itself'}: left in float, {why}" for name, why in self.left_exact.items()]
+        return "\n".join(lines + [f"{name}: not run on the calibration data" for name in self.unused])
 
 
 def table_layers(model: nn.Module) -> dict[str, TableLayer]:
@@ -44,31 +54,61 @@ def table_layers(model: nn.Module) -> dict[str, TableLayer]:
 
 
 def approximate_(
-    model: nn.Module, rules: Rules, batches: Iterable[Tensor], config: QuantConfig | None = None, seed: int = 0
+    model: nn.Module,
+    rules: Rules,
+    batches: Iterable[Batch],
+    config: QuantConfig | None = None,
+    seed: int = 0,
+    keep: Sequence[str] = (),
 ) -> ConversionReport:
-    """Convert every Linear, Conv2d and timm Attention in place, calibrate, and choose cells by rule.
+    """Convert every product of a model in place, calibrate, and choose cells by rule.
+
+    Converted are Linear and Conv2d layers, attentions (timm's, torch's, and every
+    ``scaled_dot_product_attention``), and all other matrix products, which one traced forward pass
+    finds. Products without a form on cells are named in the report, with why.
 
     ``rules`` maps layer patterns to cells: an exact layer name, ``re:`` and a regular expression, or
     ``default``, in this order of precedence. A cell choice is a name or Cell, a sequence of them
     (output channel n uses entry n modulo its length), or an ArrayConfig. Layers that no rule names are
-    exact int8. ``batches`` are float inputs for calibration. Raises UserError for a rule that matches
-    no layer or an unknown cell; the model is untouched then.
+    exact int8. ``batches`` are inputs for calibration: tensors, or mappings of keyword arguments.
+    ``keep`` are patterns of layers, or names of modules, that stay in float.
+
+    Raises UserError for a rule or a pattern that matches no layer, an unknown cell, and NaN or Inf in
+    parameters or inputs; the model is untouched then.
     """
-    check_rules(rules, layer_names(model))
-    report = ConversionReport()
-    for name, module in _convertible(model):
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent) if parent else model, child, _replacement(module))
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d | nn.MultiheadAttention | nn.Bilinear):
-            report.left_exact[name] = f"{type(module).__name__} of this kind has no table form yet"
+    inputs = list(batches)
+    check_batches(inputs)
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise UserError(f"parameter {name!r} holds NaN or Inf")
+    example = some(inputs[0], 0, EXAMPLES)
+    kept = _kept(keep, layer_names(model, example))
+    planned = plan(model, example, lambda name: name in kept)
+    check_rules(rules, [name for name in planned.layers if name not in kept])
+    convert_(model, planned, kept)
     for name, layer in table_layers(model).items():
         layer.path = name
     assign_(model, {})
-    calibrate(model, batches, config or QuantConfig(), seed)
+    missed = calibrate(model, inputs, config or QuantConfig(), seed)
     assign_(model, rules)
+    report = ConversionReport(unused=list(planned.unused))
     report.layers = {name: describe(layer.grid) for name, layer in table_layers(model).items()}
+    report.left_exact = dict.fromkeys(kept, "as asked") | missed | planned.left_exact
     return report
+
+
+def _kept(patterns: Sequence[str], names: list[str]) -> list[str]:
+    """Layers that stay in float: named themselves, by ``re:``, or by a module above them."""
+    kept = []
+    for pattern in patterns:
+        if pattern.startswith("re:"):
+            found = [name for name in names if _matches(pattern, name)]
+        else:
+            found = [name for name in names if f"{name}.".startswith(f"{pattern}.")]
+        if not found:
+            raise UserError(f"keep: {_no_match(pattern, names)}")
+        kept += found
+    return list(dict.fromkeys(kept))
 
 
 def assign_(model: nn.Module, rules: Rules) -> None:
@@ -105,14 +145,17 @@ def _choice(rules: Rules, name: str) -> CellChoice:
     if name in rules:
         return rules[name]
     for pattern, choice in rules.items():
-        if pattern.startswith("re:") and re.fullmatch(pattern[3:], name):
+        if pattern.startswith("re:") and _matches(pattern, name):
             return choice
     return rules.get(DEFAULT, EXACT)
 
 
-def layer_names(model: nn.Module) -> list[str]:
-    """Names that the layers of a float model will have once it is converted."""
-    return [layer for name, _ in _convertible(model) for layer in _layer_names(model, name)]
+def layer_names(model: nn.Module, example: Batch | None = None) -> list[str]:
+    """Names that the layers of a float model will have once it is converted.
+
+    Without an ``example`` input, products that modules make by themselves are not known.
+    """
+    return plan(model, example).layers
 
 
 def check_rules(rules: Rules, names: list[str]) -> None:
@@ -121,45 +164,17 @@ def check_rules(rules: Rules, names: list[str]) -> None:
         grid_of(choice)
         if pattern == DEFAULT or pattern in names:
             continue
-        if pattern.startswith("re:"):
-            try:
-                if any(re.fullmatch(pattern[3:], name) for name in names):
-                    continue
-            except re.error as error:
-                raise UserError(f"layer pattern {pattern!r} is not a regular expression: {error}") from error
-        near = difflib.get_close_matches(pattern.removeprefix("re:"), names, n=4, cutoff=0.3) or names[:4]
-        raise UserError(f"layer pattern {pattern!r} matches no layer; near names: {', '.join(near)}")
+        if not (pattern.startswith("re:") and any(_matches(pattern, name) for name in names)):
+            raise UserError(_no_match(pattern, names))
 
 
-def _convertible(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    attentions = [name for name, module in model.named_modules() if isinstance(module, Attention)]
-    found = []
-    for name, module in model.named_modules():
-        if any(name.startswith(f"{attention}.") for attention in attentions):
-            continue
-        linear = type(module) is nn.Linear
-        convolution = isinstance(module, nn.Conv2d) and ApproxConv2d.supports(module)
-        if linear or convolution or isinstance(module, Attention):
-            found.append((name, module))
-    if not found:
-        raise UserError(f"{type(model).__name__} has no Linear, Conv2d or timm Attention to convert")
-    if found[0][0] == "":
-        raise UserError("the model is a single layer; wrap it in nn.Sequential to convert it in place")
-    return found
+def _matches(pattern: str, name: str) -> bool:
+    try:
+        return re.fullmatch(pattern[3:], name) is not None
+    except re.error as error:
+        raise UserError(f"layer pattern {pattern!r} is not a regular expression: {error}") from error
 
 
-def _layer_names(model: nn.Module, name: str) -> list[str]:
-    module = model.get_submodule(name)
-    if not isinstance(module, Attention):
-        return [name]
-    gate = [] if module.gate is None else [f"{name}.gate"]
-    return [f"{name}.{part}" for part in ("qkv", "proj", "qk", "av")] + gate
-
-
-def _replacement(module: nn.Module) -> nn.Module:
-    if isinstance(module, Attention):
-        return ApproxAttention(module)
-    if isinstance(module, nn.Conv2d):
-        return ApproxConv2d.from_float(module)
-    assert isinstance(module, nn.Linear)
-    return ApproxLinear.from_float(module)
+def _no_match(pattern: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(pattern.removeprefix("re:"), names, n=4, cutoff=0.3) or names[:4]
+    return f"layer pattern {pattern!r} matches no layer; near names: {', '.join(near)}"

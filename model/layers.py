@@ -1,4 +1,4 @@
-"""Layers whose products come from multiplier cells: Linear, Conv2d and the product of two activations.
+"""Layers whose products come from multiplier cells: Linear and the product of two activations.
 
 Every layer quantises its operands to int8, sums products of its cells to exact int32, and scales back
 to float. While ``observing`` it computes in float and collects the ranges that calibration needs.
@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slipstick.errors import UserError
+
 from .mixed import Grid, MixedWeights
 from .moments import Moments, matmul_moments, weight_moments
 from .quantise import Observer, QuantConfig, quantise, weight_scale
@@ -18,27 +20,59 @@ from .table_layer import TableLayer
 class WeightLayer(TableLayer):
     """A layer with constant weights: the part that Linear and Conv2d share.
 
-    ``weight`` and ``bias`` stay the float parameters of the layer it replaces, so the state dict keeps
-    its names. ``weight_codes`` int8 [K, N], ``bias_codes`` int32 [N] in accumulator units.
+    ``weight`` [N, ...] and ``bias`` [N] stay the float parameters of the layer it replaces, so the state
+    dict keeps its names. ``weight_codes`` int8 [K, N], ``bias_codes`` int32 [N] in accumulator units.
+    With G ``groups``, ``weight_codes`` is [G, K / G, N / G]: group g multiplies the g-th part of every
+    row, and its cells go by the channel within the group.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, groups: int = 1) -> None:
         super().__init__()
-        self.weight, self.bias = weight, bias
+        self.take(weight, bias)
+        self.groups = groups
         self.compensate = True
         self._prepared: dict[Grid, MixedWeights] = {}  # by cells, so that a search prepares each pair once
         self._bias_codes: dict[Grid, Tensor] = {}
 
+    def take(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Keep the parameters."""
+        self.weight, self.bias = weight, bias
+
     def calibrated(self, config: QuantConfig) -> None:
-        """Fix the scales of both operands."""
+        """Fix the scales of both operands. Raises UserError for weights or biases with NaN or Inf."""
         super().calibrated(config)
-        self.weight_scale = weight_scale(self.weight)
-        self.weight_codes = self.matrix(quantise(self.weight, self._by_channel(self.weight_scale), low=-127))
+        for what, part in (("weight", self.weight), ("bias", self.bias)):
+            if part is not None and not torch.isfinite(part).all():
+                raise UserError(f"layer {self.path!r}: its {what} holds NaN or Inf")
+        limit = config.weight_limit
+        self.weight_scale = weight_scale(self.weight, limit)
+        self.weight_codes = self.matrix(quantise(self.weight, self._by_channel(self.weight_scale), -limit, limit))
         self.forget_prepared()
 
     def matrix(self, weight: Tensor) -> Tensor:
-        """The weight as a matrix [K, N]."""
-        return weight.flatten(1).T.contiguous()
+        """The weight as a matrix [K, N], or one for each group."""
+        matrix = weight.flatten(1).unflatten(0, (self.groups, -1)).mT.contiguous()
+        return matrix if self.groups > 1 else matrix[0]
+
+    def multiply(self, codes: Tensor, stationary: Tensor, grid: Grid) -> Tensor:
+        """Sums int32 [..., N] of ``grid`` for activation codes [..., K] and weight codes, without bias."""
+        return self._grouped(MixedWeights(stationary, grid), codes)
+
+    def _grouped(self, weights: MixedWeights, codes: Tensor) -> Tensor:
+        if self.groups == 1:
+            return weights.matmul(codes)
+        return self.joined(weights.matmul(self.split(codes)))
+
+    def split(self, rows: Tensor) -> Tensor:
+        """Rows [..., M, C] of all groups as [..., G, M, C / G]."""
+        return rows.unflatten(-1, (self.groups, -1)).movedim(-2, -3)
+
+    def joined(self, rows: Tensor) -> Tensor:
+        """Rows [..., G, M, C / G] as [..., M, C]."""
+        return rows.movedim(-3, -2).flatten(-2)
 
     def _by_channel(self, values: Tensor) -> Tensor:
         return values.view(-1, *[1] * (self.weight.ndim - 1))
@@ -59,7 +93,7 @@ class WeightLayer(TableLayer):
         (bias correction: Nagel et al., ICCV 2019; control variate: arXiv 2102.09642).
         """
         if self.grid not in self._bias_codes:
-            bias = torch.zeros(self.weight_codes.shape[1], device=self.weight.device, dtype=torch.float64)
+            bias = torch.zeros(len(self.weight), device=self.weight.device, dtype=torch.float64)
             if self.bias is not None:
                 bias += self.bias.detach().double() / self.product_scale().double()
             if self.compensate and self.code_counts is not None:
@@ -70,7 +104,9 @@ class WeightLayer(TableLayer):
     def error_moments(self, grid: Grid) -> Moments:
         """Mean and variance of the accumulators' error under ``grid`` on the calibration data: [N], [N]."""
         assert self.code_counts is not None
-        return weight_moments(self.code_counts.numpy(), self.weight_codes.cpu().numpy(), grid)
+        codes = self.weight_codes.cpu().numpy()
+        mean, variance = weight_moments(self.code_counts.numpy().reshape(*codes.shape[:-1], 256), codes, grid)
+        return mean.reshape(-1), variance.reshape(-1)
 
     def accumulate(self, codes: Tensor) -> Tensor:
         """Activation codes int8 [..., K] -> accumulators int32 [..., N], bias included."""
@@ -80,7 +116,7 @@ class WeightLayer(TableLayer):
             self.code_counts = counts if self.code_counts is None else self.code_counts + counts
         if self.grid not in self._prepared:
             self._prepared[self.grid] = MixedWeights(self.weight_codes, self.grid)
-        total = self._prepared[self.grid].matmul(codes) + self.bias_codes()
+        total = self._grouped(self._prepared[self.grid], codes) + self.bias_codes()
         if self.recorder is not None:
             self.recorder(self.path, self, codes, self.weight_codes, total)
         return total
@@ -103,57 +139,10 @@ class ApproxLinear(WeightLayer):
         if not self.observing:
             return self.run(values)
         result = F.linear(values, self.weight, self.bias)
-        self.rows_per_image = values[0].numel() // values.shape[-1]
-        self.input_observer.update(values)
-        self.output_observer.update(result)
+        self.seen += values.numel() // values.shape[-1]
+        self.observe(self.input_observer, values, "input")
+        self.observe(self.output_observer, result, "output")
         return result
-
-
-class ApproxConv2d(WeightLayer):
-    """``nn.Conv2d`` (one group) on multiplier cells, as a matrix product over unfolded patches.
-
-    Padding is the activation code 0, as the hardware sees it: a cell with ``table[0, w]`` other than
-    zero adds that product.
-    """
-
-    def __init__(self, layer: nn.Conv2d) -> None:
-        super().__init__(layer.weight, layer.bias)
-        self.kernel_size, self.stride = layer.kernel_size, layer.stride
-        self.padding = tuple(int(side) for side in layer.padding)
-        self.dilation = layer.dilation
-
-    @staticmethod
-    def supports(layer: nn.Conv2d) -> bool:
-        """Whether a convolution has one group and plain zero padding."""
-        return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-
-    @classmethod
-    def from_float(cls, layer: nn.Conv2d) -> "ApproxConv2d":
-        """Take over weight, bias and geometry of a Conv2d."""
-        return cls(layer)
-
-    def as_rows(self, output: Tensor) -> Tensor:
-        """Maps [B, N, H, W] -> rows [B, H * W, N]."""
-        return output.flatten(2).transpose(1, 2)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images [B, C, H, W] -> maps [B, N, H', W']."""
-        if self.observing:
-            result = F.conv2d(images, self.weight, self.bias, self.stride, self.padding, self.dilation)
-            self.rows_per_image = result.shape[-1] * result.shape[-2]
-            self.input_observer.update(images)
-            self.output_observer.update(result)
-            return result
-        codes = self.quantise_input(images)
-        patches = F.unfold(codes.float(), self.kernel_size, self.dilation, self.padding, self.stride)
-        sums = self.accumulate(patches.to(torch.int8).transpose(1, 2)).float() * self.product_scale()
-        height, width = (
-            (side + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
-            for side, pad, dilation, kernel, stride in zip(
-                images.shape[-2:], self.padding, self.dilation, self.kernel_size, self.stride, strict=True
-            )
-        )
-        return sums.transpose(1, 2).unflatten(2, (height, width))
 
 
 class ApproxMatmul(TableLayer):
@@ -210,13 +199,20 @@ class ApproxMatmul(TableLayer):
     def forward(self, values: Tensor, stationary: Tensor) -> Tensor:
         """[..., M, K] and [..., K, N] -> [..., M, N]."""
         if not self.observing:
-            codes = self.quantise_input(values)
-            return self.accumulate(codes, quantise(stationary, self.stationary_scale)).float() * self.product_scale()
+            return self.accumulate(*self.quantise_both(values, stationary)).float() * self.product_scale()
         result = values @ stationary
-        self.rows_per_image = values.shape[-2]
-        self.depth, self.channels = values.shape[-1], stationary.shape[-1]
-        self.heads = values[0].numel() // (values.shape[-1] * values.shape[-2])
-        self.input_observer.update(values)
-        self.stationary_observer.update(stationary)
-        self.output_observer.update(result)
+        self.rows_per_image, self.channels = result.shape[-2:]
+        self.depth = values.shape[-1]
+        self.seen += result.numel() // (self.rows_per_image * self.channels)
+        self.observe(self.input_observer, values, "first operand")
+        self.observe(self.stationary_observer, stationary, "second operand")
+        self.observe(self.output_observer, result, "output")
         return result
+
+    def measured(self, images: int) -> None:
+        """Products of one image, from what was seen while ``images`` of them passed once."""
+        self.heads = -(-self.seen // images)
+
+    def quantise_both(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes int8 of both operands."""
+        return self.quantise_input(values), quantise(stationary, self.stationary_scale, self.low, self.high)

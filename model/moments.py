@@ -21,23 +21,24 @@ def _error_tables(cell: Cell) -> Moments:
 
 
 def weight_moments(counts: np.ndarray, weights: np.ndarray, grid: Grid) -> Moments:
-    """Moments of the accumulators' error for known weights: float64 [N] and [N].
+    """Moments of the accumulators' error for known weights: float64 [..., N] and [..., N].
 
-    ``counts`` [K, 256]: how often each activation code (as bits) met each k; ``weights`` int8 [K, N].
+    ``counts`` [..., K, 256]: how often each activation code (as bits) met each k; ``weights`` int8 [..., K, N].
     """
-    probability = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    codes = weights.view(np.uint8)
-    depth, channels = codes.shape
-    mean, variance = np.zeros((depth, channels)), np.zeros((depth, channels))
-    k, n = np.arange(depth)[:, None], np.arange(channels)
+    probability = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
+    codes = weights.view(np.uint8).astype(np.int64)
+    k, n = np.arange(weights.shape[-2])[:, None], np.arange(weights.shape[-1])
+    mean, variance = np.zeros(weights.shape), np.zeros(weights.shape)
     for cell in {cell for row in grid for cell in row}:
+        if cell.errors.wce == 0:
+            continue
         error, square = _error_tables(cell)
-        first = (probability @ error)[k, codes]
-        second = (probability @ square)[k, codes] - first**2
+        first = np.take_along_axis(probability @ error, codes, -1)
+        second = np.take_along_axis(probability @ square, codes, -1) - first**2
         places = np.array([[one == cell for one in row] for row in grid])
         here = places[k % len(grid), n % len(grid[0])]
         mean, variance = np.where(here, first, mean), np.where(here, second, variance)
-    return mean.sum(0), variance.sum(0)
+    return mean.sum(-2), variance.sum(-2)
 
 
 def matmul_moments(left: np.ndarray, right: np.ndarray, depth: int, grid: Grid) -> Moments:

@@ -4,7 +4,7 @@ import torch
 
 from slipstick.rtl.cells import cell
 
-from .mixed import Grid, MixedWeights
+from .mixed import Grid
 from .table_layer import TableLayer
 
 EXACT_GRID = ((cell("exact8s"),),)
@@ -21,7 +21,7 @@ def predicted_damage(layer: TableLayer, grid: Grid) -> float:
     if gradient is None or codes is None or stationary is None:
         raise ValueError(f"layer {layer.path!r} is not calibrated")
     with torch.no_grad():
-        error = MixedWeights(stationary, grid).matmul(codes) - MixedWeights(stationary, EXACT_GRID).matmul(codes)
+        error = layer.multiply(codes, stationary, grid) - layer.multiply(codes, stationary, EXACT_GRID)
         mean = torch.from_numpy(layer.error_moments(grid)[0]).to(error.device)
         change = (error - mean).float() * layer.product_scale()
-        return float(0.5 * ((gradient * change).flatten(1).sum(1) ** 2).mean())
+        return float(0.5 * (layer.sample.by_image(gradient * change).sum(1) ** 2).mean())

@@ -1,4 +1,4 @@
-"""Symmetric int8 quantisation and the observers that choose its scales."""
+"""Symmetric quantisation to int8 codes of up to 8 bits, and the observers that choose its scales."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from slipstick.errors import UserError
 from slipstick.rtl.spec.fixed import Requant, requantise
 
 from .kernels import ops
@@ -18,15 +19,39 @@ Method = Literal["percentile", "minmax", "mse"]
 
 @dataclass(frozen=True)
 class QuantConfig:
-    """How activation scales are chosen: ``percentile`` of |x|, its maximum, or least squared error."""
+    """How operands become codes.
+
+    Activation scales follow a ``percentile`` of |x|, its maximum, or least squared error; weight scales
+    the maximum of a channel. Codes are int8 whatever the bits: activations of b bits lie in
+    [-2^(b-1), 2^(b-1) - 1], weights in +-(2^(b-1) - 1). Raises UserError for bits out of range.
+    """
 
     method: Method = "percentile"
     percentile: float = 99.99
+    activation_bits: int = 8
+    weight_bits: int = 8
+
+    def __post_init__(self) -> None:
+        for kind, bits, least in (("activation", self.activation_bits, 4), ("weight", self.weight_bits, 2)):
+            if not least <= bits <= 8:
+                raise UserError(f"{kind}_bits is {bits}; {kind}s have {least} to 8 bits")
+        if not 0 < self.percentile <= 100:
+            raise UserError(f"percentile is {self.percentile}; give more than 0 and at most 100")
+
+    @property
+    def activation_limit(self) -> int:
+        """Largest activation code; the least is one below its negative."""
+        return 2 ** (self.activation_bits - 1) - 1
+
+    @property
+    def weight_limit(self) -> int:
+        """Largest weight code; the least is its negative."""
+        return 2 ** (self.weight_bits - 1) - 1
 
 
-def quantise(values: Tensor, scale: Tensor, low: int = -128) -> Tensor:
-    """``clamp(round_half_even(values / scale), low, 127)`` as int8."""
-    return torch.round(values / scale).clamp_(low, 127).to(torch.int8)
+def quantise(values: Tensor, scale: Tensor, low: int = -128, high: int = 127) -> Tensor:
+    """``clamp(round_half_even(values / scale), low, high)`` as int8."""
+    return torch.round(values / scale).clamp_(low, high).to(torch.int8)
 
 
 def requantise_codes(accumulators: Tensor, requant: Requant) -> Tensor:
@@ -44,10 +69,10 @@ def _torch_where(condition: Any, yes: Any, no: Any) -> Any:
     return torch.where(condition, yes, no)
 
 
-def weight_scale(weights: Tensor) -> Tensor:
-    """Scale of every output channel, ``amax / 127``: [N, ...] -> [N]; 1 for a channel of zeros."""
+def weight_scale(weights: Tensor, limit: int = 127) -> Tensor:
+    """Scale of every output channel, ``amax / limit``: [N, ...] -> [N]; 1 for a channel of zeros."""
     largest = weights.detach().flatten(1).abs().amax(1)
-    return torch.where(largest > 0, largest / 127, torch.ones_like(largest))
+    return torch.where(largest > 0, largest / limit, torch.ones_like(largest))
 
 
 class Observer:
@@ -70,7 +95,7 @@ class Observer:
         self.counts += torch.histc(size, BINS, 0, self.range).double().cpu()
 
     def scale(self, config: QuantConfig) -> float:
-        """The int8 scale that ``config`` chooses."""
+        """The scale that ``config`` chooses."""
         if self.largest == 0:
             return 1.0
         edge = self.range / BINS
@@ -83,9 +108,12 @@ class Observer:
         else:
             centres = (torch.arange(BINS, dtype=torch.float64) + 0.5) * edge
             limits = [self.largest * step / 64 for step in range(8, 65)]
-            limit = min(limits, key=lambda top: float(self.counts @ _squared_error(centres, top / 127)))
-        return limit / 127
+            limit = min(
+                limits, key=lambda top: float(self.counts @ _squared_error(centres, top, config.activation_limit))
+            )
+        return limit / config.activation_limit
 
 
-def _squared_error(values: Tensor, scale: float) -> Tensor:
-    return (values - torch.round(values / scale).clamp(max=127) * scale) ** 2
+def _squared_error(values: Tensor, top: float, limit: int) -> Tensor:
+    scale = top / limit
+    return (values - torch.round(values / scale).clamp(max=limit) * scale) ** 2

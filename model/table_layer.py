@@ -4,34 +4,50 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from slipstick.errors import UserError
 from slipstick.rtl.spec.fixed import Requant
 
-from .mixed import Grid
+from .mixed import Grid, MixedWeights
 from .moments import Moments
 from .quantise import Observer, QuantConfig, quantise, requantise_codes
+from .routing import Hidden
 
 
 @dataclass
 class Sample:
     """A few images' operand codes of a layer, and the gradient of their loss by its accumulators' values.
 
-    ``gradient`` has the shape of the accumulators: float32 [B, ..., M, N].
+    ``gradient`` has the shape of the accumulators: float32 [..., M, N]. A layer that runs several times
+    in a forward pass keeps its first run.
     """
 
+    images: int = 0
     gradient: Tensor | None = None
     codes: Tensor | None = None
     stationary: Tensor | None = None
+
+    def by_image(self, values: Tensor) -> Tensor:
+        """Values [..., M, N] of the kept run as [images, all of one image].
+
+        Images vary slowest in the first dimension, as in windows of images, or else have a dimension of
+        their own. Values that do not come from single images count as one.
+        """
+        shape = list(values.shape)
+        if shape[0] % self.images and self.images in shape[1:-1]:
+            return values.movedim(shape.index(self.images, 1), 0).flatten(1)
+        return values.reshape(1 if shape[0] % self.images else self.images, -1)
 
 
 Recorder = Callable[[str, "TableLayer", Tensor, Tensor, Tensor], None]
 
 
-class TableLayer(nn.Module):
-    """What all three kinds share: scales, cells, statistics of the operand codes, requantiser.
+class TableLayer(Hidden):
+    """What all kinds share: scales, cells, statistics of the operand codes, requantiser.
 
-    ``grid[k % R][n % C]`` is the cell of reduction index k and output channel n.
+    ``grid[k % R][n % C]`` is the cell of reduction index k and output channel n. A layer computes
+    nothing before it is calibrated, except while calibration observes it in float.
     """
 
     activation_scale: Tensor
@@ -41,16 +57,24 @@ class TableLayer(nn.Module):
         super().__init__()
         self.grid: Grid = ()
         self.path = ""
-        self.observing = True
+        self.observing, self.ready = False, False
+        self.low, self.high = -128, 127  # activation codes
         self.input_observer, self.output_observer = Observer(), Observer()
         self.code_counts: Tensor | None = None  # how often each activation code met each k: [K or 1, 256]
         self.sample = Sample()
+        self.seen = 0  # rows, or products of two activations, of the first observed batch
         self.rows_per_image = 0
         self.recorder: Recorder | None = None
         self.counting = False
         self._requant: tuple[Tensor, Requant] | None = None  # and the scale it is for
         self.register_buffer("activation_scale", torch.ones(()))
         self.register_buffer("output_scale", torch.ones(1))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the layer. Raises UserError when it is not calibrated."""
+        if not self.ready and not self.observing:
+            raise UserError(f"layer {self.path!r} is not calibrated; run calibrate on data that reaches it")
+        return super().__call__(*args, **kwargs)
 
     def set_cells(self, grid: Grid) -> None:
         """Choose the cells; ``grid`` is checked by the caller."""
@@ -64,7 +88,22 @@ class TableLayer(nn.Module):
         device = self.activation_scale.device
         self.activation_scale = torch.tensor(self.input_observer.scale(config), device=device)
         self.output_scale = torch.tensor([self.output_observer.scale(config)], device=device)
-        self.observing = False
+        self.low, self.high = -config.activation_limit - 1, config.activation_limit
+        self.observing, self.ready = False, True
+
+    def measured(self, images: int) -> None:
+        """Work of one image, from what was seen while ``images`` of them passed once."""
+        self.rows_per_image = -(-self.seen // images)
+
+    def observe(self, observer: Observer, values: Tensor, what: str) -> None:
+        """Add values to an observer. Raises UserError for NaN or Inf."""
+        if not torch.isfinite(values).all():
+            raise UserError(f"layer {self.path!r}: its {what} on the calibration data holds NaN or Inf")
+        observer.update(values)
+
+    def multiply(self, codes: Tensor, stationary: Tensor, grid: Grid) -> Tensor:
+        """Sums int32 [..., M, N] of ``grid`` for operand codes as the recorder gets them, without bias."""
+        return MixedWeights(stationary, grid).matmul(codes)
 
     def product_scale(self) -> Tensor:
         """Value of one unit of the accumulators: [N] or [1]."""
@@ -75,10 +114,10 @@ class TableLayer(nn.Module):
         raise NotImplementedError
 
     def requant(self) -> Requant:
-        """The requantiser from accumulators to int8 outputs, one entry a channel (or one for all)."""
+        """The requantiser from accumulators to output codes, one entry a channel (or one for all)."""
         scale = (self.product_scale() / self.output_scale).detach().double()
         if self._requant is None or not torch.equal(self._requant[0], scale):
-            self._requant = scale, Requant.from_scale(scale.cpu().numpy())
+            self._requant = scale, Requant.from_scale(scale.cpu().numpy(), self.low, self.high)
         return self._requant[1]
 
     def output_codes(self, accumulators: Tensor) -> Tensor:
@@ -87,7 +126,7 @@ class TableLayer(nn.Module):
 
     def quantise_input(self, values: Tensor) -> Tensor:
         """Activation codes int8 of float values."""
-        return quantise(values, self.activation_scale)
+        return quantise(values, self.activation_scale, self.low, self.high)
 
     def as_rows(self, output: Tensor) -> Tensor:
         """An output of ``forward``, or a gradient by it, in the shape of the accumulators."""

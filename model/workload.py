@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -42,8 +42,8 @@ def workload(model: nn.Module) -> dict[str, LayerShape]:
             shapes[name] = LayerShape("matmul", layer.rows_per_image, layer.depth, layer.channels, layer.heads)
         else:
             assert isinstance(layer, WeightLayer)
-            depth, channels = layer.weight_codes.shape
-            shapes[name] = LayerShape(type(layer).__name__, layer.rows_per_image, depth, channels, 1)
+            depth, channels = layer.weight_codes.shape[-2:]
+            shapes[name] = LayerShape(type(layer).__name__, layer.rows_per_image, depth, channels, layer.groups)
     return shapes
 
 
@@ -51,9 +51,10 @@ def workload(model: nn.Module) -> dict[str, LayerShape]:
 class Recording:
     """One layer's product on one batch, as integers.
 
-    ``activations`` int8 [P, M, K], ``stationary`` int8 [P or 1, K, N] (weights, or the second
-    activation), ``bias`` int32 [N], ``accumulators`` int32 [P, M, N] and ``outputs`` int8 [P, M, N]; P
-    counts images, or images times heads.
+    ``activations`` int8 [P, M, K], ``stationary`` int8 [S, K, N] (weights, or the second activation),
+    ``bias`` int32 [S or 1, N], ``requant`` of as many rows, ``accumulators`` int32 [P, M, N] and
+    ``outputs`` int8 [P, M, N]. P counts images, times heads or groups; product p uses row p modulo S.
+    A layer that ran several times shows its last run.
     """
 
     layer: str
@@ -64,26 +65,39 @@ class Recording:
     accumulators: np.ndarray
     outputs: np.ndarray
 
+    def bias_of(self, product: int) -> np.ndarray:
+        """Bias int32 [N] of one product."""
+        return self.bias[product % len(self.bias)]
+
+    def requant_of(self, product: int) -> Requant:
+        """Requantiser of one product, [N]."""
+        row = product % len(self.requant.multiplier)
+        return replace(self.requant, multiplier=self.requant.multiplier[row], shift=self.requant.shift[row])
+
 
 def _recording(name: str, layer: TableLayer, codes: Tensor, stationary: Tensor, total: Tensor) -> Recording:
+    outputs, requant, rows = layer.output_codes(total), layer.requant(), 1
     channels = stationary.shape[-1]
-    outputs = layer.output_codes(total)
+    codes = codes if codes.ndim > 2 else codes[:, None]  # a head sees one row an image
+    total, outputs = (part.reshape(*codes.shape[:-1], -1) for part in (total, outputs))
     if isinstance(layer, WeightLayer):
         bias = layer.bias_codes()
+        if layer.groups > 1:
+            codes, total, outputs = (layer.split(part) for part in (codes, total, outputs))
+            rows = layer.groups
     else:
         assert isinstance(layer, ApproxMatmul)
         bias = torch.full((channels,), layer.bias_code(), dtype=torch.int32)
-    requant = layer.requant()
-    if len(requant.multiplier) != channels:
-        requant = Requant(np.repeat(requant.multiplier, channels), np.repeat(requant.shift, channels))
-    codes = codes if codes.ndim > 2 else codes[:, None]  # a head sees one row an image
-    total, outputs = (part.reshape(*codes.shape[:-1], channels) for part in (total, outputs))
+        lead = total.shape[:-2]
+        codes, stationary = (part.expand(*lead, -1, -1) for part in (codes, stationary))
+    if len(requant.multiplier) == 1:
+        requant = replace(requant, multiplier=requant.multiplier.repeat(channels), shift=requant.shift.repeat(channels))
     return Recording(
         name,
         codes.flatten(0, -3).cpu().numpy(),
         (stationary if stationary.ndim > 2 else stationary[None]).flatten(0, -3).cpu().numpy(),
-        bias.cpu().numpy(),
-        requant,
+        bias.view(rows, -1).cpu().numpy(),
+        replace(requant, multiplier=requant.multiplier.reshape(rows, -1), shift=requant.shift.reshape(rows, -1)),
         total.flatten(0, -3).cpu().numpy(),
         outputs.flatten(0, -3).cpu().numpy(),
     )

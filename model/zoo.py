@@ -29,6 +29,10 @@ class LoadedModel:
     size: int
     prepare: Callable[[np.ndarray], Tensor]
 
+    def example(self) -> Tensor:
+        """One input of the right shape."""
+        return self.prepare(np.zeros((1, self.size, self.size, 3), np.uint8))
+
 
 def _prepare(mean: tuple[float, ...], std: tuple[float, ...]) -> Callable[[np.ndarray], Tensor]:
     return lambda pixels: normalise(torch.from_numpy(np.ascontiguousarray(pixels)), mean, std)

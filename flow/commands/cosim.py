@@ -66,7 +66,7 @@ def run(
     with steps.step("model and operands"):
         loaded = load_model(model, checkpoint)
         wanted = [name.strip() for name in layers.split(",") if name.strip()]
-        check_rules(dict.fromkeys(wanted, config), layer_names(loaded.module))
+        check_rules(dict.fromkeys(wanted, config), layer_names(loaded.module, loaded.example()))
         calibrating, _, test = load_images(calibration, images, loaded.size)
         approximate_(loaded.module, {"default": config}, input_batches(loaded, calibrating), seed=seed)
         recordings = record(loaded.module, loaded.prepare(test.pixels[:1]))

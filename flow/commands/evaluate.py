@@ -45,7 +45,7 @@ def run(
     """
     rules = read_rules(rule or [])
     loaded = load_model(model, checkpoint)
-    check_rules(rules, layer_names(loaded.module))
+    check_rules(rules, layer_names(loaded.module, loaded.example()))
     steps = Steps(quiet=json)
     with steps.step("model and calibration"):
         bench = open_workbench(

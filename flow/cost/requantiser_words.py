@@ -25,11 +25,12 @@ def requantiser_peripheral(recordings: Mapping[str, Recording], rows: int, seed:
     while collected < WORDS:
         layer = layers[int(rng.integers(len(layers)))]
         product = int(rng.integers(len(layer.accumulators)))
+        requant = layer.requant_of(product)
         channel = int(rng.integers(layer.accumulators.shape[2]))
         sums = layer.accumulators[product, :, channel].astype(np.int64)
         parts["accumulator"].append(sums)
-        parts["multiplier"].append(np.full(len(sums), layer.requant.multiplier[channel]))
-        parts["shift"].append(np.full(len(sums), layer.requant.shift[channel]))
+        parts["multiplier"].append(np.full(len(sums), requant.multiplier[channel]))
+        parts["shift"].append(np.full(len(sums), requant.shift[channel]))
         collected += len(sums)
     words = {name: np.concatenate(values)[:WORDS] for name, values in parts.items()}
     return requantiser(words["accumulator"], width, multiplier=words["multiplier"], shift=words["shift"])

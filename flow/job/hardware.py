@@ -36,12 +36,13 @@ class Checked:
 
 def emit_tile(tile: Tile, recordings: dict[str, Recording], folder: Path) -> Path:
     """Write the Verilog of a tile, with accumulators wide enough for all its layers."""
-    columns = range(tile.config.columns)
-    depth = max(
-        required_depth(tile.config, recordings[layer].stationary.shape[-2], recordings[layer].bias, columns)
-        for layer in tile.layers
-    )
+    depth = max(_depth(tile.config, recordings[layer]) for layer in tile.layers)
     return _write(tile.config, depth, folder / f"{tile.name}.v")
+
+
+def _depth(config: ArrayConfig, recording: Recording) -> int:
+    depth, columns = recording.stationary.shape[-2], range(config.columns)
+    return max(required_depth(config, depth, bias, columns) for bias in recording.bias)
 
 
 def _write(config: ArrayConfig, depth: int, path: Path) -> Path:
@@ -90,9 +91,7 @@ def check_mixed(
     module = bench.loaded.module
     assign_(module, {**assignment, **dict.fromkeys(layers, config)})
     mixed = record(module, images)
-    depth = max(
-        required_depth(config, mixed[x].stationary.shape[-2], mixed[x].bias, range(config.columns)) for x in layers
-    )
+    depth = max(_depth(config, mixed[layer]) for layer in layers)
     file = _write(config, depth, folder / "mixed_array.v")
     result = cosimulate(
         config,

@@ -8,7 +8,8 @@ from torch import nn
 
 from slipstick.errors import UserError
 from slipstick.model.convert import approximate_, assign_, table_layers
-from slipstick.model.layers import ApproxConv2d, ApproxLinear
+from slipstick.model.convolution import ApproxConv2d
+from slipstick.model.layers import ApproxLinear
 from slipstick.model.predict import predicted_damage
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec import array
@@ -186,9 +187,3 @@ def test_bad_rules_are_refused_and_leave_the_model_alone(rules: dict, message: s
     with pytest.raises(UserError, match=message):
         approximate_(model, rules, [images()])
     assert type(model.head) is nn.Linear
-
-
-def test_grouped_convolutions_are_left_exact_and_reported() -> None:
-    model = nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), nn.Flatten(), nn.Linear(36, 2))
-    report = approximate_(model, {}, [torch.randn(33, 4, 5, 5)])
-    assert list(report.layers) == ["2"] and list(report.left_exact) == ["0"]

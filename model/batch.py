@@ -1,0 +1,80 @@
+"""Batches of model inputs: a tensor, positional tensors, or keyword tensors as ``transformers`` models take them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from slipstick.errors import UserError
+
+Batch: TypeAlias = "Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]"
+
+
+def tensors(batch: Batch) -> dict[str, Tensor]:
+    """The tensors of a batch with a name for each. Raises UserError for anything else."""
+    if isinstance(batch, Tensor):
+        named: dict[str, Any] = {"": batch}
+    elif isinstance(batch, Mapping):
+        named = dict(batch)
+    else:
+        named = {str(place): part for place, part in enumerate(batch)}
+    if not named or not all(isinstance(part, Tensor) and part.ndim for part in named.values()):
+        raise UserError("a calibration batch is a tensor [B, ...], a tuple of such, or a mapping of names to such")
+    return named
+
+
+def count(batch: Batch) -> int:
+    """Number of examples B, the length of the first dimension."""
+    lengths = {len(part) for part in tensors(batch).values()}
+    if len(lengths) > 1:
+        raise UserError(f"the tensors of a calibration batch differ in their first dimension: {sorted(lengths)}")
+    return lengths.pop()
+
+
+def _each(change: Callable[[Tensor], Tensor], batch: Batch) -> Batch:
+    if isinstance(batch, Tensor):
+        return change(batch)
+    if isinstance(batch, Mapping):
+        return {name: change(part) for name, part in batch.items()}
+    return tuple(change(part) for part in batch)
+
+
+def some(batch: Batch, start: int, stop: int | None = None) -> Batch:
+    """Examples ``start`` to ``stop`` of a batch."""
+    return _each(lambda part: part[start:stop], batch)
+
+
+def differentiable(batch: Batch) -> Batch:
+    """The batch with gradients by its float tensors."""
+    return _each(lambda part: part.detach().requires_grad_() if part.is_floating_point() else part, batch)
+
+
+def forward(model: nn.Module, batch: Batch) -> Any:
+    """Call a model on a batch."""
+    if isinstance(batch, Tensor):
+        return model(batch)
+    return model(**batch) if isinstance(batch, Mapping) else model(*batch)
+
+
+def logits(output: Any) -> Tensor:
+    """The tensor [..., classes] of what a model returned: itself, its ``logits``, or its first part."""
+    if isinstance(output, Tensor):
+        return output
+    found = getattr(output, "logits", None)
+    if found is None:
+        found = next(iter(output.values() if isinstance(output, Mapping) else output))
+    return logits(found)
+
+
+def check_batches(batches: list[Batch]) -> list[Batch]:
+    """The batches; UserError for no batches, an empty one, or one that holds NaN or Inf."""
+    if not batches:
+        raise UserError("no calibration batches; give at least one")
+    for number, batch in enumerate(batches):
+        if count(batch) == 0:
+            raise UserError(f"calibration batch {number} is empty")
+        for name, part in tensors(batch).items():
+            if part.is_floating_point() and not torch.isfinite(part).all():
+                raise UserError(f"calibration batch {number}{f' ({name})' * bool(name)} holds NaN or Inf")
+    return batches
