@@ -1,14 +1,14 @@
 """Batches of model inputs: a tensor, positional tensors, or keyword tensors as ``transformers`` models take them."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
 
-Batch: TypeAlias = "Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]"
+Batch = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]
 
 
 def tensors(batch: Batch) -> dict[str, Tensor]:

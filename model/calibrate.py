@@ -60,13 +60,14 @@ def _observe(
     """
     gradients: dict[TableLayer, Tensor] = {}
 
-    def watch(layer: TableLayer, _: object, output: Tensor) -> None:
+    def watch(layer: TableLayer, _: object, output: Tensor) -> Tensor:
         if layer not in waiting:
-            return  # its first run is the one whose codes are kept
+            return output  # its first run is the one whose codes are kept
         waiting.remove(layer)
         if not output.requires_grad:  # frozen parameters, integer inputs
             output.requires_grad_()
         output.register_hook(lambda gradient: gradients.__setitem__(layer, gradient))
+        return output.clone()  # the hook must survive an activation in place
 
     waiting = set(layers)
     hooks = [layer.register_forward_hook(watch) for layer in layers]

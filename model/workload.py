@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.streams import TileStream
 
+from .batch import Batch, forward
 from .convert import table_layers
 from .layers import ApproxMatmul, WeightLayer
 from .table_layer import TableLayer
@@ -118,11 +119,11 @@ def _recorders(model: nn.Module, into: dict[str, Recording]) -> Iterator[None]:
             layer.recorder = None
 
 
-def record(model: nn.Module, images: Tensor) -> dict[str, Recording]:
-    """Run float images [B, ...] through a calibrated model and keep every product it makes."""
+def record(model: nn.Module, images: Batch) -> dict[str, Recording]:
+    """Run inputs [B, ...] through a calibrated model and keep every product it makes."""
     recordings: dict[str, Recording] = {}
     with torch.no_grad(), _recorders(model, recordings):
-        model.eval()(images)
+        forward(model.eval(), images)
     return recordings
 
 

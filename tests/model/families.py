@@ -79,7 +79,8 @@ class Encoder(nn.Module):
     def forward(self, tokens, padding):
         tokens = tokens if self.batch_first else tokens.transpose(0, 1)
         encoded = self.encoder(tokens, src_key_padding_mask=padding)
-        return self.head(encoded.mean(1 if self.batch_first else 0))
+        encoded = encoded if self.batch_first else encoded.transpose(0, 1)
+        return self.head(encoded.masked_fill(padding[..., None], 0).sum(1))
 
 
 def _padded() -> dict[str, torch.Tensor]:
