@@ -74,3 +74,9 @@ def generate(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure speed as ratios within one run: emulation, co-simulation, search."""
     session.run(python(session, "test"), "tests/bench/run.py", *session.posargs, external=True)
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Convert every model family and rewrite the table in docs/conversion.md."""
+    session.run(python(session, "test"), "-m", "tests.model.matrix", external=True)

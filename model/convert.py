@@ -15,13 +15,14 @@ from slipstick.rtl.spec.array import ArrayConfig
 
 from .batch import Batch, check_batches, some
 from .calibrate import calibrate
+from .heads import HeadGrids, PerHead
 from .mixed import Grid
 from .plan import plan
 from .quantise import QuantConfig
 from .replace import convert_
-from .table_layer import TableLayer
+from .table_layer import Cells, TableLayer
 
-CellChoice = str | Cell | Sequence[str | Cell] | ArrayConfig
+CellChoice = str | Cell | Sequence[str | Cell] | ArrayConfig | PerHead
 Rules = Mapping[str, CellChoice]
 DEFAULT = "default"
 EXACT = "exact8s"
@@ -69,7 +70,8 @@ def approximate_(
 
     ``rules`` maps layer patterns to cells: an exact layer name, ``re:`` and a regular expression, or
     ``default``, in this order of precedence. A cell choice is a name or Cell, a sequence of them
-    (output channel n uses entry n modulo its length), or an ArrayConfig. Layers that no rule names are
+    (output channel n uses entry n modulo its length), an ArrayConfig, or PerHead cells for a product of
+    attention. Layers that no rule names are
     exact int8. ``batches`` are inputs for calibration: tensors, or mappings of keyword arguments.
     ``keep`` are patterns of layers, or names of modules, that stay in float.
 
@@ -114,19 +116,28 @@ def _kept(patterns: Sequence[str], names: list[str]) -> list[str]:
 def assign_(model: nn.Module, rules: Rules) -> None:
     """Choose the cells of a converted model anew; layers that no rule names become exact int8.
 
-    Raises UserError for a rule that matches no layer, an unknown cell or a cell that is not signed 8 x 8.
+    Raises UserError for a rule that matches no layer, an unknown cell, a cell that is not signed 8 x 8, or
+    cells by head where there are no heads; no cell changes then.
     """
     layers = table_layers(model)
     check_rules(rules, list(layers))
+    grids = {name: grid_of(_choice(rules, name)) for name in layers}
     for name, layer in layers.items():
-        layer.set_cells(grid_of(_choice(rules, name)))
+        layer.check_cells(grids[name])
+    for name, layer in layers.items():
+        layer.set_cells(grids[name])
 
 
-def grid_of(choice: CellChoice) -> Grid:
-    """The repeating grid of cells that a choice stands for."""
+def grid_of(choice: CellChoice) -> Cells:
+    """The repeating grid of cells that a choice stands for, or one for each head."""
+    if isinstance(choice, PerHead):
+        return HeadGrids(tuple(_columns([one]) for one in choice.cells) or (_columns([]),))
     if isinstance(choice, ArrayConfig):
         return choice.mix.grid
-    listed = [choice] if isinstance(choice, str | Cell) else list(choice)
+    return _columns([choice] if isinstance(choice, str | Cell) else list(choice))
+
+
+def _columns(listed: Sequence[str | Cell]) -> Grid:
     cells = tuple(cell_by_name(c) if isinstance(c, str) else c for c in listed)
     if not cells:
         raise UserError("a rule names no cell; give at least one, such as 'exact8s'")
@@ -136,8 +147,10 @@ def grid_of(choice: CellChoice) -> Grid:
     return (cells,)
 
 
-def describe(grid: Grid) -> str:
-    """Cell names of a grid, as ``a`` or ``a + b``."""
+def describe(grid: Cells) -> str:
+    """Cell names of a grid, as ``a`` or ``a + b``, or ``a / b by head``."""
+    if isinstance(grid, HeadGrids):
+        return " / ".join(describe(one) for one in grid.grids) + " by head"
     return " + ".join(dict.fromkeys(cell.name for row in grid for cell in row))
 
 

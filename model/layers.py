@@ -5,16 +5,18 @@ to float. While ``observing`` it computes in float and collects the ranges that 
 Letters: M rows, K reduction, N output channels.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
 
-from .mixed import Grid, MixedWeights
+from .heads import HeadGrids, multiply_heads
+from .mixed import MixedWeights
 from .moments import Moments, matmul_moments, weight_moments
 from .quantise import Observer, QuantConfig, quantise, weight_scale
-from .table_layer import TableLayer
+from .table_layer import Cells, TableLayer
 
 
 class WeightLayer(TableLayer):
@@ -34,8 +36,8 @@ class WeightLayer(TableLayer):
         self.take(weight, bias)
         self.groups = groups
         self.compensate = True
-        self._prepared: dict[Grid, MixedWeights] = {}  # by cells, so that a search prepares each pair once
-        self._bias_codes: dict[Grid, Tensor] = {}
+        self._prepared: dict[Cells, MixedWeights] = {}  # by cells, so that a search prepares each pair once
+        self._bias_codes: dict[Cells, Tensor] = {}
 
     def take(self, weight: Tensor, bias: Tensor | None) -> None:
         """Keep the parameters."""
@@ -57,8 +59,9 @@ class WeightLayer(TableLayer):
         matrix = weight.flatten(1).unflatten(0, (self.groups, -1)).mT.contiguous()
         return matrix if self.groups > 1 else matrix[0]
 
-    def multiply(self, codes: Tensor, stationary: Tensor, grid: Grid) -> Tensor:
+    def multiply(self, codes: Tensor, stationary: Tensor, grid: Cells) -> Tensor:
         """Sums int32 [..., N] of ``grid`` for activation codes [..., K] and weight codes, without bias."""
+        assert not isinstance(grid, HeadGrids)
         return self._grouped(MixedWeights(stationary, grid), codes)
 
     def _grouped(self, weights: MixedWeights, codes: Tensor) -> Tensor:
@@ -101,9 +104,9 @@ class WeightLayer(TableLayer):
             self._bias_codes[self.grid] = bias.round().clamp(-(2**30), 2**30).int()
         return self._bias_codes[self.grid]
 
-    def error_moments(self, grid: Grid) -> Moments:
+    def error_moments(self, grid: Cells) -> Moments:
         """Mean and variance of the accumulators' error under ``grid`` on the calibration data: [N], [N]."""
-        assert self.code_counts is not None
+        assert self.code_counts is not None and not isinstance(grid, HeadGrids)
         codes = self.weight_codes.cpu().numpy()
         mean, variance = weight_moments(self.code_counts.numpy().reshape(*codes.shape[:-1], 256), codes, grid)
         return mean.reshape(-1), variance.reshape(-1)
@@ -114,6 +117,7 @@ class WeightLayer(TableLayer):
             self._keep_sample(codes, self.weight_codes)
             counts = self._count(codes, per_channel=True)
             self.code_counts = counts if self.code_counts is None else self.code_counts + counts
+        assert not isinstance(self.grid, HeadGrids)
         if self.grid not in self._prepared:
             self._prepared[self.grid] = MixedWeights(self.weight_codes, self.grid)
         total = self._grouped(self._prepared[self.grid], codes) + self.bias_codes()
@@ -155,7 +159,9 @@ class ApproxMatmul(TableLayer):
         super().__init__()
         self.stationary_observer = Observer()
         self.stationary_counts: Tensor | None = None
-        self.depth = self.channels = self.heads = 0
+        self.depth = self.channels = 0
+        self.heads = 0  # products of one image, windows and all
+        self.head_count = 0  # length of the dimension of heads [..., H, M, K]; 0 without one
         self.compensate = True
         self.register_buffer("stationary_scale", torch.ones(()))
 
@@ -172,15 +178,31 @@ class ApproxMatmul(TableLayer):
         """Value of one unit of the accumulators: [1]."""
         return (self.activation_scale * self.stationary_scale).view(1)
 
-    def bias_code(self) -> int:
-        """Minus the mean error of the cells, in accumulator units: one number for all channels."""
-        if not self.compensate or self.code_counts is None:
-            return 0
-        return -round(float(self.error_moments(self.grid)[0][0]))
+    def check_cells(self, grid: Cells) -> None:
+        """UserError for cells by head on a layer without heads."""
+        if not self.head_count:
+            super().check_cells(grid)
 
-    def error_moments(self, grid: Grid) -> Moments:
-        """Mean and variance of the accumulators' error under ``grid`` on the calibration data: [1], [1]."""
+    def bias_code(self) -> Tensor:
+        """Minus the mean error of the cells, in accumulator units: int32 [1] for all channels, or [H, 1, 1]."""
+        if not self.compensate or self.code_counts is None:
+            return torch.zeros(1, dtype=torch.int32, device=self.activation_scale.device)
+        mean = torch.from_numpy(self.error_moments(self.grid)[0])
+        return (-mean).round().int().to(self.activation_scale.device)
+
+    def multiply(self, codes: Tensor, stationary: Tensor, grid: Cells) -> Tensor:
+        """Sums int32 [..., M, N] of ``grid`` for codes [..., M, K] and [..., K, N], without bias."""
+        if isinstance(grid, HeadGrids):
+            return multiply_heads(codes, stationary, grid)
+        return MixedWeights(stationary, grid).matmul(codes)
+
+    def error_moments(self, grid: Cells) -> Moments:
+        """Mean and variance of the accumulators' error under ``grid`` on calibration data: each [1] or [H, 1, 1]."""
         assert self.code_counts is not None and self.stationary_counts is not None
+        if isinstance(grid, HeadGrids):
+            mean, variance = zip(*(self.error_moments(one) for one in grid.grids), strict=True)
+            heads = np.arange(self.head_count) % len(grid.grids)
+            return np.array(mean)[heads, :, None], np.array(variance)[heads, :, None]
         return matmul_moments(self.code_counts.numpy()[0], self.stationary_counts.numpy()[0], self.depth, grid)
 
     def accumulate(self, codes: Tensor, stationary: Tensor) -> Tensor:
@@ -191,7 +213,7 @@ class ApproxMatmul(TableLayer):
             if self.code_counts is not None and self.stationary_counts is not None:
                 counts, others = self.code_counts + counts, self.stationary_counts + others
             self.code_counts, self.stationary_counts = counts, others
-        total = MixedWeights(stationary, self.grid).matmul(codes) + self.bias_code()
+        total = self.multiply(codes, stationary, self.grid) + self.bias_code()
         if self.recorder is not None:
             self.recorder(self.path, self, codes, stationary, total)
         return total
@@ -202,7 +224,7 @@ class ApproxMatmul(TableLayer):
             return self.accumulate(*self.quantise_both(values, stationary)).float() * self.product_scale()
         result = values @ stationary
         self.rows_per_image, self.channels = result.shape[-2:]
-        self.depth = values.shape[-1]
+        self.depth, self.head_count = values.shape[-1], values.shape[-3] if values.ndim > 3 else 0
         self.seen += result.numel() // (self.rows_per_image * self.channels)
         self.observe(self.input_observer, values, "first operand")
         self.observe(self.stationary_observer, stationary, "second operand")

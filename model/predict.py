@@ -4,13 +4,12 @@ import torch
 
 from slipstick.rtl.cells import cell
 
-from .mixed import Grid
-from .table_layer import TableLayer
+from .table_layer import Cells, TableLayer
 
 EXACT_GRID = ((cell("exact8s"),),)
 
 
-def predicted_damage(layer: TableLayer, grid: Grid) -> float:
+def predicted_damage(layer: TableLayer, grid: Cells) -> float:
     """Predicted rise of the loss (nats an image) when this layer alone uses ``grid``.
 
     With d the change of the layer's outputs on the sample that calibration kept, and g the gradient of

@@ -9,7 +9,8 @@ from torch import Tensor
 from slipstick.errors import UserError
 from slipstick.rtl.spec.fixed import Requant
 
-from .mixed import Grid, MixedWeights
+from .heads import HeadGrids
+from .mixed import Grid
 from .moments import Moments
 from .quantise import Observer, QuantConfig, quantise, requantise_codes
 from .routing import Hidden
@@ -40,6 +41,7 @@ class Sample:
         return values.reshape(1 if shape[0] % self.images else self.images, -1)
 
 
+Cells = Grid | HeadGrids
 Recorder = Callable[[str, "TableLayer", Tensor, Tensor, Tensor], None]
 
 
@@ -55,7 +57,7 @@ class TableLayer(Hidden):
 
     def __init__(self) -> None:
         super().__init__()
-        self.grid: Grid = ()
+        self.grid: Cells = ()
         self.path = ""
         self.observing, self.ready = False, False
         self.low, self.high = -128, 127  # activation codes
@@ -76,9 +78,14 @@ class TableLayer(Hidden):
             raise UserError(f"layer {self.path!r} is not calibrated; run calibrate on data that reaches it")
         return super().__call__(*args, **kwargs)
 
-    def set_cells(self, grid: Grid) -> None:
+    def set_cells(self, grid: Cells) -> None:
         """Choose the cells; ``grid`` is checked by the caller."""
         self.grid = grid
+
+    def check_cells(self, grid: Cells) -> None:
+        """UserError for cells by head on a layer without heads."""
+        if isinstance(grid, HeadGrids):
+            raise UserError(f"layer {self.path!r} has no heads; PerHead is for products of attention [B, H, M, K]")
 
     def forget_prepared(self) -> None:
         """Drop what was derived from weights, scales and statistics."""
@@ -101,15 +108,15 @@ class TableLayer(Hidden):
             raise UserError(f"layer {self.path!r}: its {what} on the calibration data holds NaN or Inf")
         observer.update(values)
 
-    def multiply(self, codes: Tensor, stationary: Tensor, grid: Grid) -> Tensor:
+    def multiply(self, codes: Tensor, stationary: Tensor, grid: Cells) -> Tensor:
         """Sums int32 [..., M, N] of ``grid`` for operand codes as the recorder gets them, without bias."""
-        return MixedWeights(stationary, grid).matmul(codes)
+        raise NotImplementedError
 
     def product_scale(self) -> Tensor:
         """Value of one unit of the accumulators: [N] or [1]."""
         raise NotImplementedError
 
-    def error_moments(self, grid: Grid) -> Moments:
+    def error_moments(self, grid: Cells) -> Moments:
         """Mean and variance of the accumulators' error, by channel, in units of one."""
         raise NotImplementedError
 

@@ -88,16 +88,18 @@ def _recording(name: str, layer: TableLayer, codes: Tensor, stationary: Tensor, 
             rows = layer.groups
     else:
         assert isinstance(layer, ApproxMatmul)
-        bias = torch.full((channels,), layer.bias_code(), dtype=torch.int32)
+        bias = layer.bias_code().expand(*layer.bias_code().shape[:-1], channels)  # a row a head, if they differ
+        rows = bias.numel() // channels
         lead = total.shape[:-2]
         codes, stationary = (part.expand(*lead, -1, -1) for part in (codes, stationary))
-    if len(requant.multiplier) == 1:
-        requant = replace(requant, multiplier=requant.multiplier.repeat(channels), shift=requant.shift.repeat(channels))
+    repeats = rows * channels // len(requant.multiplier)
+    if repeats > 1:
+        requant = replace(requant, multiplier=requant.multiplier.repeat(repeats), shift=requant.shift.repeat(repeats))
     return Recording(
         name,
         codes.flatten(0, -3).cpu().numpy(),
         (stationary if stationary.ndim > 2 else stationary[None]).flatten(0, -3).cpu().numpy(),
-        bias.view(rows, -1).cpu().numpy(),
+        bias.reshape(rows, -1).cpu().numpy(),
         replace(requant, multiplier=requant.multiplier.reshape(rows, -1), shift=requant.shift.reshape(rows, -1)),
         total.flatten(0, -3).cpu().numpy(),
         outputs.flatten(0, -3).cpu().numpy(),

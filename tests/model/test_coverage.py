@@ -13,6 +13,7 @@ from slipstick.model.quantise import QuantConfig
 from slipstick.model.workload import record, workload
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul
+from tests.model import matrix
 from tests.model.families import FAMILIES, build
 from tests.model.reference import float_products, quantised_reference
 
@@ -99,3 +100,12 @@ def test_narrow_codes_give_the_numbers_of_narrow_quantisation(family: str, activ
     for layer in table_layers(model).values():
         if isinstance(layer, WeightLayer):
             assert layer.weight_codes.abs().max() == config.weight_limit
+
+
+def test_the_conversion_matrix_in_the_docs_is_up_to_date() -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed; it is in the test group")
+    written = matrix.FILE.read_text()
+    rows = {title: line for line in written.splitlines() for title in matrix.MODELS if line.startswith(f"| {title} |")}
+    assert written == matrix.text([rows[title] for title in matrix.MODELS])
+    for title in matrix.CHEAP:
+        assert matrix.row(title) == rows[title]

@@ -32,9 +32,11 @@ def check_recordings(bench) -> None:
     """Every recorded product is what a plain integer loop over the exact table gives."""
     config = ArrayConfig(4, 4, CellMix.uniform(cell("exact8s"), rows=4, columns=4))
     for recording in bench.recordings.values():
-        sums = matmul(config, recording.activations[0], recording.stationary[0]) + recording.bias
-        np.testing.assert_array_equal(recording.accumulators[0], sums)
-        np.testing.assert_array_equal(recording.outputs[0], recording.requant(sums))
+        for product in (0, len(recording.activations) - 1):
+            weights = recording.stationary[product % len(recording.stationary)]
+            sums = matmul(config, recording.activations[product], weights) + recording.bias_of(product)
+            np.testing.assert_array_equal(recording.accumulators[product], sums)
+            np.testing.assert_array_equal(recording.outputs[product], recording.requant_of(product)(sums))
 
 
 def test_a_timm_model_by_name_with_a_checkpoint_of_its_own(photos: Path, tmp_path: Path) -> None:
@@ -53,11 +55,12 @@ def test_a_timm_model_by_name_with_a_checkpoint_of_its_own(photos: Path, tmp_pat
 def test_any_module_with_a_users_own_pictures(photos: Path) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8), nn.Flatten(), nn.Linear(72, 2)
+        nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=4), nn.Flatten(), nn.Linear(72, 2)
     )
     bench = open_workbench(model=wrap(module, 20, (0.5,) * 3, (0.25,) * 3), images=photos)
-    assert list(bench.shapes) == ["0", "4"]
-    assert list(bench.report.left_exact) == ["2"]
+    assert list(bench.shapes) == ["0", "2", "4"] and not bench.report.left_exact
+    assert bench.shapes["2"].repeats == 4 and bench.shapes["2"].macs == 9 * 18 * 2 * 4
+    assert bench.streams(4, 4, seed=0)["2"][0].activations.shape == (9, 4)
     assert bench.macs(4, 4)["0"] == 25 * 28 * 8  # 27 reduction rows padded to 28
     check_recordings(bench)
 
