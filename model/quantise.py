@@ -51,6 +51,8 @@ class QuantConfig:
 
 def quantise(values: Tensor, scale: Tensor, low: int = -128, high: int = 127) -> Tensor:
     """``clamp(round_half_even(values / scale), low, high)`` as int8."""
+    if scale.numel() == 1 and values.dtype == torch.float32 and available(values.device):
+        return ops.quantise(values, scale, low, high)
     return torch.round(values / scale).clamp_(low, high).to(torch.int8)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -96,6 +97,7 @@ class TableLayer(Hidden):
         self.activation_scale = torch.tensor(self.input_observer.scale(config), device=device)
         self.output_scale = torch.tensor([self.output_observer.scale(config)], device=device)
         self.low, self.high = -config.activation_limit - 1, config.activation_limit
+        self._requant = None
         self.observing, self.ready = False, True
 
     def measured(self, images: int) -> None:
