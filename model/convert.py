@@ -95,7 +95,10 @@ def approximate_(
     assign_(model, rules)
     report = ConversionReport(unused=list(planned.unused))
     report.layers = {name: describe(layer.grid) for name, layer in table_layers(model).items()}
-    report.left_exact = dict.fromkeys(kept, "as asked") | missed | planned.left_exact
+    report.left_exact = dict.fromkeys(kept, "as asked")
+    for found in (planned.left_exact, missed):
+        for name, why in found.items():
+            report.left_exact[name] = "; ".join(filter(None, (report.left_exact.get(name), why)))
     return report
 
 

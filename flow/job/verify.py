@@ -46,7 +46,8 @@ def jobs(recordings: dict[str, Recording], layers: Iterable[str], config: ArrayC
 
 def attention_layers(recordings: dict[str, Recording]) -> tuple[str, ...]:
     """qkv, QK^T and AV of the first block that has them; else the first layers that fit an array."""
-    stems = [name.removesuffix(".qkv") for name in recordings if name.endswith(".qkv")]
-    if stems:
-        return tuple(f"{stems[0]}.{part}" for part in ("qkv", "qk", "av"))
+    for name in recordings:
+        block = tuple(f"{name.removesuffix('.qkv')}.{part}" for part in ("qkv", "qk", "av"))
+        if name.endswith(".qkv") and all(part in recordings for part in block):
+            return block
     return tuple(n for n, r in recordings.items() if r.activations.shape[1] <= ACCUMULATOR_ROWS)[:3]
