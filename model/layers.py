@@ -85,6 +85,10 @@ class WeightLayer(TableLayer):
         self._prepared.clear()
         self._bias_codes.clear()
 
+    def forget_products(self) -> None:
+        """Drop weights prepared for cells tried so far."""
+        self._prepared.clear()
+
     def product_scale(self) -> Tensor:
         """Value of one unit of the accumulators, by output channel: [N]."""
         return self.activation_scale * self.weight_scale

@@ -91,6 +91,9 @@ class TableLayer(Hidden):
     def forget_prepared(self) -> None:
         """Drop what was derived from weights, scales and statistics."""
 
+    def forget_products(self) -> None:
+        """Drop weights prepared for cells tried so far: they cost memory, and can be made again."""
+
     def calibrated(self, config: QuantConfig) -> None:
         """Fix the scales from what was observed and leave the observing state."""
         device = self.activation_scale.device

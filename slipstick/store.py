@@ -53,6 +53,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def check_writable(path: Path) -> None:
+    """UserError unless ``write_whole`` could write ``path``: told before something slow, not after it."""
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 class Store:
     """Folder of JSON results and of build folders for one kind of work, under the cache root."""
 
