@@ -32,6 +32,7 @@ BATCH = 64  # images at a time, at most
 FEWEST = 64  # images before a trial may end
 RELATIVE = 0.1  # standard error that settles a large change, as a share of it
 TOLERANCE = 0.01  # standard error that settles any change, in nats
+TIME_EVERY = 8  # layers: what an evaluation takes is measured throughout, as other jobs come and go
 FORMAT = 1  # of kept trials; grows when emulation or figures change their meaning
 Progress = Callable[[int, int], None]
 
@@ -59,10 +60,10 @@ class Trial:
 
 @dataclass
 class Cost:
-    """What a sweep cost. An evaluation is one exact run over all its images, timed in the same sweep.
+    """What a sweep cost. An evaluation is one exact run over all its images, timed throughout the sweep.
 
-    ``image_passes`` counts (trial, image) pairs; ``seconds`` includes recordings and checks, and what
-    trials found in the store took when they ran.
+    ``image_passes`` counts (trial, image) pairs; seconds are CPU seconds of the process. ``seconds``
+    includes recordings and checks, and what trials found in the store took when they ran.
     """
 
     trials: int = 0
@@ -110,7 +111,6 @@ class _Batch:
     loss: np.ndarray
     correct: np.ndarray
     identity: str
-    seconds: float
     recorded: RecordedRun | None = None
 
 
@@ -146,6 +146,7 @@ class Sweep:
         self.layers = table_layers(self.module)
         self.cost = Cost()
         self.checked: dict[str, bool] = {}  # layer -> whether restarts at it may be trusted
+        self._timed: list[float] = []  # CPU seconds an image of exact runs, spread over the sweep
         self._state = _state_digest(self.module)
         trial_run = RecordedRun(self.module, self._inputs(0, 1))
         self.batch = max(1, min(BATCH, MEMORY // max(1, trial_run.bytes)))
@@ -179,18 +180,23 @@ class Sweep:
     def _inputs(self, start: int, stop: int) -> Tensor:
         return self.loaded.prepare(self.images.pixels[start:stop])
 
-    def _open(self, start: int) -> _Batch:
-        stop = min(start + self.batch, len(self.images))
-        inputs, labels = self._inputs(start, stop), torch.from_numpy(self.images.labels[start:stop])
+    def _whole(self, inputs: Tensor) -> Tensor:
+        """The output of an exact run, timed."""
         began = time.process_time()
         with torch.no_grad():
             output = self.module(inputs)
-        seconds = time.process_time() - began
+        self._timed.append((time.process_time() - began) / len(inputs))
+        return output
+
+    def _open(self, start: int) -> _Batch:
+        stop = min(start + self.batch, len(self.images))
+        inputs, labels = self._inputs(start, stop), torch.from_numpy(self.images.labels[start:stop])
+        output = self._whole(inputs)
         loss, correct = _score(output, labels)
         identity = digest(
             FORMAT, slipstick.__version__, self._state, inputs.cpu().numpy(), labels.numpy(), output.cpu().numpy()
         )
-        return _Batch(inputs, labels, output, loss, correct, identity, seconds)
+        return _Batch(inputs, labels, output, loss, correct, identity)
 
     def _trial(self, batch: _Batch, layer: str, cell: Cell) -> dict[str, list[float]]:
         kept = self.store.json(digest(batch.identity, layer, cell.digest), lambda: self._measure(batch, layer, cell))
@@ -204,6 +210,8 @@ class Sweep:
             batch.recorded = RecordedRun(self.module, batch.inputs)
         if layer not in self.checked:  # after the trials of earlier layers: what they may have left behind would show
             self.checked[layer] = batch.recorded.faithful(layer)
+            if len(self.checked) % TIME_EVERY == 0:
+                self._whole(batch.inputs)
         self.cost.seconds += time.process_time() - began
         began = time.process_time()
         exact = self.layers[layer].grid
@@ -223,9 +231,8 @@ class Sweep:
     def _result(
         self, cells: Sequence[Cell], tallies: dict[tuple[str, Cell], _Tally], exact: list[_Batch]
     ) -> Sensitivity:
-        seen = sum(len(batch.labels) for batch in exact)
         self.cost.trials = len(tallies)
-        self.cost.evaluation_seconds = sum(batch.seconds for batch in exact) * len(self.images) / seen
+        self.cost.evaluation_seconds = float(np.mean(self._timed)) * len(self.images)
         began = time.process_time()
         trials = {}
         for (layer, cell), tally in tallies.items():

@@ -1,18 +1,28 @@
-"""``slipstick evaluate``: top-1 of a model on chosen cells."""
+"""``slipstick evaluate``: top-1 of a model on chosen cells, or its sensitivity layer by layer."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from slipstick.errors import UserError
 from slipstick.flow.job.console import Steps
+from slipstick.flow.job.pipeline import CELLS, chosen_cells
+from slipstick.flow.job.sensitivity import measure_sensitivity
 from slipstick.flow.job.workbench import open_workbench
+from slipstick.flow.report.heat_map import ordered_cells, render_heat_map
 from slipstick.model.convert import assign_, check_rules, describe, layer_names, table_layers
 from slipstick.model.evaluate import top1
 from slipstick.model.quantise import Method, QuantConfig
+from slipstick.model.sensitivity import TOLERANCE
 from slipstick.model.zoo import SHIPPED, load_model
+from slipstick.store import check_writable, write_whole
 
 from .options import Calibration, Checkpoint, ImageFolder, Json, Model, Seed, print_json, print_table
+
+IMAGES_COUNT = 256
+HEAT_MAP = Path("out/sensitivity.html")
+CELLS_ACROSS = 6  # columns of the terminal's table
 
 
 def read_rules(lines: list[str]) -> dict[str, str | list[str]]:
@@ -36,14 +46,46 @@ def run(
     calibration: Calibration = None,
     images: ImageFolder = None,
     method: Annotated[Method, typer.Option(help="How activation ranges are chosen.")] = "percentile",
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Measure every layer on every cell alone, all others exact.")
+    ] = False,
+    cells: Annotated[str, typer.Option(help="With --sensitivity: comma-separated patterns of cells.")] = CELLS,
+    images_count: Annotated[
+        int, typer.Option(help="With --sensitivity: validation images that a trial may use.")
+    ] = IMAGES_COUNT,
+    tolerance: Annotated[
+        float, typer.Option(help="With --sensitivity: standard error (nats) that ends a trial; 0: use all images.")
+    ] = TOLERANCE,
+    out: Annotated[Path, typer.Option(help="With --sensitivity: the heat map, an HTML file.")] = HEAT_MAP,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Measure top-1 in float, exact int8 and on cells.
+    """Measure top-1 in float, exact int8 and on cells; or how each layer alone bears each cell.
+
+    A sensitivity sweep keeps every trial in the cache: stopped, the same call goes on where it was, and
+    a further cell costs only its own trials. Its JSON is explained in docs/sensitivity.md.
 
     Example: slipstick evaluate --rule default=truncated8s_k5 --rule 're:.*\\.attn\\.qk=drum8s_k4'
+
+    Example: slipstick evaluate --sensitivity --cells 'truncated8s_k?,drum8s_*' --out out/heat.html
     """
     rules = read_rules(rule or [])
+    if sensitivity:
+        if rules:
+            raise UserError("--sensitivity puts one layer at a time on a cell and leaves the others exact; drop --rule")
+        chosen = chosen_cells(cells)
+        check_writable(out)
+        document = measure_sensitivity(
+            load_model(model, checkpoint), chosen[1:], Steps(quiet=json), calibration=calibration, images=images,
+            count=images_count, tolerance=tolerance, quantisation=QuantConfig(method), seed=seed,
+        )  # fmt: skip
+        page = render_heat_map(document)
+        write_whole(out, lambda file: file.write_text(page, encoding="utf-8"))
+        if json:
+            print_json(document | {"heat_map": str(out)})
+        else:
+            _show_sensitivity(document, out)
+        return
     loaded = load_model(model, checkpoint)
     check_rules(rules, layer_names(loaded.module, loaded.example()))
     steps = Steps(quiet=json)
@@ -64,3 +106,25 @@ def run(
         return
     rows = [(name, f"{100 * value:.2f} %") for name, value in figures.items()]
     print_table(f"top-1 on {len(bench.test)} images", ("arithmetic", "top-1"), rows)
+
+
+def _show_sensitivity(document: dict[str, Any], page: Path) -> None:
+    trials = {(trial["layer"], trial["cell"]): trial for trial in document["trials"]}
+    cells = ordered_cells(document)
+    for start in range(0, len(cells), CELLS_ACROSS):
+        some = cells[start : start + CELLS_ACROSS]
+        rows = [
+            (layer, *(f"{trials[layer, name]['loss']:+.3f} ±{trials[layer, name]['loss_error']:.3f}" for name in some))
+            for layer in document["layers"]
+        ]
+        print_table("rise of the loss (nats), one layer on one cell", ("layer", *some), rows)
+    cost = document["cost"]
+    typer.echo(
+        f"{cost['trials']} trials cost {cost['evaluations']:.0f} evaluations of {document['images']} images "
+        f"({cost['seconds']:.0f} CPU s; whole runs: {cost['whole_runs_seconds']:.0f} s)"
+    )
+    if document["whole_runs"]:
+        typer.echo(f"whole runs were needed at: {', '.join(document['whole_runs'])}")
+    if document["rank_correlation"]["divergence"] is not None:
+        typer.echo(f"rank correlation of predicted and measured: {document['rank_correlation']['divergence']:.2f}")
+    typer.echo(f"heat map: {page}")

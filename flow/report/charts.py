@@ -11,7 +11,8 @@ SEQUENCE = ("#52606d", "#2186eb", "#17b897", "#f0b429", "#e12d39", "#8662c7", "#
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
-def _style(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
+def style(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
+    """Give a figure the look that all charts share; ``height`` in pixels."""
     figure.update_layout(
         template="none", height=height, font={"family": FONT, "size": 13, "color": INK},
         margin={"l": 64, "r": 20, "t": 16, "b": 52}, paper_bgcolor="white", plot_bgcolor="white",
@@ -43,7 +44,7 @@ def accuracy_energy(summary: dict[str, Any]) -> go.Figure:
             x=[point[1] / 1000], y=[100 * point[0]], mode="markers", name=name,
             marker={"color": colour, "size": 15, "symbol": symbol, "line": {"color": "white", "width": 1}},
         )  # fmt: skip
-    figure = _style(figure, 420)
+    figure = style(figure, 420)
     figure.update_xaxes(title="energy an inference, array level (µJ)")
     best = max(100 * accuracy for accuracy, _ in trials.values())
     lowest = min(100 * accuracy for accuracy, _ in trials.values())
@@ -71,7 +72,7 @@ def assignment(summary: dict[str, Any]) -> go.Figure:
             hovertemplate="%{y}.%{x}: %{text}<extra></extra>",
         )
     )  # fmt: skip
-    figure = _style(figure, 60 + 42 * len(rows))
+    figure = style(figure, 60 + 42 * len(rows))
     figure.update_layout(margin={"l": 90, "r": 20, "t": 34, "b": 8})
     figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
     figure.update_xaxes(side="top", showgrid=False)
@@ -102,7 +103,7 @@ def parts_of_energy(summary: dict[str, Any]) -> go.Figure:
             y=list(levels), x=energies, name=part, orientation="h", marker_color=colour,
             text=[f"{energy:.2f}" for energy in energies], textposition="inside", insidetextanchor="middle",
         )  # fmt: skip
-    figure = _style(figure, 230, barmode="stack")
+    figure = style(figure, 230, barmode="stack")
     figure.update_xaxes(title="energy an inference (µJ)")
     figure.update_yaxes(autorange="reversed")
     return figure
@@ -116,7 +117,7 @@ def layers_energy(summary: dict[str, Any]) -> go.Figure:
         figure.add_bar(
             x=list(layers), y=[layer[name]["array"] / 1000 for layer in layers.values()], name=name, marker_color=colour
         )
-    figure = _style(figure, 360, barmode="group", bargap=0.25)
+    figure = style(figure, 360, barmode="group", bargap=0.25)
     figure.update_layout(margin={"l": 64, "r": 20, "t": 16, "b": 140})
     figure.update_yaxes(title="µJ an inference")
     figure.update_xaxes(tickangle=-60, tickfont={"size": 10})
@@ -135,7 +136,7 @@ def cells_map(summary: dict[str, Any]) -> go.Figure:
         )  # fmt: skip
     exact = next(c for c in summary["cells"] if c["damage"] == 0)
     figure.add_vline(x=exact["pe_fj"], line={"color": EXACT_COLOUR, "dash": "dot"}, annotation_text=exact["name"])
-    figure = _style(figure, 420)
+    figure = style(figure, 420)
     figure.update_xaxes(title="energy a multiply-accumulate, processing element (fJ)")
     figure.update_yaxes(title="predicted rise of the loss, all layers", type="log", exponentformat="power")
     return figure

@@ -1,6 +1,7 @@
 """The report of a run: one self-contained HTML page, made from ``summary.json`` alone."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ def _chart(name: str, figure: go.Figure) -> Markup:
     return Markup(figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=options))
 
 
-def render(summary: dict[str, Any]) -> str:
-    """The page for a summary, Plotly's script included: it opens anywhere, without a network."""
+def fill(template: str, figures: Mapping[str, go.Figure], **values: Any) -> str:
+    """A page from a template, Plotly's script included: it opens anywhere, without a network."""
     environment = Environment(
         loader=PackageLoader("slipstick.flow.report", "templates"),
         autoescape=select_autoescape(),
@@ -37,8 +38,13 @@ def render(summary: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    drawn = {name: _chart(name, draw(summary)) for name, draw in CHARTS.items()}
-    return environment.get_template("report.html").render(s=summary, charts=drawn, plotly=Markup(get_plotlyjs()))
+    drawn = {name: _chart(name, figure) for name, figure in figures.items()}
+    return environment.get_template(template).render(charts=drawn, plotly=Markup(get_plotlyjs()), **values)
+
+
+def render(summary: dict[str, Any]) -> str:
+    """The page for a summary."""
+    return fill("report.html", {name: draw(summary) for name, draw in CHARTS.items()}, s=summary)
 
 
 def write_report(summary: dict[str, Any], folder: Path) -> Path:

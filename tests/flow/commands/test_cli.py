@@ -61,6 +61,13 @@ MISTAKES = [
     (["evaluate", "--rule", "blocks.0.attn.qvk=exact8s"], "matches no layer; near names: .*blocks.0.attn.qk"),
     (["evaluate", "--rule", "default"], "is not pattern=cell"),
     (["evaluate", "--images", "nowhere"], "nowhere: no such folder"),
+    (["evaluate", "--sensitivity", "--cells", "nothing*"], "unknown cell 'nothing\\*'"),
+    (["evaluate", "--sensitivity", "--cells", "exact8s"], "needs an approximate cell"),
+    (["evaluate", "--sensitivity", "--rule", "default=drum8s_k4"], "drop --rule"),
+    (["evaluate", "--sensitivity", "--images-count", "1"], "--images-count 1 must be at least 2"),
+    (["evaluate", "--sensitivity", "--images-count", "1001"], "only 1000 validation images"),
+    (["evaluate", "--sensitivity", "--tolerance", "-1"], "--tolerance -1 at least 0"),
+    (["evaluate", "--sensitivity", "--out", "."], "cannot write .: it is a folder"),
     (["cosim", "--layers", "blocks.9.attn.qkv", "--mix", "exact8s:16"], "'blocks.9.attn.qkv' matches no layer; near"),
     (["cosim", "--verilog", "nowhere.v"], "cannot read nowhere.v"),
     (["synth", "exact8s,exact8u"], "not signed 8 x 8"),
@@ -87,6 +94,13 @@ def test_a_checkpoint_of_another_network_does_not_fit(monkeypatch, capsys) -> No
     weights = str(ASSETS / "vit_cifar10.safetensors")
     assert call(monkeypatch, "evaluate", "--model", "vit_tiny_patch16_224", "--checkpoint", weights) == 2
     assert "does not fit VisionTransformer" in capsys.readouterr().err
+
+
+def test_an_unwritable_heat_map_is_told_before_the_sweep(monkeypatch, capsys, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert call(monkeypatch, "evaluate", "--sensitivity", "--out", str(tmp_path / "file" / "map.html")) == 2
+    shown = capsys.readouterr().err
+    assert f"cannot write {tmp_path / 'file'}" in shown and "done" not in shown
 
 
 @pytest.mark.parametrize("command", ["generate", "flow"])
