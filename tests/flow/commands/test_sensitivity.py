@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from slipstick.flow.cli import run
 from slipstick.model.zoo import load_model
+from slipstick.store import Store
 
 CELLS = ["truncated8s_k9", "drum8s_k3"]
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,7 +26,11 @@ def command(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> int
                  "--cells", ",".join(["exact8s", *CELLS]), "--images-count", "6",
                  "--out", str(folder / "new" / "map.html"), *options]  # fmt: skip
     monkeypatch.setattr(sys, "argv", arguments)
-    return run()
+    monkeypatch.setattr("slipstick.model.sensitivity.Store", lambda kind: Store(kind, folder / "cache"))
+    try:
+        return run()
+    except SystemExit as stop:
+        return int(stop.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,6 @@ def folder(tmp_path_factory) -> Path:
 def document(folder: Path) -> dict:
     with pytest.MonkeyPatch.context() as patch, pytest.MonkeyPatch.context() as printed:
         lines: list[str] = []
-        patch.setenv("SLIPSTICK_CACHE", str(folder / "cache"))
         printed.setattr("slipstick.flow.commands.options.typer.echo", lines.append)
         assert command(patch, folder, "--json") == 0
     return json.loads(lines[0])
@@ -72,7 +76,6 @@ def test_every_layer_meets_every_cell(document: dict) -> None:
 
 
 def test_a_second_sweep_prints_the_same_figures_from_the_cache(document, folder, monkeypatch, capsys) -> None:
-    monkeypatch.setenv("SLIPSTICK_CACHE", str(folder / "cache"))
     before = sorted((folder / "cache").rglob("*.json"))
     assert command(monkeypatch, folder) == 0
     shown = capsys.readouterr().out
