@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from slipstick.errors import UnknownName, UserError
 
 from .data import ASSETS
+from .hub import pretrained_file
 from .vit import build_vit, normalise
 
 SHIPPED = "vit-cifar10"
+PRETRAINED = "pretrained"  # in place of a file of weights
 
 
 @dataclass(frozen=True)
@@ -38,24 +40,30 @@ def _prepare(mean: tuple[float, ...], std: tuple[float, ...]) -> Callable[[np.nd
     return lambda pixels: normalise(torch.from_numpy(np.ascontiguousarray(pixels)), mean, std)
 
 
-def load_model(name: str = SHIPPED, checkpoint: Path | None = None) -> LoadedModel:
+def load_model(name: str = SHIPPED, weights: str | Path | None = None) -> LoadedModel:
     """Build a model by name and load its weights.
 
-    ``vit-cifar10`` is the shipped one. Any name of ``timm.create_model`` works with a safetensors
-    ``checkpoint`` (random weights without one; nothing is downloaded). The number of classes follows
-    the checkpoint. Raises UnknownName for an unknown name, UserError for a checkpoint that does not fit.
+    ``vit-cifar10`` is the shipped one. Any name of ``timm.create_model`` works, its tag included, with
+    ``weights``: a safetensors file, or ``pretrained`` for timm's own from the hub (random weights without;
+    nothing is downloaded then). The number of classes follows the weights. Raises UnknownName for an
+    unknown name, UserError for weights that do not fit or cannot be had.
     """
     if name == SHIPPED:
+        if weights == PRETRAINED:
+            raise UserError(f"{SHIPPED} ships with its weights; drop --weights {PRETRAINED}")
         own = build_vit()
-        _load(own, checkpoint or ASSETS / "vit_cifar10.safetensors")
+        _load(own, Path(weights) if weights else ASSETS / "vit_cifar10.safetensors")
         return LoadedModel(name, own.eval(), 32, lambda pixels: normalise(torch.from_numpy(pixels)))
-    if name not in timm.list_models():
+    if not timm.is_model(name):
         known = timm.list_models()
         raise UnknownName("model", name, [SHIPPED, *difflib.get_close_matches(name, known, n=8, cutoff=0.4)])
-    state = None if checkpoint is None else _read(checkpoint)
-    module = timm.create_model(name, pretrained=False, num_classes=_classes(state))
-    if checkpoint is not None:
-        _load(module, checkpoint)
+    if weights == PRETRAINED:
+        module = _pretrained(name)
+    else:
+        state = None if weights is None else _read(Path(weights))
+        module = timm.create_model(name, pretrained=False, num_classes=_classes(state))
+        if weights is not None:
+            _load(module, Path(weights))
     config = timm.data.resolve_model_data_config(module)
     return LoadedModel(name, module.eval(), config["input_size"][-1], _prepare(config["mean"], config["std"]))
 
@@ -65,6 +73,17 @@ def wrap(module: nn.Module, size: int, mean: tuple[float, ...], std: tuple[float
     return LoadedModel(type(module).__name__, module.eval(), size, _prepare(mean, std))
 
 
+def _pretrained(name: str) -> nn.Module:
+    """timm's own weights, through its own adaptation to the architecture."""
+    file = pretrained_file(name)
+    try:
+        module = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": _read(file)})
+    except RuntimeError as error:
+        raise UserError(f"{file}: does not fit {name}: {str(error).splitlines()[0]}") from error
+    module.pretrained_cfg["state_dict"] = None  # it would hold a second copy
+    return module
+
+
 def _classes(state: dict[str, Tensor] | None) -> int:
     for key in ("head.weight", "head.fc.weight", "classifier.weight", "fc.weight"):
         if state is not None and key in state:
@@ -72,15 +91,15 @@ def _classes(state: dict[str, Tensor] | None) -> int:
     return 1000
 
 
-def _read(checkpoint: Path) -> dict[str, Tensor]:
+def _read(weights: Path) -> dict[str, Tensor]:
     try:
-        return load_file(checkpoint)
+        return load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{checkpoint}: not a readable safetensors file ({error}); pickles are refused") from error
+        raise UserError(f"{weights}: not a readable safetensors file ({error}); pickles are refused") from error
 
 
-def _load(module: nn.Module, checkpoint: Path) -> None:
-    state, own = _read(checkpoint), module.state_dict()
+def _load(module: nn.Module, weights: Path) -> None:
+    state, own = _read(weights), module.state_dict()
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
     if missing or unknown or shapes:
@@ -89,5 +108,5 @@ def _load(module: nn.Module, checkpoint: Path) -> None:
             for title, keys in (("lacks", missing), ("has unknown", unknown), ("differs in shape at", sorted(shapes)))
             if keys
         )
-        raise UserError(f"{checkpoint}: does not fit {type(module).__name__}: {what}")
+        raise UserError(f"{weights}: does not fit {type(module).__name__}: {what}")
     module.load_state_dict(state)

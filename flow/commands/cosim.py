@@ -18,7 +18,6 @@ from slipstick.sim.verilator import find_verilator
 
 from .options import (
     Calibration,
-    Checkpoint,
     Columns,
     ImageFolder,
     Json,
@@ -26,6 +25,7 @@ from .options import (
     Model,
     Rows,
     Seed,
+    Weights,
     array_config,
     print_json,
 )  # fmt: skip
@@ -33,7 +33,7 @@ from .options import (
 
 def run(
     model: Model = SHIPPED,
-    checkpoint: Checkpoint = None,
+    weights: Weights = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
     rows: Rows = 16,
@@ -64,7 +64,7 @@ def run(
     text = None if verilog is None else _read(verilog)
     steps = Steps(quiet=json)
     with steps.step("model and operands"):
-        loaded = load_model(model, checkpoint)
+        loaded = load_model(model, weights)
         wanted = [name.strip() for name in layers.split(",") if name.strip()]
         check_rules(dict.fromkeys(wanted, config), layer_names(loaded.module, loaded.example()))
         calibrating, _, test = load_images(calibration, images, loaded.size)

@@ -18,7 +18,7 @@ from slipstick.model.sensitivity import TOLERANCE
 from slipstick.model.zoo import SHIPPED, load_model
 from slipstick.store import check_writable, write_whole
 
-from .options import Calibration, Checkpoint, ImageFolder, Json, Model, Seed, print_json, print_table
+from .options import Calibration, ImageFolder, Json, Model, Seed, Weights, print_json, print_table
 
 IMAGES_COUNT = 256
 HEAT_MAP = Path("out/sensitivity.html")
@@ -42,7 +42,7 @@ def run(
         typer.Option(help="pattern=cell[,cell...]; a layer name, re:regex or default. Give it once a rule."),
     ] = None,
     model: Model = SHIPPED,
-    checkpoint: Checkpoint = None,
+    weights: Weights = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
     method: Annotated[Method, typer.Option(help="How activation ranges are chosen.")] = "percentile",
@@ -76,7 +76,7 @@ def run(
         chosen = chosen_cells(cells)
         check_writable(out)
         document = measure_sensitivity(
-            load_model(model, checkpoint), chosen[1:], Steps(quiet=json), calibration=calibration, images=images,
+            load_model(model, weights), chosen[1:], Steps(quiet=json), calibration=calibration, images=images,
             count=images_count, tolerance=tolerance, quantisation=QuantConfig(method), seed=seed,
         )  # fmt: skip
         page = render_heat_map(document)
@@ -86,7 +86,7 @@ def run(
         else:
             _show_sensitivity(document, out)
         return
-    loaded = load_model(model, checkpoint)
+    loaded = load_model(model, weights)
     check_rules(rules, layer_names(loaded.module, loaded.example()))
     steps = Steps(quiet=json)
     with steps.step("model and calibration"):

@@ -16,7 +16,9 @@ from slipstick.rtl.spec.array import ArrayConfig, CellMix
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
 Model = Annotated[str, typer.Option(help="'vit-cifar10' (shipped) or any name of timm.create_model.")]
-Checkpoint = Annotated[Path | None, typer.Option(help="Weights, as safetensors.")]
+Weights = Annotated[
+    str | None, typer.Option(help="A safetensors file, or 'pretrained': timm's weights from the hub, needs a network.")
+]
 Calibration = Annotated[Path | None, typer.Option(help="Folder of class folders of calibration images.")]
 ImageFolder = Annotated[
     Path | None, typer.Option("--images", help="Folder of class folders; every other image validates, the rest test.")

@@ -9,14 +9,14 @@ import typer
 
 from slipstick.flow.job.pipeline import FlowConfig
 
-from .options import Calibration, Checkpoint, Columns, ImageFolder, Json, Library, Model, Rows, Seed
+from .options import Calibration, Columns, ImageFolder, Json, Library, Model, Rows, Seed, Weights
 
 DEFAULT = FlowConfig()
 
 
 def _options(
     model: Model = DEFAULT.model,
-    checkpoint: Checkpoint = None,
+    weights: Weights = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
     cells: Annotated[str, typer.Option(help="Comma-separated patterns of cells to characterise.")] = DEFAULT.cells,

@@ -39,7 +39,7 @@ class FlowConfig:
     """Everything that decides the result of the main job. ``max_loss`` in points of top-1."""
 
     model: str = SHIPPED
-    checkpoint: str | None = None
+    weights: str | None = None
     calibration: str | None = None
     images: str | None = None
     cells: str = CELLS
@@ -135,7 +135,7 @@ def find_mix(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
     with steps.step("model and calibration"):
         bench = open_workbench(
             model=loaded or config.model,
-            checkpoint=_path(config.checkpoint),
+            weights=config.weights,
             calibration=_path(config.calibration),
             images=_path(config.images),
             seed=config.seed,

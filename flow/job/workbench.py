@@ -76,7 +76,7 @@ def load_images(calibration: Path | None, images: Path | None, size: int) -> tup
 def open_workbench(
     *,
     model: str | LoadedModel,
-    checkpoint: Path | None = None,
+    weights: str | Path | None = None,
     calibration: Path | None = None,
     images: Path | None = None,
     quantisation: QuantConfig | None = None,
@@ -87,12 +87,12 @@ def open_workbench(
 
     ``progress(title)`` opens a bar and returns its ``update(done, total)``.
     """
-    loaded = load_model(model, checkpoint) if isinstance(model, str) else model
+    loaded = load_model(model, weights) if isinstance(model, str) else model
     calibrating, validation, test = load_images(calibration, images, loaded.size)
     fp32 = top1(loaded, test, progress=progress("float top-1"))
     batches = input_batches(loaded, calibrating)
-    weights = {name: value.cpu().numpy() for name, value in loaded.module.state_dict().items()}
-    identity = digest(*(part for name in sorted(weights) for part in (name, weights[name])))
+    state = {name: value.cpu().numpy() for name, value in loaded.module.state_dict().items()}
+    identity = digest(*(part for name in sorted(state) for part in (name, state[name])))
     step = progress("calibration")
     report = approximate_(loaded.module, {}, batches, quantisation, seed)
     step(1, 1)

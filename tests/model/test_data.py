@@ -77,7 +77,7 @@ def test_a_file_that_is_no_pack_is_named(tmp_path: Path) -> None:
         read_pack(tmp_path / "x.npz")
 
 
-def test_unknown_models_and_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
+def test_unknown_models_and_weights_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="unknown model 'vit_tinny_patch16_224'; near names: .*vit_tiny_patch16_224"):
         load_model("vit_tinny_patch16_224")
     with pytest.raises(UserError, match="does not fit VisionTransformer: lacks .*has unknown"):

@@ -57,7 +57,8 @@ MISTAKES = [
     (["generate", "--mix", "exact8s:x"], "is not cell:count"),
     (["generate", "--mix", "exact8u"], "not signed 8 x 8"),
     (["evaluate", "--model", "vit-cifar11"], "unknown model 'vit-cifar11'; near names: .*vit-cifar10"),
-    (["evaluate", "--checkpoint", "nowhere.safetensors"], "nowhere.safetensors: not a readable safetensors file"),
+    (["evaluate", "--weights", "nowhere.safetensors"], "nowhere.safetensors: not a readable safetensors file"),
+    (["evaluate", "--weights", "pretrained"], "vit-cifar10 ships with its weights; drop --weights"),
     (["evaluate", "--rule", "blocks.0.attn.qvk=exact8s"], "matches no layer; near names: .*blocks.0.attn.qk"),
     (["evaluate", "--rule", "default"], "is not pattern=cell"),
     (["evaluate", "--images", "nowhere"], "nowhere: no such folder"),
@@ -90,9 +91,9 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, message, monkeypatch, 
     assert not list(tmp_path.rglob("*.v")) and not list(tmp_path.rglob("*.html"))
 
 
-def test_a_checkpoint_of_another_network_does_not_fit(monkeypatch, capsys) -> None:
+def test_weights_of_another_network_does_not_fit(monkeypatch, capsys) -> None:
     weights = str(ASSETS / "vit_cifar10.safetensors")
-    assert call(monkeypatch, "evaluate", "--model", "vit_tiny_patch16_224", "--checkpoint", weights) == 2
+    assert call(monkeypatch, "evaluate", "--model", "vit_tiny_patch16_224", "--weights", weights) == 2
     assert "does not fit VisionTransformer" in capsys.readouterr().err
 
 

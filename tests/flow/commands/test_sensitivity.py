@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def command(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> int:
     arguments = ["slipstick", "evaluate", "--sensitivity", "--model", "test_vit",
-                 "--checkpoint", str(folder / "weights.safetensors"), "--images", str(folder / "photos"),
+                 "--weights", str(folder / "weights.safetensors"), "--images", str(folder / "photos"),
                  "--cells", ",".join(["exact8s", *CELLS]), "--images-count", "6",
                  "--out", str(folder / "new" / "map.html"), *options]  # fmt: skip
     monkeypatch.setattr(sys, "argv", arguments)

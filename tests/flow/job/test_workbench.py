@@ -39,13 +39,13 @@ def check_recordings(bench) -> None:
             np.testing.assert_array_equal(recording.outputs[product], recording.requant_of(product)(sums))
 
 
-def test_a_timm_model_by_name_with_a_checkpoint_of_its_own(photos: Path, tmp_path: Path) -> None:
+def test_a_timm_model_by_name_with_weights_of_its_own(photos: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     weights = tmp_path / "weights.safetensors"
     module = load_model("test_vit").module
     module.reset_classifier(2)
     save_file(module.state_dict(), weights)
-    bench = open_workbench(model="test_vit", checkpoint=weights, images=photos)
+    bench = open_workbench(model="test_vit", weights=weights, images=photos)
     assert {"patch_embed.proj", "blocks.0.attn.qk", "blocks.0.attn.av", "head"} <= bench.shapes.keys()
     assert len(bench.validation) == len(bench.test) == 12
     assert attention_layers(bench.recordings) == tuple(f"blocks.0.attn.{part}" for part in ("qkv", "qk", "av"))
