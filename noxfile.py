@@ -80,3 +80,9 @@ def bench(session: nox.Session) -> None:
 def matrix(session: nox.Session) -> None:
     """Convert every model family and rewrite the table in docs/conversion.md."""
     session.run(python(session, "test"), "-m", "tests.model.matrix", external=True)
+
+
+@nox.session
+def pretrained(session: nox.Session) -> None:
+    """Run a pretrained encoder on exact, mild and harsh cells; writes docs/pretrained.md."""
+    session.run(python(session, "test", "pretrained"), "-m", "tests.pretrained.run", external=True)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from .charts import FRONT_COLOUR, GRID, QUIET, style
 from .page import fill
 
-MOST_TEXTS = 24  # columns beyond which figures would not fit into their fields
+FEW, MOST_TEXTS = 12, 24  # columns beyond which figures lose a decimal, and do not fit into their fields
 ROW, COLUMN_NAMES = 22, 150  # pixels
 RISE = ((0, "#1c6dd0"), (0.5, "#ffffff"), (0.75, "#f7b4a1"), (1, "#b3151f"))  # better, nothing, worse
 SPREAD = ((0, "#ffffff"), (0.5, "#f7b4a1"), (1, "#b3151f"))
@@ -21,11 +21,22 @@ class View:
     """One figure of the trials as a map: how it is read, bent to colours, and written."""
 
     title: str
-    value: Callable[[dict[str, Any]], float]
-    text: Callable[[float], str]
+    figure: Callable[[dict[str, Any]], tuple[float, float]]  # of a trial: value and standard error
+    decimals: int
     unit: float  # about linear in colour below, logarithmic above
     ticks: tuple[float, ...]
     signed: bool = True
+
+    def value(self, trial: dict[str, Any]) -> float:
+        """The figure of a trial."""
+        return self.figure(trial)[0]
+
+    def text(self, trial: dict[str, Any], short: bool) -> str:
+        """The figure as text; nothing where it lies within two standard errors of zero."""
+        value, error = self.figure(trial)
+        if abs(value) < max(2 * error, 1e-9):
+            return ""
+        return f"{value:{'+' if self.signed else ''}.{self.decimals - short}f}"
 
     def bend(self, value: float) -> float:
         """Where a value stands on the colour scale."""
@@ -33,9 +44,10 @@ class View:
 
 
 VIEWS = (
-    View("rise of the loss (nats)", lambda t: t["loss"], lambda x: f"{x:+.3f}", 0.01, (0, 0.01, 0.03, 0.1, 0.3, 1, 3)),
-    View("top-1 lost (points)", lambda t: -100 * t["accuracy"], lambda x: f"{x:+.1f}", 1, (0, 1, 3, 10, 30, 100)),
-    View("divergence from exact (nats)", lambda t: t["divergence"], lambda x: f"{x:.3f}", 0.001,
+    View("rise of the loss (nats)", lambda t: (t["loss"], t["loss_error"]), 3, 0.01, (0, 0.01, 0.03, 0.1, 0.3, 1, 3)),
+    View("top-1 lost (points)", lambda t: (-100 * t["accuracy"], 100 * t["accuracy_error"]), 1, 1,
+         (0, 1, 3, 10, 30, 100)),
+    View("divergence from exact (nats)", lambda t: (t["divergence"], t["divergence_error"]), 3, 0.001,
          (0, 0.001, 0.01, 0.1, 1, 10), signed=False),
 )  # fmt: skip
 
@@ -73,8 +85,9 @@ def heat_map(document: dict[str, Any]) -> go.Figure:
         figure.add_heatmap(
             x=cells, y=layers, z=[[view.bend(value) for value in row] for row in values], visible=number == 0,
             zmin=-top if view.signed else 0, zmax=top, colorscale=RISE if view.signed else SPREAD,
-            text=[[view.text(value) for value in row] for row in values],
-            texttemplate="%{text}" if len(cells) <= MOST_TEXTS else None, textfont={"size": 11},
+            text=[[view.text(trial, short=len(cells) > FEW) for trial in row] for row in grid],
+            texttemplate="%{text}" if len(cells) <= MOST_TEXTS else None,
+            textfont={"size": 9 if len(cells) > FEW else 11},
             customdata=[[_hover(trial) for trial in row] for row in grid],
             hovertemplate="%{customdata}<extra></extra>", xgap=2, ygap=2,
             colorbar={"title": {"text": view.title, "side": "right"}, "thickness": 14, "outlinewidth": 0,

@@ -97,6 +97,6 @@ def test_the_heat_map_is_one_file_that_a_browser_draws(document, chromium: str, 
     ]  # fmt: skip
     drawn = subprocess.run(base, check=True, timeout=180, capture_output=True, text=True).stdout
     assert drawn.count('class="main-svg"') >= 2
-    for trial in document["trials"]:
-        assert f">{trial['loss']:+.3f}<" in drawn  # every field carries its figure
+    sure = [trial for trial in document["trials"] if abs(trial["loss"]) >= 2 * trial["loss_error"]]
+    assert sure and all(f">{trial['loss']:+.3f}<" in drawn for trial in sure)
     assert all(name in drawn for name in [*document["layers"], *document["cells"]])
