@@ -56,7 +56,8 @@ class ApproxAttention(nn.Module):
             tokens = x.shape[1]
             attn_mask = torch.ones(tokens, tokens, dtype=torch.bool, device=x.device).tril()
         if self.integer_operands and not self.qkv.observing:
-            return self.proj_drop(self._integer(x, attn_mask))
+            run = self._differentiable if torch.is_grad_enabled() else self._integer
+            return self.proj_drop(run(x, attn_mask))
         gate = None if self.gate is None else self.gate(x).sigmoid()
         q, k, v = self._heads(self.qkv(x))
         q, k = self.q_norm(q), self.k_norm(k)
@@ -73,3 +74,12 @@ class ApproxAttention(nn.Module):
         probabilities = self.av.quantise_input(self._softmax(logits, attn_mask))
         mixed = self._join(self.av.output_codes(self.av.accumulate(probabilities, v)))
         return self.proj.accumulate(mixed).float() * self.proj.product_scale()
+
+    def _differentiable(self, x: Tensor, attn_mask: Tensor | None) -> Tensor:
+        """The numbers of ``_integer``, bit for bit: floats that are whole multiples of the consumers' scales.
+
+        A code times a float32 scale, divided by that scale, rounds to the code again.
+        """
+        q, k, v = self._heads(self.qkv.requantised(x))
+        probabilities = self._softmax(self.qk(q, k.transpose(-2, -1)), attn_mask)
+        return self.proj(self._join(self.av.requantised(probabilities, v)))

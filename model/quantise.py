@@ -44,6 +44,13 @@ def _torch_where(condition: Any, yes: Any, no: Any) -> Any:
     return torch.where(condition, yes, no)
 
 
+def clamped(values: Tensor, scale: Tensor, low: int = -128) -> Tensor:
+    """Flat places of the values that ``quantise`` clamps: int32 (int64 beyond 2^31 values), few as a rule."""
+    rounded = torch.round(values / scale)
+    places = ((rounded < low) | (rounded > 127)).flatten().nonzero()[:, 0]
+    return places.int() if values.numel() < 2**31 else places
+
+
 def weight_scale(weights: Tensor) -> Tensor:
     """Scale of every output channel, ``amax / 127``: [N, ...] -> [N]; 1 for a channel of zeros."""
     largest = weights.detach().flatten(1).abs().amax(1)

@@ -11,6 +11,7 @@ from slipstick.rtl.spec.fixed import Requant
 from .mixed import Grid
 from .moments import Moments
 from .quantise import Observer, QuantConfig, quantise, requantise_codes
+from .slopes import GradientConfig
 
 
 @dataclass
@@ -46,6 +47,7 @@ class TableLayer(nn.Module):
         self.code_counts: Tensor | None = None  # how often each activation code met each k: [K or 1, 256]
         self.sample = Sample()
         self.rows_per_image = 0
+        self.gradient = GradientConfig()
         self.recorder: Recorder | None = None
         self.counting = False
         self._requant: tuple[Tensor, Requant] | None = None  # and the scale it is for
@@ -58,6 +60,21 @@ class TableLayer(nn.Module):
 
     def forget_prepared(self) -> None:
         """Drop what was derived from weights, scales and statistics."""
+
+    def freeze_compensation(self) -> None:
+        """Keep the offset that compensates the cells' mean error as it is, whatever training does to weights."""
+
+    def integer_product(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Operand codes int8 [..., M, K] and [..., K, N] of float values, and their accumulators [..., M, N]."""
+        raise NotImplementedError
+
+    def stationary_scales(self) -> Tensor:
+        """Scale of the second operand's codes: [N] or [1]."""
+        raise NotImplementedError
+
+    def clamped_stationary(self, stationary: Tensor) -> Tensor | None:
+        """Flat places of values that the second operand's quantiser clamps; None where it never does."""
+        raise NotImplementedError
 
     def calibrated(self, config: QuantConfig) -> None:
         """Fix the scales from what was observed and leave the observing state."""
