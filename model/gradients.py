@@ -56,14 +56,16 @@ class _Product(torch.autograd.Function):
         ctx: Any, values: Tensor, stationary: Tensor, bias: Tensor | None, layer: TableLayer, requantised: bool
     ) -> Tensor:
         codes, held, total = layer.integer_product(values, stationary)
-        result = total.float() * layer.product_scale()
         clips: list[Tensor | None] = [None, None, None]
-        if layer.gradient.kind == "clipped":
+        clips_gradient = layer.gradient.kind == "clipped"
+        if clips_gradient:
             clips[:2] = clamped(values, layer.activation_scale), layer.clamped_stationary(stationary)
         if requantised:
-            if layer.gradient.kind == "clipped":
-                clips[2] = clamped(result, layer.output_scale)
+            if clips_gradient:
+                clips[2] = clamped(total.float() * layer.product_scale(), layer.output_scale)
             result = layer.output_codes(total).float() * layer.output_scale
+        else:
+            result = total.float() * layer.product_scale()
         ctx.grid, ctx.config = layer.grid, layer.gradient
         ctx.save_for_backward(codes, held, layer.activation_scale, layer.stationary_scales(), *clips)
         return result
