@@ -207,10 +207,10 @@ class _Run:
                 module.eval()  # its statistics are those that were calibrated with
         total = 0.0
         for number in numbers:
-            loss = self._step(number)
-            if not math.isfinite(loss):
-                raise UserError(f"the loss became {loss} at step {number + 1}; lower the rate")
-            total += loss
+            try:
+                total += self._step(number)
+            except UserError as error:
+                raise UserError(f"training diverged at step {number + 1}, {error}; lower the rate") from error
         return total / len(numbers)
 
     def _step(self, number: int) -> float:
@@ -224,6 +224,8 @@ class _Run:
         with torch.no_grad():
             wanted = self.teacher(inputs)
         loss = distilled_loss(self.model(inputs), torch.from_numpy(self.images.labels[index]), wanted, config)
+        if not math.isfinite(loss.item()):
+            raise UserError(f"the loss is {loss.item()}")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)

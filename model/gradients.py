@@ -57,13 +57,13 @@ class _Product(torch.autograd.Function):
     ) -> Tensor:
         codes, held, total = layer.integer_product(values, stationary)
         clips: list[Tensor | None] = [None, None, None]
-        clips_gradient = layer.gradient.kind == "clipped"
-        if clips_gradient:
-            clips[:2] = clamped(values, layer.activation_scale), layer.clamped_stationary(stationary)
+        if layer.gradient.kind == "clipped":
+            clips[:2] = clamped(values, codes, layer.activation_scale), layer.clamped_stationary(stationary, held)
         if requantised:
-            if clips_gradient:
-                clips[2] = clamped(total.float() * layer.product_scale(), layer.output_scale)
-            result = layer.output_codes(total).float() * layer.output_scale
+            out = layer.output_codes(total)
+            if layer.gradient.kind == "clipped":
+                clips[2] = clamped(total, out, layer.output_scale / layer.product_scale())
+            result = out.float() * layer.output_scale
         else:
             result = total.float() * layer.product_scale()
         ctx.grid, ctx.config = layer.grid, layer.gradient
@@ -172,7 +172,7 @@ def _terms(block: _Block, operand: Operand, config: GradientConfig) -> Iterator[
         yield left, right
 
 
-def _without(gradient: Tensor, clamped: Tensor | None) -> Tensor:
-    if clamped is None or not len(clamped):
+def _without(gradient: Tensor, places: Tensor | None) -> Tensor:
+    if places is None or not len(places):
         return gradient
-    return gradient.flatten().index_fill(0, clamped.long(), 0).view(gradient.shape)
+    return gradient.flatten().index_fill(0, places, 0).view(gradient.shape)

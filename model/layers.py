@@ -181,7 +181,7 @@ class WeightLayer(TableLayer):
         """Scale of every output channel's weights: [N]."""
         return self.weight_scale
 
-    def clamped_stationary(self, stationary: Tensor) -> Tensor | None:
+    def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
         """None: the scale is that of the largest weight, so none is clamped."""
         return None
 
@@ -316,9 +316,9 @@ class ApproxMatmul(TableLayer):
         """Scale of the second operand: [1]."""
         return self.stationary_scale.view(1)
 
-    def clamped_stationary(self, stationary: Tensor) -> Tensor | None:
-        """Flat places of the second operand's values that its quantiser clamps."""
-        return clamped(stationary, self.stationary_scale)
+    def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
+        """Flat places where the second operand's quantiser clamps."""
+        return clamped(stationary, codes, self.stationary_scale)
 
     def requantised(self, values: Tensor, stationary: Tensor) -> Tensor:
         """Like ``forward``, but the values of the int8 outputs: codes * ``output_scale`` [..., M, N]."""

@@ -44,11 +44,15 @@ def _torch_where(condition: Any, yes: Any, no: Any) -> Any:
     return torch.where(condition, yes, no)
 
 
-def clamped(values: Tensor, scale: Tensor, low: int = -128) -> Tensor:
-    """Flat places of the values that ``quantise`` clamps: int32 (int64 beyond 2^31 values), few as a rule."""
-    rounded = torch.round(values / scale)
-    places = ((rounded < low) | (rounded > 127)).flatten().nonzero()[:, 0]
-    return places.int() if values.numel() < 2**31 else places
+def clamped(values: Tensor, codes: Tensor, scale: Tensor, low: int = -128) -> Tensor:
+    """Flat places where ``quantise(values, scale, low)``, which gave ``codes``, clamps: int64, few as a rule.
+
+    ``values`` [..., N], ``scale`` a scalar, [1] or [N].
+    """
+    places = ((codes == low) | (codes == 127)).flatten().nonzero()[:, 0]
+    scales = scale if scale.numel() == 1 else scale[places % len(scale)]
+    rounded = torch.round(values.flatten()[places] / scales)
+    return places[(rounded < low) | (rounded > 127)]
 
 
 def weight_scale(weights: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class GradientConfig:
 
     kind: Kind = "straight_through"
     half_window: int = 4
-    tolerance: float = 0.02
+    tolerance: float = 0.1
     max_rank: int = 8
 
     def __post_init__(self) -> None:
@@ -43,7 +43,7 @@ class GradientConfig:
         if not 0 <= self.half_window < 128:
             raise UserError(f"a half window of {self.half_window} codes is not 0 to 127; 4 is usual")
         if not 0 <= self.tolerance < 1:
-            raise UserError(f"a tolerance of {self.tolerance} is not a fraction below 1; 0.02 is usual")
+            raise UserError(f"a tolerance of {self.tolerance} is not a fraction below 1; 0.1 is usual")
         if self.max_rank < 1:
             raise UserError(f"at least one separable term is needed, not {self.max_rank}")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from slipstick.errors import UserError
 from slipstick.rtl.spec.fixed import Requant
 
 from .mixed import Grid
@@ -72,8 +73,8 @@ class TableLayer(nn.Module):
         """Scale of the second operand's codes: [N] or [1]."""
         raise NotImplementedError
 
-    def clamped_stationary(self, stationary: Tensor) -> Tensor | None:
-        """Flat places of values that the second operand's quantiser clamps; None where it never does."""
+    def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
+        """Flat places where the second operand's quantiser, which gave ``codes``, clamps; None where it never does."""
         raise NotImplementedError
 
     def calibrated(self, config: QuantConfig) -> None:
@@ -92,10 +93,16 @@ class TableLayer(nn.Module):
         raise NotImplementedError
 
     def requant(self) -> Requant:
-        """The requantiser from accumulators to int8 outputs, one entry a channel (or one for all)."""
+        """The requantiser from accumulators to int8 outputs, one entry a channel (or one for all).
+
+        Raises UserError when no requantiser has the scale that weights this large or not finite need.
+        """
         scale = (self.product_scale() / self.output_scale).detach().double()
         if self._requant is None or not torch.equal(self._requant[0], scale):
-            self._requant = scale, Requant.from_scale(scale.cpu().numpy())
+            try:
+                self._requant = scale, Requant.from_scale(scale.cpu().numpy())
+            except ValueError as error:
+                raise UserError(f"layer {self.path!r}: {error}; its weights are too large or not finite") from error
         return self._requant[1]
 
     def output_codes(self, accumulators: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import typer
 from slipstick.errors import UserError
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.manifest import manifest
-from slipstick.flow.job.recovery import CELLS, recover, write_recovery
+from slipstick.flow.job.recovery import CELLS, recover
+from slipstick.flow.report.finetuning import write_recovery
 from slipstick.model.convert import check_rules, layer_names
 from slipstick.model.finetune import FinetuneConfig, finetune
 from slipstick.model.slopes import GradientConfig
@@ -82,7 +83,9 @@ def run(
     with progress.step("images"):
         images = training_images(data, loaded.size, limit)
     if table is not None:
-        recovery = recover(cells.split(","), images, config, out, progress)
+        if (model, checkpoint) != (SHIPPED, None):
+            raise UserError("the table is about the shipped network; leave out --model and --checkpoint")
+        recovery = recover([name.strip() for name in cells.split(",")], images, config, out, progress)
         write_recovery(recovery, table)
         if json:
             print_json(asdict(recovery))

@@ -1,4 +1,4 @@
-"""What finetuning gives back on cells that break a model: a table of cells and gradients, as Markdown."""
+"""What finetuning gives back on cells that break a model, with every gradient."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,14 +12,12 @@ from slipstick.model.finetune import FinetuneConfig, finetune
 from slipstick.model.slopes import KINDS
 from slipstick.model.training_images import TrainingImages
 from slipstick.model.zoo import LoadedModel, load_model
-from slipstick.store import write_whole
 
 from .console import Steps
 from .manifest import manifest
 
 CELLS = (
-    "truncated8s_k8", "broken_array8s_h2_v8", "broken_array8s_h3_v8", "truncated8s_k9", "broken_array8s_h4_v8",
-    "truncated8s_k10",
+    "broken_array8s_h2_v8", "broken_array8s_h3_v8", "truncated8s_k9", "broken_array8s_h4_v8", "truncated8s_k10",
 )  # fmt: skip
 VALIDATION = 200  # images that each run's manifest is judged by; the table is about the test images
 
