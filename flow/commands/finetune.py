@@ -14,7 +14,7 @@ from slipstick.flow.job.recovery import CELLS, recover
 from slipstick.flow.report.finetuning import write_recovery
 from slipstick.model.convert import check_rules, layer_names
 from slipstick.model.finetune import FinetuneConfig, finetune
-from slipstick.model.slopes import GradientConfig
+from slipstick.model.slopes import GradientConfig, Kind
 from slipstick.model.training_images import training_images
 from slipstick.model.zoo import SHIPPED, load_model
 
@@ -37,7 +37,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Weights: OUT.safetensors, what made them: OUT.json.")] = Path(
         "out/finetuned"
     ),
-    gradient: Annotated[str, typer.Option(help="straight_through, clipped or table_difference.")] = GRADIENT.kind,
+    gradient: Annotated[Kind, typer.Option(help="How gradients pass the cells.")] = GRADIENT.kind,
     half_window: Annotated[
         int, typer.Option(help="Codes to either side that smooth a table's slope.")
     ] = GRADIENT.half_window,
@@ -77,14 +77,14 @@ def run(
     rules = read_rules(rule or [])
     if bool(rules) == (table is not None):
         raise UserError("give either cells by --rule, such as default=truncated8s_k9, or --table FILE")
+    if table is not None and (model, checkpoint) != (SHIPPED, None):
+        raise UserError("the table is about the shipped network; leave out --model and --checkpoint")
     loaded = load_model(model, checkpoint)
     check_rules(rules, layer_names(loaded.module))
     progress = Steps(quiet=json)
     with progress.step("images"):
         images = training_images(data, loaded.size, limit)
     if table is not None:
-        if (model, checkpoint) != (SHIPPED, None):
-            raise UserError("the table is about the shipped network; leave out --model and --checkpoint")
         recovery = recover([name.strip() for name in cells.split(",")], images, config, out, progress)
         write_recovery(recovery, table)
         if json:

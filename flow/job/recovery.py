@@ -1,6 +1,6 @@
 """What finetuning gives back on cells that break a model, with every gradient."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from slipstick.model.slopes import KINDS
 from slipstick.model.training_images import TrainingImages
 from slipstick.model.zoo import LoadedModel, load_model
 
-from .console import Steps
+from .console import Steps, Update
 from .manifest import manifest
 
 CELLS = (
@@ -24,12 +24,12 @@ VALIDATION = 200  # images that each run's manifest is judged by; the table is a
 
 @dataclass(frozen=True)
 class Recovery:
-    """Top-1 on the shipped test images: float, exact int8, and every cell in all layers.
+    """Top-1 on the shipped test images: in float, in exact int8, and on every cell in all layers.
 
     ``before`` by cell; ``after`` by cell and gradient; ``seconds`` of CPU that all steps took.
     """
 
-    float: float
+    float32: float
     int8: float
     before: dict[str, float]
     after: dict[str, dict[str, float]]
@@ -59,16 +59,20 @@ def recover(
             progress.note(f"{name} before: {100 * result.before[name]:.1f} %")
             result.after[name], result.seconds[name] = {}, {}
             for kind in KINDS:
-                loaded, bar = load_model(), progress.bar(kind)
+                loaded = load_model()
                 own = replace(config, gradient=replace(config.gradient, kind=kind))
                 done = finetune(
                     loaded, {"default": name}, images, folder / f"{name}-{kind}", own,
-                    lambda record, bar=bar: bar(int(record["step"]), config.steps), manifest(),
+                    _into(progress.bar(kind), config.steps), manifest(),
                 )  # fmt: skip
                 result.after[name][kind] = top1(loaded, test)
                 result.seconds[name][kind] = sum(record["cpu_s"] for record in done.manifest["curve"])
                 progress.note(f"{name} after {kind}: {100 * result.after[name][kind]:.1f} %")
     return result
+
+
+def _into(bar: Update, total: int) -> Callable[[dict[str, float]], None]:
+    return lambda record: bar(int(record["step"]), total)
 
 
 def _converted(name: str, images: TrainingImages, config: FinetuneConfig) -> LoadedModel:

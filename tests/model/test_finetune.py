@@ -23,16 +23,9 @@ from slipstick.model.vit import build_vit
 from slipstick.model.zoo import LoadedModel, wrap
 
 RULES = {"default": "truncated8s_k8", "head": ["exact8s", "drum8s_k4"]}
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = FinetuneConfig(steps=6, batch=8, rate=2e-3, every=2)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors: a second thread only waits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def model(seed: int = 0) -> LoadedModel:

@@ -18,17 +18,10 @@ from slipstick.model.quantise import QuantConfig, weight_scale
 from slipstick.model.slopes import KINDS, GradientConfig, slope_factors, slope_table
 from slipstick.rtl.cells import cell
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HARSH = "truncated8s_k9"
 CELLS = ("exact8s", "drum8s_k3", "recursive8s", "truncated8s_k8", "broken_array8s_h4_v8", "mitchell8s")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors: a second thread only waits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Small(nn.Module):
