@@ -7,7 +7,7 @@ import typer
 from slipstick import __version__
 from slipstick.errors import UserError
 
-from .commands import cells, cosim, evaluate, flow, generate, kernels, liberty, report, search, synth, train
+from .commands import cells, cosim, evaluate, finetune, flow, generate, kernels, liberty, report, search, synth, train
 
 app = typer.Typer(
     name="slipstick",
@@ -30,7 +30,7 @@ def _main(version: bool = typer.Option(False, "--version", callback=_version, is
     pass
 
 
-for _command in (cells, generate, cosim, synth, evaluate, search, report, flow, train, kernels):
+for _command in (cells, generate, cosim, synth, evaluate, search, report, flow, train, finetune, kernels):
     app.command(_command.__name__.rpartition(".")[2])(_command.run)
 app.add_typer(liberty.app, name="liberty")
 

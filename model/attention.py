@@ -64,7 +64,8 @@ class ApproxAttention(Hidden):
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """Tokens [B, T, D] -> [B, T, D]; same arguments as the module it replaces."""
         if self.integer_operands and not self.qkv.observing:
-            return self.proj_drop(self._integer(x, attn_mask, is_causal))
+            run = self._differentiable if torch.is_grad_enabled() else self._integer
+            return self.proj_drop(run(x, attn_mask, is_causal))
         gate = None if self.gate is None else self.gate(x).sigmoid()
         q, k, v = self._heads(self.qkv(x))
         q, k = self.q_norm(q), self.k_norm(k)
@@ -85,3 +86,12 @@ class ApproxAttention(Hidden):
         probabilities = self.av.quantise_input(self._weights(logits, attn_mask, is_causal))
         mixed = self._join(self.av.output_codes(self.av.accumulate(probabilities, v)))
         return self.proj.accumulate(mixed).float() * self.proj.product_scale()
+
+    def _differentiable(self, x: Tensor, attn_mask: Tensor | None, is_causal: bool) -> Tensor:
+        """The numbers of ``_integer``, bit for bit: floats that are whole multiples of the consumers' scales.
+
+        A code times a float32 scale, divided by that scale, rounds to the code again.
+        """
+        q, k, v = self._heads(self.qkv.requantised(x))
+        probabilities = self._weights(self.qk(q, k.transpose(-2, -1)), attn_mask, is_causal)
+        return self.proj(self._join(self.av.requantised(probabilities, v)))

@@ -32,7 +32,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: slice) -> "Images":
+    def __getitem__(self, index: slice | np.ndarray) -> "Images":
         return Images(self.pixels[index], self.labels[index], self.classes)
 
 
@@ -45,15 +45,16 @@ def jpeg_files(path: Path, prefix: str = "") -> Iterator[bytes]:
         yield header + scan[start:stop] + END_OF_IMAGE
 
 
-def read_pack(path: Path, prefix: str = "") -> Images:
-    """Decode a JPEG pack; ``prefix`` picks a split of a pack that holds several ("train_", "test_").
+def read_pack(path: Path, prefix: str = "", chosen: slice = slice(None)) -> Images:
+    """Decode the ``chosen`` images of a JPEG pack; ``prefix`` picks a split of several ("train_", "test_").
 
     Raises UserError when the file is missing or not a pack.
     """
     try:
         with np.load(path, allow_pickle=False) as pack:
-            labels, classes = pack[prefix + "label"].astype(np.int64), tuple(map(str, pack["classes"]))
-        pixels = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in jpeg_files(path, prefix)])
+            labels, classes = pack[prefix + "label"].astype(np.int64)[chosen], tuple(map(str, pack["classes"]))
+        files = [*jpeg_files(path, prefix)][chosen]
+        pixels = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in files])
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not a JPEG pack ({error})") from error
     return Images(pixels, labels, classes)

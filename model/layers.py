@@ -5,31 +5,47 @@ to float. While ``observing`` it computes in float and collects the ranges that 
 Letters: M rows, K reduction, N output channels.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from slipstick.errors import UserError
 
+from .gradients import product
 from .heads import HeadGrids, multiply_heads
 from .mixed import MixedWeights
 from .moments import Moments, matmul_moments, weight_moments
-from .quantise import Observer, QuantConfig, quantise, weight_scale
+from .quantise import Observer, QuantConfig, clamped, quantise, weight_scale
 from .table_layer import Cells, TableLayer
+
+_STEPS = [0]  # of all optimisers of the process: fused ones change weights without telling autograd's versions
+
+
+def _count_step(*_: Any) -> None:
+    _STEPS[0] += 1
+
+
+register_optimizer_step_post_hook(_count_step)
 
 
 class WeightLayer(TableLayer):
     """A layer with constant weights: the part that Linear and Conv2d share.
 
     ``weight`` [N, ...] and ``bias`` [N] stay the float parameters of the layer it replaces, so the state
-    dict keeps its names. ``weight_codes`` int8 [K, N], ``bias_codes`` int32 [N] in accumulator units.
-    With G ``groups``, ``weight_codes`` is [G, K / G, N / G]: group g multiplies the g-th part of every
-    row, and its cells go by the channel within the group.
+    dict keeps its names. ``weight_codes`` int8 [K, N], ``bias_codes`` int32 [N] in accumulator units, both
+    of the weight and bias as they are now: they are made anew after an optimiser's step and after any
+    change that autograd sees, such as ``load_state_dict``. After writing to ``weight.data`` call
+    ``forget_prepared``. With G ``groups``, ``weight_codes`` is [G, K / G, N / G]: group g multiplies the
+    g-th part of every row, and its cells go by the channel within the group.
     """
 
     weight: Tensor
     bias: Tensor | None
+    mean_error: Tensor | None  # [N], accumulator units: the offset that was frozen for training
 
     def __init__(self, weight: Tensor, bias: Tensor | None, groups: int = 1) -> None:
         super().__init__()
@@ -38,10 +54,18 @@ class WeightLayer(TableLayer):
         self.compensate = True
         self._prepared: dict[Cells, MixedWeights] = {}  # by cells, so that a search prepares each pair once
         self._bias_codes: dict[Cells, Tensor] = {}
+        self._weight_limit = 127
+        self._quantised: tuple[Tensor, Tensor] | None = None  # scale and codes of the weight
+        self._versions: tuple[int, ...] = ()  # of the parameters that all of these come from
+        self.register_buffer("mean_error", None)
 
     def take(self, weight: Tensor, bias: Tensor | None) -> None:
         """Keep the parameters."""
         self.weight, self.bias = weight, bias
+
+    def sources(self) -> tuple[Tensor | None, ...]:
+        """The parameters that weight and bias come from."""
+        return self.weight, self.bias
 
     def calibrated(self, config: QuantConfig) -> None:
         """Fix the scales of both operands. Raises UserError for weights or biases with NaN or Inf."""
@@ -49,10 +73,39 @@ class WeightLayer(TableLayer):
         for what, part in (("weight", self.weight), ("bias", self.bias)):
             if part is not None and not torch.isfinite(part).all():
                 raise UserError(f"layer {self.path!r}: its {what} holds NaN or Inf")
-        limit = config.weight_limit
-        self.weight_scale = weight_scale(self.weight, limit)
-        self.weight_codes = self.matrix(quantise(self.weight, self._by_channel(self.weight_scale), -limit, limit))
+        self._weight_limit = config.weight_limit
         self.forget_prepared()
+
+    def set_cells(self, grid: Cells) -> None:
+        """Choose the cells; an offset frozen for other cells goes."""
+        super().set_cells(grid)
+        if self.mean_error is not None:
+            self.mean_error = None
+            self._bias_codes.clear()
+
+    @torch.no_grad()
+    def _quantised_weight(self) -> tuple[Tensor, Tensor]:
+        """Scale [N] and codes int8 [K, N] of the weight as it is now."""
+        versions: tuple[int, ...] = (_STEPS[0],)
+        if not torch.compiler.is_compiling():  # where versions of tensors are not known
+            versions += tuple(seen for part in self.sources() if part is not None for seen in (id(part), part._version))
+        if self._quantised is None or versions != self._versions[: len(versions)]:
+            self.forget_prepared()
+            limit = self._weight_limit
+            scale = weight_scale(self.weight, limit)
+            self._quantised = scale, self.matrix(quantise(self.weight, self._by_channel(scale), -limit, limit))
+            self._versions = versions
+        return self._quantised
+
+    @property
+    def weight_scale(self) -> Tensor:
+        """Scale of every output channel's weights: [N]."""
+        return self._quantised_weight()[0]
+
+    @property
+    def weight_codes(self) -> Tensor:
+        """Weights int8 [K, N], or [G, K / G, N / G]."""
+        return self._quantised_weight()[1]
 
     def matrix(self, weight: Tensor) -> Tensor:
         """The weight as a matrix [K, N], or one for each group."""
@@ -82,8 +135,17 @@ class WeightLayer(TableLayer):
 
     def forget_prepared(self) -> None:
         """Drop what was derived from weights, scales and statistics; call after changing any of them."""
+        self._quantised = None
         self._prepared.clear()
         self._bias_codes.clear()
+
+    def _apply(self, *arguments: Any, **options: Any) -> "WeightLayer":
+        self.forget_prepared()  # a new device or dtype
+        return super()._apply(*arguments, **options)
+
+    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
+        self.forget_prepared()
+        super()._load_from_state_dict(*arguments, **options)
 
     def forget_products(self) -> None:
         """Drop weights prepared for cells tried so far."""
@@ -97,16 +159,29 @@ class WeightLayer(TableLayer):
         """Bias int32 [N] in accumulator units, less the mean error of the cells on calibration data.
 
         The mean error of a channel is known once its weights are, so taking it out costs nothing
-        (bias correction: Nagel et al., ICCV 2019; control variate: arXiv 2102.09642).
+        (bias correction: Nagel et al., ICCV 2019; control variate: arXiv 2102.09642). While training it is
+        the frozen offset: codes keep their distribution when the weights' scale follows their maximum.
         """
+        scale = self.product_scale()  # first: it drops what belongs to older weights
         if self.grid not in self._bias_codes:
-            bias = torch.zeros(len(self.weight), device=self.weight.device, dtype=torch.float64)
+            bias = torch.zeros(len(scale), device=self.weight.device, dtype=torch.float64)
             if self.bias is not None:
-                bias += self.bias.detach().double() / self.product_scale().double()
-            if self.compensate and self.code_counts is not None:
-                bias -= torch.from_numpy(self.error_moments(self.grid)[0]).to(bias.device)
+                bias += self.bias.detach().double() / scale.double()
+            bias -= self._mean_error()
             self._bias_codes[self.grid] = bias.round().clamp(-(2**30), 2**30).int()
         return self._bias_codes[self.grid]
+
+    def _mean_error(self) -> Tensor:
+        """Mean error of the accumulators, float64 [N]: frozen, or that of the weights as they are now."""
+        if not self.compensate or self.code_counts is None:
+            return torch.zeros(len(self.weight), dtype=torch.float64, device=self.weight.device)
+        if self.mean_error is not None:
+            return self.mean_error.double()
+        return torch.from_numpy(self.error_moments(self.grid)[0]).to(self.weight.device)
+
+    def freeze_compensation(self) -> None:
+        """Keep the mean error of the cells as it is now: ``mean_error`` joins the state dict."""
+        self.mean_error = self._mean_error()
 
     def error_moments(self, grid: Cells) -> Moments:
         """Mean and variance of the accumulators' error under ``grid`` on the calibration data: [N], [N]."""
@@ -117,21 +192,46 @@ class WeightLayer(TableLayer):
 
     def accumulate(self, codes: Tensor) -> Tensor:
         """Activation codes int8 [..., K] -> accumulators int32 [..., N], bias included."""
+        weights = self.weight_codes  # first: it drops what belongs to older weights
         if self.counting:
-            self._keep_sample(codes, self.weight_codes)
+            self._keep_sample(codes, weights)
             counts = self._count(codes, per_channel=True)
             self.code_counts = counts if self.code_counts is None else self.code_counts + counts
         assert not isinstance(self.grid, HeadGrids)
         if self.grid not in self._prepared:
-            self._prepared[self.grid] = MixedWeights(self.weight_codes, self.grid)
+            self._prepared[self.grid] = MixedWeights(weights, self.grid)
         total = self._grouped(self._prepared[self.grid], codes) + self.bias_codes()
         if self.recorder is not None:
-            self.recorder(self.path, self, codes, self.weight_codes, total)
+            self.recorder(self.path, self, codes, weights, total)
         return total
 
     def run(self, rows: Tensor) -> Tensor:
-        """Float rows [..., K] -> float [..., N] through the cells."""
+        """Float rows [..., K] -> float [..., N] through the cells, differentiable where gradients are on."""
+        if torch.is_grad_enabled():
+            return self._differentiable(rows)
         return self.accumulate(self.quantise_input(rows)).float() * self.product_scale()
+
+    def requantised(self, rows: Tensor) -> Tensor:
+        """Like ``run``, but the values of the int8 outputs: rows [..., K] -> codes * ``output_scale`` [..., N]."""
+        return self._differentiable(rows, requantised=True)
+
+    def _differentiable(self, rows: Tensor, requantised: bool = False) -> Tensor:
+        if self.mean_error is None:
+            self.freeze_compensation()
+        return product(self, rows, self.matrix(self.weight), self.bias, requantised)
+
+    def integer_product(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes of the rows, codes of the weight (``stationary`` only routes its gradient), accumulators."""
+        codes = self.quantise_input(values)
+        return codes, self.weight_codes, self.accumulate(codes)
+
+    def stationary_scales(self) -> Tensor:
+        """Scale of every output channel's weights: [N]."""
+        return self.weight_scale
+
+    def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
+        """None: the scale is that of the largest weight, so none is clamped."""
+        return None
 
 
 class ApproxLinear(WeightLayer):
@@ -167,6 +267,7 @@ class ApproxMatmul(TableLayer):
         self.heads = 0  # products of one image, windows and all
         self.head_count = 0  # length of the dimension of heads [..., H, M, K]; 0 without one
         self.compensate = True
+        self._bias_code: tuple[Cells, Tensor] | None = None  # and the cells it is for
         self.register_buffer("stationary_scale", torch.ones(()))
 
     stationary_scale: Tensor
@@ -191,8 +292,14 @@ class ApproxMatmul(TableLayer):
         """Minus the mean error of the cells, in accumulator units: int32 [1] for all channels, or [H, 1, 1]."""
         if not self.compensate or self.code_counts is None:
             return torch.zeros(1, dtype=torch.int32, device=self.activation_scale.device)
-        mean = torch.from_numpy(self.error_moments(self.grid)[0])
-        return (-mean).round().int().to(self.activation_scale.device)
+        if self._bias_code is None or self._bias_code[0] != self.grid:
+            mean = torch.from_numpy(self.error_moments(self.grid)[0])
+            self._bias_code = self.grid, (-mean).round().int().to(self.activation_scale.device)
+        return self._bias_code[1]
+
+    def forget_prepared(self) -> None:
+        """Drop what was derived from scales and statistics."""
+        self._bias_code = None
 
     def multiply(self, codes: Tensor, stationary: Tensor, grid: Cells) -> Tensor:
         """Sums int32 [..., M, N] of ``grid`` for codes [..., M, K] and [..., K, N], without bias."""
@@ -217,15 +324,35 @@ class ApproxMatmul(TableLayer):
             if self.code_counts is not None and self.stationary_counts is not None:
                 counts, others = self.code_counts + counts, self.stationary_counts + others
             self.code_counts, self.stationary_counts = counts, others
+            self.forget_prepared()
         total = self.multiply(codes, stationary, self.grid) + self.bias_code()
         if self.recorder is not None:
             self.recorder(self.path, self, codes, stationary, total)
         return total
 
+    def integer_product(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes of both operands and their accumulators."""
+        codes, held = self.quantise_both(values, stationary)
+        return codes, held, self.accumulate(codes, held)
+
+    def stationary_scales(self) -> Tensor:
+        """Scale of the second operand: [1]."""
+        return self.stationary_scale.view(1)
+
+    def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
+        """Flat places where the second operand's quantiser clamps."""
+        return clamped(stationary, codes, self.stationary_scale, self.low, self.high)
+
+    def requantised(self, values: Tensor, stationary: Tensor) -> Tensor:
+        """Like ``forward``, but the values of the int8 outputs: codes * ``output_scale`` [..., M, N]."""
+        return product(self, values, stationary, None, requantised=True)
+
     def forward(self, values: Tensor, stationary: Tensor) -> Tensor:
-        """[..., M, K] and [..., K, N] -> [..., M, N]."""
+        """[..., M, K] and [..., K, N] -> [..., M, N], differentiable where gradients are on."""
+        if not self.observing and torch.is_grad_enabled():
+            return product(self, values, stationary, None)
         if not self.observing:
-            return self.accumulate(*self.quantise_both(values, stationary)).float() * self.product_scale()
+            return self.integer_product(values, stationary)[2].float() * self.product_scale()
         result = values @ stationary
         self.rows_per_image, self.channels = result.shape[-2:]
         self.depth, self.head_count = values.shape[-1], values.shape[-3] if values.ndim > 3 else 0

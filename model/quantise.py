@@ -71,6 +71,17 @@ def _torch_where(condition: Any, yes: Any, no: Any) -> Any:
     return torch.where(condition, yes, no)
 
 
+def clamped(values: Tensor, codes: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+    """Flat places where ``quantise(values, scale, low, high)``, which gave ``codes``, clamps: int64, few as a rule.
+
+    ``values`` [..., N], ``scale`` a scalar, [1] or [N].
+    """
+    places = ((codes == low) | (codes == high)).flatten().nonzero()[:, 0]
+    scales = scale if scale.numel() == 1 else scale[places % len(scale)]
+    rounded = torch.round(values.flatten()[places] / scales)
+    return places[(rounded < low) | (rounded > high)]
+
+
 def weight_scale(weights: Tensor, limit: int = 127) -> Tensor:
     """Scale of every output channel, ``amax / limit``: [N, ...] -> [N]; 1 for a channel of zeros."""
     largest = weights.detach().flatten(1).abs().amax(1)

@@ -11,21 +11,25 @@ from .layers import ApproxLinear, WeightLayer
 class _Shared(WeightLayer):
     """The parameters stay where they are, unregistered here, so the state dict keeps its names."""
 
-    sources: tuple[Tensor, Tensor | None]
+    _owned: tuple[Tensor, Tensor | None]
 
     def take(self, weight: Tensor, bias: Tensor | None) -> None:
         """Keep the parameters out of this layer's own."""
-        self.sources = (weight, bias)
+        self._owned = (weight, bias)
+
+    def sources(self) -> tuple[Tensor | None, ...]:
+        """The other module's parameters."""
+        return self._owned
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
         """The weight [N, ...] as it is now."""
-        return self.sources[0]
+        return self._owned[0]
 
     @property
     def bias(self) -> Tensor | None:  # type: ignore[override]
         """The bias [N] as it is now."""
-        return self.sources[1]
+        return self._owned[1]
 
 
 class ApproxProjection(_Shared, ApproxLinear):
@@ -48,13 +52,13 @@ class ApproxProjection(_Shared, ApproxLinear):
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
         """The weight [N, K] as it is now."""
-        weight = self.sources[0].T if self.transposed else self.sources[0]
+        weight = self._owned[0].T if self.transposed else self._owned[0]
         return weight[self.rows]
 
     @property
     def bias(self) -> Tensor | None:  # type: ignore[override]
         """The bias [N] as it is now."""
-        return None if self.sources[1] is None else self.sources[1][self.bias_rows]
+        return None if self._owned[1] is None else self._owned[1][self.bias_rows]
 
 
 class SharedConv2d(_Shared, ApproxConv2d):

@@ -15,6 +15,7 @@ from .mixed import Grid
 from .moments import Moments
 from .quantise import Observer, QuantConfig, quantise, requantise_codes
 from .routing import Hidden
+from .slopes import GradientConfig
 
 
 @dataclass
@@ -67,6 +68,7 @@ class TableLayer(Hidden):
         self.sample = Sample()
         self.seen = 0  # rows, or products of two activations, of the first observed batch
         self.rows_per_image = 0
+        self.gradient = GradientConfig()
         self.recorder: Recorder | None = None
         self.counting = False
         self._requant: tuple[Tensor, Requant] | None = None  # and the scale it is for
@@ -93,6 +95,21 @@ class TableLayer(Hidden):
 
     def forget_products(self) -> None:
         """Drop weights prepared for cells tried so far: they cost memory, and can be made again."""
+
+    def freeze_compensation(self) -> None:
+        """Keep the offset that compensates the cells' mean error as it is, whatever training does to weights."""
+
+    def integer_product(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Operand codes int8 [..., M, K] and [..., K, N] of float values, and their accumulators [..., M, N]."""
+        raise NotImplementedError
+
+    def stationary_scales(self) -> Tensor:
+        """Scale of the second operand's codes: [N] or [1]."""
+        raise NotImplementedError
+
+    def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
+        """Flat places where the second operand's quantiser, which gave ``codes``, clamps; None where it never does."""
+        raise NotImplementedError
 
     def calibrated(self, config: QuantConfig) -> None:
         """Fix the scales from what was observed and leave the observing state."""
@@ -126,10 +143,16 @@ class TableLayer(Hidden):
         raise NotImplementedError
 
     def requant(self) -> Requant:
-        """The requantiser from accumulators to output codes, one entry a channel (or one for all)."""
+        """The requantiser from accumulators to output codes, one entry a channel (or one for all).
+
+        Raises UserError when no requantiser has the scale that weights this large or not finite need.
+        """
         scale = (self.product_scale() / self.output_scale).detach().double()
         if self._requant is None or not torch.equal(self._requant[0], scale):
-            self._requant = scale, Requant.from_scale(scale.cpu().numpy(), self.low, self.high)
+            try:
+                self._requant = scale, Requant.from_scale(scale.cpu().numpy(), self.low, self.high)
+            except ValueError as error:
+                raise UserError(f"layer {self.path!r}: {error}; its weights are too large or not finite") from error
         return self._requant[1]
 
     def output_codes(self, accumulators: Tensor) -> Tensor:

@@ -9,21 +9,18 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from slipstick.errors import UserError
 from slipstick.store import write_whole
 
 from .data import read_pack, write_subset
+from .training_images import HELD_OUT
+from .training_state import load_state, restore_training, save_tensors, training_tensors
 from .vit import build_vit, normalise
-
-HELD_OUT = 1000  # the last images of the training split: validation, never trained on
 
 
 @dataclass(frozen=True)
@@ -88,34 +85,6 @@ def top1(model: nn.Module, pixels: Tensor, labels: Tensor, batch: int = 250) -> 
     return hits / len(labels)
 
 
-def _state(model: nn.Module, optimiser_list: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    tensors = {f"model.{name}": value.detach().clone() for name, value in model.state_dict().items()}
-    for number, optimiser in enumerate(optimiser_list):
-        for index, entry in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{index}.{key}": value for key, value in entry.items()}
-    return tensors
-
-
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    save_file({name: value.contiguous() for name, value in tensors.items()}, path)
-
-
-def _restore(tensors: dict[str, Tensor], model: nn.Module, optimiser_list: list[torch.optim.Optimizer]) -> None:
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    for number, optimiser in enumerate(optimiser_list):
-        state: dict[int, dict[str, Tensor]] = {}
-        prefix = f"optimiser.{number}."
-        for key, value in tensors.items():
-            if key.startswith(prefix):
-                index, name = key.removeprefix(prefix).split(".", 1)
-                state.setdefault(int(index), {})[name] = value
-        parameters = [p for group in optimiser.param_groups for p in group["params"]]
-        for place, entry in state.items():  # fused kernels pair elements by memory, so layouts must agree
-            like = parameters[place]
-            entry |= {k: torch.empty_like(like).copy_(v) for k, v in entry.items() if v.shape == like.shape}
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-
-
 def batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Yield shuffled index batches [size]; a last short batch is dropped."""
     order = torch.randperm(count, generator=generator)
@@ -144,10 +113,8 @@ def train(
     resume = out.with_name(out.name + ".resume.safetensors")
     log: dict = {"config": asdict(config), "torch": torch.__version__, "curve": []}
     if resume.exists():
-        log = json.loads(log_file.read_text())
-        if log["config"] != asdict(config):
-            raise UserError(f"{resume}: written by {log['config']}; delete it, or train with the same settings")
-        _restore(load_file(resume), model, optimiser_list)
+        tensors, log = load_state(resume, asdict(config))
+        restore_training(tensors, model, optimiser_list)
     for epoch in range(len(log["curve"]), config.epochs):
         started, total, seen = time.process_time(), 0.0, 0
         generator = torch.Generator().manual_seed(config.seed * 1000 + epoch)
@@ -169,9 +136,9 @@ def train(
             record["test"] = top1(model, torch.from_numpy(test.pixels), torch.from_numpy(test.labels))
         record["cpu_s"] = round(time.process_time() - started, 1)
         log["curve"].append(record)
-        write_whole(weights, partial(_save, model.state_dict()))
+        save_tensors(weights, model.state_dict())
         write_whole(log_file, lambda path: path.write_text(json.dumps(log, indent=1) + "\n"))
-        write_whole(resume, partial(_save, _state(model, optimiser_list)))
+        save_tensors(resume, training_tensors(model, optimiser_list), log)
         report(record)
     return weights
 

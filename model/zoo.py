@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -80,7 +81,8 @@ def _pretrained(name: str) -> nn.Module:
         module = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": _read(file)})
     except RuntimeError as error:
         raise UserError(f"{file}: does not fit {name}: {str(error).splitlines()[0]}") from error
-    module.pretrained_cfg["state_dict"] = None  # it would hold a second copy
+    settings: Any = module.pretrained_cfg
+    settings["state_dict"] = None  # it would hold a second copy
     return module
 
 

@@ -10,7 +10,19 @@ import pytest
 from slipstick.flow.cli import app, run
 from slipstick.model.data import ASSETS
 
-COMMANDS = ("cells", "generate", "cosim", "synth", "evaluate", "search", "report", "flow", "train", "kernels")
+COMMANDS = (
+    "cells",
+    "generate",
+    "cosim",
+    "synth",
+    "evaluate",
+    "search",
+    "report",
+    "flow",
+    "train",
+    "finetune",
+    "kernels",
+)
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -78,6 +90,12 @@ MISTAKES = [
     (["flow", "--liberty", "nowhere.lib"], "nowhere.lib"),
     (["report", "nowhere"], "no summary of a finished run"),
     (["train", "nowhere.npz"], "nowhere.npz: not a JPEG pack"),
+    (["finetune", "nowhere.npz", "--rule", "default=drum8s_k3"], "nowhere.npz: not a JPEG pack"),
+    (["finetune", ".", "--rule", "default=drum8s_k3"], "no image found; expected"),
+    (["finetune", "any.npz"], "give either cells by --rule, such as default=truncated8s_k9, or --table"),
+    (["finetune", "any.npz", "--rule", "default=drum9s"], "unknown cell 'drum9s'; near names: .*drum8s"),
+    (["finetune", "any.npz", "--rule", "default=drum8s_k3", "--steps", "0"], "steps is 0; it must be at least 1"),
+    (["finetune", "any.npz", "--table", "t.md", "--model", "vit_tiny_patch16_224"], "about the shipped network"),
 ]
 
 

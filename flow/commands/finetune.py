@@ -1,0 +1,109 @@
+"""``slipstick finetune``: train a model through the products of its cells."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from slipstick.errors import UserError
+from slipstick.flow.job.console import Steps
+from slipstick.flow.job.manifest import manifest
+from slipstick.flow.job.recovery import CELLS, recover
+from slipstick.flow.report.finetuning import write_recovery
+from slipstick.model.convert import check_rules, layer_names
+from slipstick.model.finetune import FinetuneConfig, finetune
+from slipstick.model.slopes import GradientConfig, Kind
+from slipstick.model.training_images import training_images
+from slipstick.model.zoo import SHIPPED, load_model
+
+from .evaluate import read_rules
+from .options import Json, Model, Seed, Weights, print_json, print_table
+
+DEFAULT, GRADIENT = FinetuneConfig(), GradientConfig()
+
+
+def run(
+    data: Annotated[
+        Path, typer.Argument(help="JPEG pack with a split train_ (model/data.py), or folder of class folders.")
+    ],
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="pattern=cell[,cell...]; a layer name, re:regex or default. Give it once a rule."),
+    ] = None,
+    model: Model = SHIPPED,
+    weights: Weights = None,
+    out: Annotated[Path, typer.Option(help="Weights: OUT.safetensors, what made them: OUT.json.")] = Path(
+        "out/finetuned"
+    ),
+    gradient: Annotated[Kind, typer.Option(help="How gradients pass the cells.")] = GRADIENT.kind,
+    half_window: Annotated[
+        int, typer.Option(help="Codes to either side that smooth a table's slope.")
+    ] = GRADIENT.half_window,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = DEFAULT.steps,
+    batch: Annotated[int, typer.Option(help="Images a step.")] = DEFAULT.batch,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = DEFAULT.rate,
+    weight_decay: Annotated[float, typer.Option(help="Of AdamW, for matrices.")] = DEFAULT.weight_decay,
+    warmup: Annotated[float, typer.Option(help="Share of the steps in which the rate rises.")] = DEFAULT.warmup,
+    smoothing: Annotated[float, typer.Option(help="Label smoothing.")] = DEFAULT.smoothing,
+    distillation: Annotated[float, typer.Option(help="Weight of the float model's loss.")] = DEFAULT.distillation,
+    temperature: Annotated[float, typer.Option(help="That softens both models' logits.")] = DEFAULT.temperature,
+    average: Annotated[float, typer.Option(help="Decay of the weights' moving average.")] = DEFAULT.average,
+    checkpointing: Annotated[bool, typer.Option(help="Compute blocks twice to save memory.")] = False,
+    every: Annotated[int, typer.Option(help="Steps between saved states.")] = DEFAULT.every,
+    limit: Annotated[int | None, typer.Option(help="Use only so many training images.")] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Write a table of all gradients on cells that break the model; no rules then.")
+    ] = None,
+    cells: Annotated[str, typer.Option(help="Comma-separated cells of the table.")] = ",".join(CELLS),
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 lets torch choose.")] = 0,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Finetune a model on its cells: approximate products forward, chosen gradients backward.
+
+    Killed, the same call goes on after the last saved state. The result loads with --weights.
+
+    Example: slipstick finetune cifar10_jpeg.npz --rule default=truncated8s_k9 --gradient table_difference
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    config = FinetuneConfig(
+        steps=steps, batch=batch, rate=rate, weight_decay=weight_decay, warmup=warmup, smoothing=smoothing,
+        distillation=distillation, temperature=temperature, average=average, checkpointing=checkpointing,
+        every=every, seed=seed, gradient=GradientConfig(gradient, half_window),
+    )  # fmt: skip
+    rules = read_rules(rule or [])
+    if bool(rules) == (table is not None):
+        raise UserError("give either cells by --rule, such as default=truncated8s_k9, or --table FILE")
+    if table is not None and (model, weights) != (SHIPPED, None):
+        raise UserError("the table is about the shipped network; leave out --model and --weights")
+    loaded = load_model(model, weights)
+    check_rules(rules, layer_names(loaded.module))
+    progress = Steps(quiet=json)
+    with progress.step("images"):
+        images = training_images(data, loaded.size, limit)
+    if table is not None:
+        recovery = recover([name.strip() for name in cells.split(",")], images, config, out, progress)
+        write_recovery(recovery, table)
+        if json:
+            print_json(asdict(recovery))
+        else:
+            typer.echo(f"table: {table}")
+        return
+    with progress.step("finetuning"):
+        bar = progress.bar("steps")
+
+        def show(record: dict[str, float]) -> None:
+            bar(int(record["step"]), steps)
+            progress.note(", ".join(f"{key} {value:g}" for key, value in record.items()))
+
+        done = finetune(loaded, rules, images, out, config, show, manifest())
+    validation = done.manifest["validation"]
+    if json:
+        print_json({"weights": str(done.weights), "validation": validation, "curve": done.manifest["curve"]})
+        return
+    rows = [(name, f"{100 * value:.2f} %") for name, value in validation.items() if name != "images"]
+    print_table(f"top-1 on {validation['images']} images held out", ("model", "top-1"), rows)
+    typer.echo(f"weights: {done.weights}")
