@@ -13,6 +13,7 @@ from torch import nn
 from slipstick.errors import UserError
 from slipstick.model.convert import approximate_, assign_, table_layers
 from slipstick.model.gradients import activation_gradient, set_gradient_, stationary_gradient
+from slipstick.model.heads import HeadGrids
 from slipstick.model.layers import ApproxMatmul
 from slipstick.model.quantise import QuantConfig, weight_scale
 from slipstick.model.slopes import KINDS, GradientConfig, slope_factors, slope_table
@@ -83,13 +84,16 @@ def test_exact_linear_has_the_gradients_of_a_fake_quantised_one(kind: str, reach
         torch.testing.assert_close(mine.grad, reference.grad, rtol=1e-5, atol=1e-5)
 
 
-def test_exact_convolution_has_the_gradients_of_a_fake_quantised_one() -> None:
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_exact_convolution_has_the_gradients_of_a_fake_quantised_one(kind: str, groups: int) -> None:
     torch.manual_seed(2)
-    geometry = {"stride": 2, "padding": 1}
+    geometry = {"stride": 2, "padding": 1, "groups": groups}
     model = nn.Sequential(nn.Conv2d(3, 6, 3, **geometry))
     approximate_(model, {}, [torch.randn(40, 3, 9, 9)])
+    set_gradient_(model, GradientConfig(kind))
     layer = model[0]
-    data = torch.randn(4, 3, 9, 9).requires_grad_()
+    data = torch.randn(4, 3, 9, 9).clamp(-2, 2).requires_grad_()
     twin, weight = (part.detach().clone().requires_grad_() for part in (data, layer.weight))
     held = torch.fake_quantize_per_channel_affine(weight, weight_scale(weight), torch.zeros(6), 0, -127, 127)
     wanted = nn.functional.conv2d(fake_quantised(layer, twin, clip=False), held, layer.bias.detach(), **geometry)
@@ -128,6 +132,23 @@ def test_both_operands_of_a_matmul_get_gradients_and_none_where_clamped(kind: st
         torch.testing.assert_close(mine.grad, twin.grad, rtol=1e-5, atol=1e-5)
         beyond = torch.round(mine / scale) > 127
         assert beyond.any() and bool((mine.grad[beyond] == 0).all()) == (kind == "clipped")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_on_different_cells_have_the_gradients_of_each_alone(kind: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, w = (
+        torch.randint(-128, 128, shape, dtype=torch.int8, generator=generator) for shape in ((2, 3, 5, 6), (2, 3, 6, 4))
+    )
+    up, scale, config = torch.randn(2, 3, 5, 4, generator=generator), torch.rand(1), GradientConfig(kind)
+    grids = tuple(((cell(name),),) for name in (HARSH, "mitchell8s"))
+    by_values = activation_gradient(up, a, w, scale, HeadGrids(grids), config)
+    by_stationary = stationary_gradient(up, a, w, HeadGrids(grids), config)
+    for head in range(3):
+        own = up[:, head], a[:, head], w[:, head]
+        grid = grids[head % 2]
+        torch.testing.assert_close(by_values[:, head], activation_gradient(*own, scale, grid, config))
+        torch.testing.assert_close(by_stationary[:, head], stationary_gradient(*own, grid, config))
 
 
 @given(
