@@ -79,7 +79,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def matrix(session: nox.Session) -> None:
     """Convert every model family and rewrite the table in docs/conversion.md."""
-    session.run(python(session, "test"), "-m", "tests.model.matrix", external=True)
+    session.run(python(session, "test"), "-m", "tests.model.conversion.matrix", external=True)
 
 
 @nox.session

@@ -13,14 +13,14 @@ from slipstick.rtl.cells import cell as cell_by_name
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.array import ArrayConfig
 
-from .batch import Batch, check_batches, some
-from .calibrate import calibrate
-from .heads import HeadGrids, PerHead
-from .mixed import Grid
-from .plan import plan
-from .quantise import QuantConfig
-from .replace import convert_
-from .table_layer import Cells, TableLayer
+from .conversion.batch import Batch, check_batches, some
+from .conversion.calibrate import calibrate
+from .conversion.plan import plan
+from .conversion.replace import convert_
+from .layers.heads import HeadGrids, PerHead
+from .layers.mixed import Grid
+from .layers.quantise import QuantConfig
+from .layers.table_layer import Cells, TableLayer
 
 CellChoice = str | Cell | Sequence[str | Cell] | ArrayConfig | PerHead
 Rules = Mapping[str, CellChoice]

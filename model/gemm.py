@@ -18,9 +18,9 @@ from torch import Tensor
 from slipstick.errors import UserError
 from slipstick.rtl.cells.cell import Cell, operand_values
 
-from .factor import Factors, stored_factors, wide_factors
+from .kernels.factor import Factors, stored_factors, wide_factors
 from .kernels.ops import available, factor_gemm, factor_pack, table_gemm
-from .torch_gemm import ExpandedWeights, FactoredWeights
+from .kernels.torch_gemm import ExpandedWeights, FactoredWeights
 
 INT16 = 1 << 15
 ALWAYS_FACTORS = 2  # up to this rank factors beat the table kernel for any number of rows (nox -s bench)

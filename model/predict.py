@@ -4,7 +4,7 @@ import torch
 
 from slipstick.rtl.cells import cell
 
-from .table_layer import Cells, TableLayer
+from .layers.table_layer import Cells, TableLayer
 
 EXACT_GRID = ((cell("exact8s"),),)
 

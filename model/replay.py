@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree
 
 from .convert import table_layers
-from .table_layer import TableLayer
+from .layers.table_layer import TableLayer
 
 
 @dataclass

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.streams import TileStream
 
-from .batch import Batch, forward
+from .conversion.batch import Batch, forward
 from .convert import table_layers
-from .layers import ApproxMatmul, WeightLayer
-from .table_layer import TableLayer
+from .layers.matmul import ApproxMatmul
+from .layers.table_layer import TableLayer
+from .layers.weights import WeightLayer
 
 SHORT = 16  # rows an image below which activity is measured over several images
 

@@ -13,7 +13,7 @@ from slipstick.flow.job.workbench import open_workbench
 from slipstick.flow.report.heat_map import ordered_cells, render_heat_map
 from slipstick.model.convert import assign_, check_rules, describe, layer_names, table_layers
 from slipstick.model.evaluate import top1
-from slipstick.model.quantise import Method, QuantConfig
+from slipstick.model.layers.quantise import Method, QuantConfig
 from slipstick.model.sensitivity import TOLERANCE
 from slipstick.model.zoo import SHIPPED, load_model
 from slipstick.store import check_writable, write_whole

@@ -13,9 +13,9 @@ from slipstick.flow.job.manifest import manifest
 from slipstick.flow.job.recovery import CELLS, recover
 from slipstick.flow.report.finetuning import write_recovery
 from slipstick.model.convert import check_rules, layer_names
-from slipstick.model.finetune import FinetuneConfig, finetune
-from slipstick.model.slopes import GradientConfig, Kind
-from slipstick.model.training_images import training_images
+from slipstick.model.layers.slopes import GradientConfig, Kind
+from slipstick.model.training.finetune import FinetuneConfig, finetune
+from slipstick.model.training.images import training_images
 from slipstick.model.zoo import SHIPPED, load_model
 
 from .evaluate import read_rules

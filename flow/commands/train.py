@@ -7,7 +7,7 @@ import torch
 import typer
 
 from slipstick.flow.job.console import Steps
-from slipstick.model.train import TrainConfig, train, write_image_packs
+from slipstick.model.training.train import TrainConfig, train, write_image_packs
 
 from .options import Json, Seed, print_json
 

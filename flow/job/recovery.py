@@ -8,9 +8,9 @@ from typing import Any
 from slipstick.model.convert import approximate_, grid_of
 from slipstick.model.data import shipped
 from slipstick.model.evaluate import input_batches, top1
-from slipstick.model.finetune import FinetuneConfig, finetune
-from slipstick.model.slopes import KINDS
-from slipstick.model.training_images import TrainingImages
+from slipstick.model.layers.slopes import KINDS
+from slipstick.model.training.finetune import FinetuneConfig, finetune
+from slipstick.model.training.images import TrainingImages
 from slipstick.model.zoo import LoadedModel, load_model
 
 from .console import Steps, Update

@@ -9,7 +9,7 @@ import numpy as np
 from slipstick.model.convert import ConversionReport, approximate_
 from slipstick.model.data import Images, read_folder, shipped
 from slipstick.model.evaluate import input_batches, top1
-from slipstick.model.quantise import QuantConfig
+from slipstick.model.layers.quantise import QuantConfig
 from slipstick.model.workload import LayerShape, Recording, record, tile_streams, workload
 from slipstick.model.zoo import LoadedModel, load_model
 from slipstick.rtl.spec.streams import TileStream

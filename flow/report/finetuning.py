@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from slipstick.flow.job.recovery import Recovery
-from slipstick.model.slopes import KINDS
+from slipstick.model.layers.slopes import KINDS
 from slipstick.store import write_whole
 
 TOOLS = ("slipstick", "python", "torch", "timm", "numpy")

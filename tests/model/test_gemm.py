@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipstick.errors import UserError
-from slipstick.model.factor import LARGEST_RANK, factorise, rank, wide_factors
 from slipstick.model.gemm import PreparedWeights, approx_matmul, factors
 from slipstick.model.kernels import selftest
+from slipstick.model.kernels.factor import LARGEST_RANK, factorise, rank, wide_factors
 from slipstick.rtl.cells import Cell, array_multipliers, cell, logarithmic, names
 from slipstick.rtl.cells.registry import make
 

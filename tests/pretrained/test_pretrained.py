@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from slipstick.model.convert import approximate_, assign_, table_layers
-from slipstick.model.layers import ApproxMatmul
+from slipstick.model.layers.matmul import ApproxMatmul
 from tests.pretrained.encoder import HERE, Task, cosine, load, top1
 
 

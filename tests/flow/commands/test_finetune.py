@@ -11,9 +11,9 @@ import torch
 from slipstick.flow.cli import run
 from slipstick.flow.job.recovery import Recovery
 from slipstick.flow.report.finetuning import write_recovery
-from slipstick.model import training_images
 from slipstick.model.data import ASSETS
-from slipstick.model.slopes import KINDS
+from slipstick.model.layers.slopes import KINDS
+from slipstick.model.training import images
 from slipstick.model.zoo import load_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture
 def pack(tmp_path: Path, monkeypatch) -> Path:
     """Shipped training images as a pack with a split to train on; 16 are held out."""
-    monkeypatch.setattr(training_images, "HELD_OUT", 16)
+    monkeypatch.setattr(images, "HELD_OUT", 16)
     with np.load(ASSETS / "cifar10_calibration.npz") as own:
         arrays = {f"train_{name}": own[name] for name in ("scan", "offset", "label")}
         np.savez(tmp_path / "pack.npz", header=own["header"], classes=own["classes"], **arrays)

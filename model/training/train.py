@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from slipstick.store import write_whole
 
-from .data import read_pack, write_subset
-from .training_images import HELD_OUT
-from .training_state import load_state, restore_training, save_tensors, training_tensors
-from .vit import build_vit, normalise
+from ..data import read_pack, write_subset
+from ..vit import build_vit, normalise
+from .images import HELD_OUT
+from .state import load_state, restore_training, save_tensors, training_tensors
 
 
 @dataclass(frozen=True)

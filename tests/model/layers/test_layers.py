@@ -10,17 +10,17 @@ from torch import nn
 
 from slipstick.errors import UserError
 from slipstick.model.convert import approximate_, assign_, describe, table_layers
-from slipstick.model.convolution import ApproxConv2d
 from slipstick.model.gemm import approx_matmul
-from slipstick.model.heads import PerHead
-from slipstick.model.layers import ApproxLinear
+from slipstick.model.layers.convolution import ApproxConv2d
+from slipstick.model.layers.heads import PerHead
+from slipstick.model.layers.linear import ApproxLinear
+from slipstick.model.layers.quantise import QuantConfig
 from slipstick.model.predict import predicted_damage
-from slipstick.model.quantise import QuantConfig
 from slipstick.model.workload import record
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec import array
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
-from tests.model.reference import quantised_reference
+from tests.model.conversion.reference import quantised_reference
 
 
 class Small(nn.Module):

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from .attention import attention_weights
-from .layers import ApproxLinear, ApproxMatmul
+from .linear import ApproxLinear
+from .matmul import ApproxMatmul
 from .routing import Hidden
 from .shared import ApproxProjection
 

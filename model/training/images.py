@@ -7,7 +7,7 @@ import numpy as np
 
 from slipstick.errors import UserError
 
-from .data import Images, read_folder, read_pack
+from ..data import Images, read_folder, read_pack
 
 HELD_OUT = 1000  # the last images of a pack's training split: validation, never trained on
 CALIBRATING = 256

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .routing import is_known_float
-from .table_layer import TableLayer
+from ..layers.routing import is_known_float
+from ..layers.table_layer import TableLayer
 from .trace import module_stack
 
 _PRODUCTS = (

@@ -24,15 +24,15 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from slipstick.errors import UserError
 from slipstick.store import digest, write_whole
 
-from .convert import Rules, approximate_, describe, table_layers
-from .data import Images
-from .evaluate import input_batches, top1
-from .gradients import set_gradient_
-from .slopes import GradientConfig
+from ..convert import Rules, approximate_, describe, table_layers
+from ..data import Images
+from ..evaluate import input_batches, top1
+from ..layers.gradients import set_gradient_
+from ..layers.slopes import GradientConfig
+from ..zoo import LoadedModel
+from .images import TrainingImages
+from .state import load_state, restore_training, save_tensors, training_tensors
 from .train import augment, batches
-from .training_images import TrainingImages
-from .training_state import load_state, restore_training, save_tensors, training_tensors
-from .zoo import LoadedModel
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,16 @@ from torch import Tensor, nn
 
 from slipstick.errors import UserError
 
-from .attention import ApproxAttention
-from .convolution import ApproxConv2d
+from ..layers.attention import ApproxAttention
+from ..layers.convolution import ApproxConv2d
+from ..layers.linear import ApproxLinear
+from ..layers.matmul import ApproxMatmul
+from ..layers.multihead import ApproxMultiheadAttention
+from ..layers.routing import Hidden, KeptFloat
+from ..layers.shared import ApproxProjection, SharedConv2d
 from .intercept import change_class_, intercept_
-from .layers import ApproxLinear, ApproxMatmul
-from .multihead import ApproxMultiheadAttention
 from .plan import Plan, join, parts
 from .products import Convolution
-from .routing import Hidden, KeptFloat
-from .shared import ApproxProjection, SharedConv2d
 from .trace import Traced
 
 

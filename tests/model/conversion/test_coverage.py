@@ -5,17 +5,17 @@ import copy
 import pytest
 import torch
 
-from slipstick.model.batch import forward, logits
+from slipstick.model.conversion.batch import forward, logits
 from slipstick.model.convert import approximate_, assign_, table_layers
-from slipstick.model.layers import WeightLayer
+from slipstick.model.layers.quantise import QuantConfig
+from slipstick.model.layers.weights import WeightLayer
 from slipstick.model.predict import predicted_damage
-from slipstick.model.quantise import QuantConfig
 from slipstick.model.workload import record, workload
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul
-from tests.model import matrix
-from tests.model.families import FAMILIES, build
-from tests.model.reference import float_products, quantised_reference
+from tests.model.conversion import matrix
+from tests.model.conversion.families import FAMILIES, build
+from tests.model.conversion.reference import float_products, quantised_reference
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import WeightLayer
+from .weights import WeightLayer
 
 
 class ApproxConv2d(WeightLayer):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipstick.model.quantise import requantise_codes
+from slipstick.model.layers.quantise import requantise_codes
 from slipstick.rtl.spec.fixed import MULTIPLIER_BITS, Requant, requantise
 
 CORNERS = [0, 1, -1, 2**31 - 1, -(2**31), 2**30, -(2**30), 127, -128, 128, -129]

@@ -8,9 +8,9 @@ import pytest
 from safetensors.torch import load_file
 
 from slipstick.errors import UserError
-from slipstick.model import train as training
 from slipstick.model.data import ASSETS
-from slipstick.model.train import TrainConfig, train
+from slipstick.model.training import train as training
+from slipstick.model.training.train import TrainConfig, train
 
 CONFIG = TrainConfig(epochs=2, batch=64)
 

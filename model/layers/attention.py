@@ -4,7 +4,8 @@ import torch
 from timm.layers.attention import Attention
 from torch import Tensor, nn
 
-from .layers import ApproxLinear, ApproxMatmul
+from .linear import ApproxLinear
+from .matmul import ApproxMatmul
 from .quantise import QuantConfig
 from .routing import Hidden
 from .table_layer import TableLayer

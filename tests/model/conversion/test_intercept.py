@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from slipstick.errors import UserError
+from slipstick.model.conversion.products import Product, recognise
 from slipstick.model.convert import approximate_, layer_names, table_layers
-from slipstick.model.multihead import ApproxMultiheadAttention
-from slipstick.model.products import Product, recognise
-from slipstick.model.table_layer import TableLayer
+from slipstick.model.layers.multihead import ApproxMultiheadAttention
+from slipstick.model.layers.table_layer import TableLayer
 
 a, b = torch.randn(2, 3, 4), torch.randn(2, 4, 5)
 

@@ -5,7 +5,8 @@ from typing import Any
 from torch import Tensor
 
 from .convolution import ApproxConv2d
-from .layers import ApproxLinear, WeightLayer
+from .linear import ApproxLinear
+from .weights import WeightLayer
 
 
 class _Shared(WeightLayer):

@@ -15,9 +15,9 @@ from torch.overrides import TorchFunctionMode
 
 from slipstick.errors import UserError
 
-from .attention import attention_weights
+from ..layers.attention import attention_weights
+from ..layers.routing import known_float, owned_by, owner
 from .products import Attention, Call, Convolution, recognise
-from .routing import known_float, owned_by, owner
 
 
 @dataclass(frozen=True)

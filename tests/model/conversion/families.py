@@ -11,7 +11,7 @@ from timm.models.gcvit import GlobalContextVit
 from timm.models.volo import VOLO
 from torch import nn
 
-from slipstick.model.batch import Batch
+from slipstick.model.conversion.batch import Batch
 
 CLASSES = 10
 

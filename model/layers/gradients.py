@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from slipstick.errors import UserError
 from slipstick.rtl.cells.cell import Cell
 
-from .gemm import is_exact
+from ..gemm import is_exact
 from .heads import HeadGrids
-from .mixed import Grid, _groups
+from .mixed import Grid, cell_groups
 from .quantise import clamped
 from .slopes import GradientConfig, Operand, slope_factors
 from .table_layer import Cells, TableLayer
@@ -182,7 +182,7 @@ class _Block:
 
 def _blocks(gradient: Tensor, codes: Tensor, held: Tensor, grid: Grid) -> Iterator[_Block]:
     depth, channels = held.shape[-2:]
-    for cell, depths, places in _groups(grid, depth, channels):
+    for cell, depths, places in cell_groups(grid, depth, channels):
         k, n = (
             torch.arange(count, device=held.device) if some is None else some.to(held.device)
             for some, count in ((depths, depth), (places, channels))

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from slipstick.errors import UserError
 
-from .attention import ApproxAttention
+from ..layers.attention import ApproxAttention
+from ..layers.quantise import QuantConfig
+from ..layers.table_layer import TableLayer
 from .audit import audit
 from .batch import Batch, check_batches, count, differentiable, forward, logits, some
-from .quantise import QuantConfig
-from .table_layer import TableLayer
 
 SAMPLE = 32  # images whose codes and gradients are kept: the damage of a cell over all layers takes a second
 

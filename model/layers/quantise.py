@@ -10,8 +10,8 @@ from torch import Tensor
 from slipstick.errors import UserError
 from slipstick.rtl.spec.fixed import Requant, requantise
 
-from .kernels import ops
-from .kernels.ops import available
+from ..kernels import ops
+from ..kernels.ops import available
 
 BINS = 4096
 Method = Literal["percentile", "minmax", "mse"]

@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from slipstick.errors import UserError
-from slipstick.model import training_images as reading
 from slipstick.model.data import ASSETS, Images
 from slipstick.model.evaluate import logits
-from slipstick.model.finetune import FinetuneConfig, cosine, distilled_loss, finetune
-from slipstick.model.slopes import KINDS, GradientConfig
-from slipstick.model.training_images import TrainingImages, training_images
+from slipstick.model.layers.slopes import KINDS, GradientConfig
+from slipstick.model.training import images as reading
+from slipstick.model.training.finetune import FinetuneConfig, cosine, distilled_loss, finetune
+from slipstick.model.training.images import TrainingImages, training_images
 from slipstick.model.vit import build_vit
 from slipstick.model.zoo import LoadedModel, wrap
 

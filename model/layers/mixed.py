@@ -5,12 +5,12 @@ from torch import Tensor
 
 from slipstick.rtl.cells.cell import Cell
 
-from .gemm import PreparedWeights
+from ..gemm import PreparedWeights
 
 Grid = tuple[tuple[Cell, ...], ...]  # grid[k % R][n % C] is the cell of reduction index k and output channel n
 
 
-def _groups(grid: Grid, depth: int, channels: int) -> list[tuple[Cell, Tensor | None, Tensor | None]]:
+def cell_groups(grid: Grid, depth: int, channels: int) -> list[tuple[Cell, Tensor | None, Tensor | None]]:
     """(cell, its k, its n) of every block of equal cells; None stands for all of them."""
     result = []
     rows: dict[tuple[Cell, ...], list[int]] = {}
@@ -38,7 +38,7 @@ class MixedWeights:
     def __init__(self, weights: Tensor, grid: Grid) -> None:
         self.channels = weights.shape[-1]
         self.parts = []
-        for cell, k, n in _groups(grid, weights.shape[-2], weights.shape[-1]):
+        for cell, k, n in cell_groups(grid, weights.shape[-2], weights.shape[-1]):
             block = weights if k is None else weights[..., k, :]
             self.parts.append((PreparedWeights(block if n is None else block[..., n], cell), k, n))
 

@@ -1,6 +1,6 @@
 """The conversion matrix of docs/conversion.md: real model sizes, random weights, what became of every product.
 
-    python -m tests.model.matrix
+    python -m tests.model.conversion.matrix
 
 rewrites the file (``nox -s matrix``); a test rewrites the rows of the cheap models and compares.
 """
@@ -13,14 +13,15 @@ import timm
 import torch
 from torch import nn
 
-from slipstick.model.batch import Batch
+from slipstick.model.conversion.batch import Batch
 from slipstick.model.convert import approximate_, table_layers
-from slipstick.model.convolution import ApproxConv2d
-from slipstick.model.layers import ApproxLinear, ApproxMatmul
-from slipstick.model.table_layer import TableLayer
+from slipstick.model.layers.convolution import ApproxConv2d
+from slipstick.model.layers.linear import ApproxLinear
+from slipstick.model.layers.matmul import ApproxMatmul
+from slipstick.model.layers.table_layer import TableLayer
 from slipstick.store import write_whole
 
-FILE = Path(__file__).resolve().parents[2] / "docs" / "conversion.md"
+FILE = Path(__file__).resolve().parents[3] / "docs" / "conversion.md"
 IMAGES = 2
 KINDS = ("Linear", "Conv2d", "grouped Conv2d", "QKᵀ", "AV", "other product")
 
@@ -84,7 +85,7 @@ def row(title: str) -> str:
 TEXT = """# What runs on cells
 
 Counts of layers, from conversions that took place: random weights, two inputs, every product of a forward pass.
-`nox -s matrix` writes this table; `tests/model/test_coverage.py` proves for small instances of the same families
+`nox -s matrix` writes this table; `tests/model/conversion/test_coverage.py` proves for small instances of the same families
 that the numbers are those of the quantised float model and that no ATen product of floats is left.
 
 | model | {kinds} | left in float | not reached |

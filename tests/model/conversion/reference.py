@@ -13,11 +13,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from slipstick.model.attention import ApproxAttention
-from slipstick.model.batch import forward, logits
-from slipstick.model.layers import ApproxMatmul, WeightLayer
-from slipstick.model.mixed import MixedWeights
-from slipstick.model.table_layer import TableLayer
+from slipstick.model.conversion.batch import forward, logits
+from slipstick.model.layers.attention import ApproxAttention
+from slipstick.model.layers.matmul import ApproxMatmul
+from slipstick.model.layers.mixed import MixedWeights
+from slipstick.model.layers.table_layer import TableLayer
+from slipstick.model.layers.weights import WeightLayer
 
 
 def codes(values, scale, limit=127, low=None):

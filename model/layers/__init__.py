@@ -1,0 +1,1 @@
+"""Layers whose products come from multiplier cells, and what they are made of: scales, mixes of cells, statistics."""

@@ -1,0 +1,1 @@
+"""Training: the shipped network from scratch, gradients through cells, finetuning on cells."""
