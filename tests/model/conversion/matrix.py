@@ -85,7 +85,7 @@ def row(title: str) -> str:
 TEXT = """# What runs on cells
 
 Counts of layers, from conversions that took place: random weights, two inputs, every product of a forward pass.
-`nox -s matrix` writes this table; `tests/model/conversion/test_coverage.py` proves for small instances of the same families
+`nox -s matrix` writes this table; `tests/model/conversion/test_coverage.py` proves for small instances of the families
 that the numbers are those of the quantised float model and that no ATen product of floats is left.
 
 | model | {kinds} | left in float | not reached |
