@@ -35,8 +35,27 @@ class ApproxConv2d(WeightLayer):
         return output.flatten(2).transpose(1, 2)
 
     def patches(self, images: Tensor) -> Tensor:
-        """Float images [B, C, H, W], padded already, -> rows [B, H' * W', K]."""
-        return F.unfold(images, self.kernel_size, self.dilation, 0, self.stride).transpose(1, 2)
+        """Images [B, C, H, W] of any type, padded already, -> rows [B, H' * W', K]."""
+        if images.is_floating_point():
+            return F.unfold(images, self.kernel_size, self.dilation, 0, self.stride).transpose(1, 2)
+        images = images.contiguous()
+        batch, channels, down, right = images.stride()
+        windows = images.as_strided(
+            (len(images), *self._size(images), images.shape[1], *self.kernel_size),
+            (batch, down * self.stride[0], right * self.stride[1], channels,
+             down * self.dilation[0], right * self.dilation[1]),
+        )  # fmt: skip
+        return windows.flatten(3).flatten(1, 2)
+
+    def _size(self, images: Tensor) -> tuple[int, int]:
+        """Height and width of the output for padded images."""
+        height, width = (
+            (side - dilation * (kernel - 1) - 1) // stride + 1
+            for side, dilation, kernel, stride in zip(
+                images.shape[-2:], self.dilation, self.kernel_size, self.stride, strict=True
+            )
+        )
+        return height, width
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] or [C, H, W] -> maps [B, N, H', W'] or [N, H', W']."""
@@ -51,17 +70,10 @@ class ApproxConv2d(WeightLayer):
             return result
         padded = F.pad(images, self.margin) if any(self.margin) else images
         if torch.is_grad_enabled():
-            sums = self.run(self.patches(padded))
+            rows = self.run(self.patches(padded))
         else:  # unfolded codes are those of the unfolded image
-            patches = self.patches(self.quantise_input(padded).float()).to(torch.int8)
-            sums = self.accumulate(patches).float() * self.product_scale()
-        height, width = (
-            (side - dilation * (kernel - 1) - 1) // stride + 1
-            for side, dilation, kernel, stride in zip(
-                padded.shape[-2:], self.dilation, self.kernel_size, self.stride, strict=True
-            )
-        )
-        return sums.transpose(1, 2).unflatten(2, (height, width))
+            rows = self.values(self.patches(self.quantise_input(padded)))
+        return rows.transpose(1, 2).unflatten(2, self._size(padded))
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -11,6 +11,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from slipstick.errors import UserError
 
+from ..kernels import ops
+from ..kernels.ops import available
 from .gradients import product
 from .heads import HeadGrids
 from .mixed import MixedWeights
@@ -188,6 +190,12 @@ class WeightLayer(TableLayer):
 
     def accumulate(self, codes: Tensor) -> Tensor:
         """Activation codes int8 [..., K] -> accumulators int32 [..., N], bias included."""
+        total = self._sums(codes) + self.bias_codes()
+        if self.recorder is not None:
+            self.recorder(self.path, self, codes, self.weight_codes, total)
+        return total
+
+    def _sums(self, codes: Tensor) -> Tensor:
         weights = self.weight_codes  # first: it drops what belongs to older weights
         if self.counting:
             self._keep_sample(codes, weights)
@@ -196,16 +204,17 @@ class WeightLayer(TableLayer):
         assert not isinstance(self.grid, HeadGrids)
         if self.grid not in self._prepared:
             self._prepared[self.grid] = MixedWeights(weights, self.grid)
-        total = self._grouped(self._prepared[self.grid], codes) + self.bias_codes()
-        if self.recorder is not None:
-            self.recorder(self.path, self, codes, weights, total)
-        return total
+        return self._grouped(self._prepared[self.grid], codes)
+
+    def values(self, codes: Tensor) -> Tensor:
+        """Activation codes int8 [..., K] -> the accumulators' values, float32 [..., N]."""
+        if self.recorder is None and available(codes.device):
+            return ops.scale(self._sums(codes), self.bias_codes(), self.product_scale())
+        return self.accumulate(codes).float() * self.product_scale()
 
     def run(self, rows: Tensor) -> Tensor:
         """Float rows [..., K] -> float [..., N] through the cells, differentiable where gradients are on."""
-        if torch.is_grad_enabled():
-            return self._differentiable(rows)
-        return self.accumulate(self.quantise_input(rows)).float() * self.product_scale()
+        return self._differentiable(rows) if torch.is_grad_enabled() else self.values(self.quantise_input(rows))
 
     def requantised(self, rows: Tensor) -> Tensor:
         """Like ``run``, but the values of the int8 outputs: rows [..., K] -> codes * ``output_scale`` [..., N]."""
