@@ -73,7 +73,7 @@ def generate(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure speed as ratios within one run: emulation, co-simulation, search."""
-    session.run(python(session, "test"), "tests/bench/run.py", *session.posargs, external=True)
+    session.run(python(session, "test"), "-m", "tests.bench.run", *session.posargs, external=True)
 
 
 @nox.session

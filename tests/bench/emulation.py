@@ -5,8 +5,11 @@ thread is measured in CPU seconds, which other work on the machine disturbs leas
 """
 
 import ctypes
+import gc
+import resource
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,13 +21,16 @@ from unittest.mock import patch
 import numpy as np
 import timm
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from slipstick.model import gemm
 from slipstick.model.convert import approximate_, assign_
 from slipstick.model.gemm import PreparedWeights
 from slipstick.model.kernels.native import find_compiler
 from slipstick.model.kernels.selftest import plain_loop as slow_loop
+from slipstick.model.layers.gradients import set_gradient_
+from slipstick.model.layers.slopes import GradientConfig
 from slipstick.rtl.cells import Cell, cell
 
 LINEAR = {  # name: M, K, N
@@ -127,20 +133,83 @@ def without_compiler(loop: PlainLoop, threads: int) -> list[dict[str, Any]]:
     return [{"threads": threads, "cell": name, "plain_loop": found[name]["plain loop"]} for name in CELLS]
 
 
-def whole_model(name: str, batch: int, threads: int) -> list[dict[str, Any]]:
-    """Forward of a whole model with every product on cells, as a multiple of its float32 time."""
-    model, exact = timm.create_model(name).eval(), timm.create_model(name).eval()
-    exact.load_state_dict(model.state_dict())
-    images = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+def twins(name: str) -> tuple[nn.Module, nn.Module]:
+    """A float model and the same on exact cells."""
+    exact, model = timm.create_model(name).eval(), timm.create_model(name).eval()
+    model.load_state_dict(exact.state_dict())
     approximate_(model, {}, [torch.randn(33, 3, 224, 224, generator=torch.Generator().manual_seed(1))])
-    torch.set_num_threads(threads)
+    return exact, model
+
+
+def train_step(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Forward, backward, and weights that are new."""
+    model.zero_grad(set_to_none=True)
+    F.cross_entropy(model(images), labels).backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.0)
+
+
+def whole_model(name: str, batch: int, threads: int) -> list[dict[str, Any]]:
+    """Forward and training step (straight-through) with every product on cells, as multiples of float32 time."""
+    exact, model = twins(name)
+    images = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(batch)
     rows = []
     for one in CELLS:
         assign_(model, {"default": one})
         with torch.inference_mode():
-            found = ratios({"float32": lambda: exact(images), one: lambda: model(images)}, 5, threads)
-        rows.append({"model": name, "threads": threads, "cell": one, "times_float32": 1 / found[one]["float32"]})
+            forward = ratios({"float32": lambda: exact(images), one: lambda: model(images)}, 5, threads)
+        assign_(model, {"default": one})  # inference tensors cannot be trained with
+        set_gradient_(model, GradientConfig())
+        steps = {"float32": partial(train_step, exact, images, labels), one: partial(train_step, model, images, labels)}
+        step = ratios(steps, 5, threads)
+        rows.append({
+            "model": name, "threads": threads, "cell": one,
+            "forward_times_float32": 1 / forward[one]["float32"], "step_times_float32": 1 / step[one]["float32"],
+        })  # fmt: skip
     return rows
+
+
+def peak_memory(name: str, batch: int) -> list[dict[str, Any]]:
+    """Peak memory of a forward pass and of a training step in a process of its own, as a multiple of float32's."""
+    rows = []
+    for work in ("forward", "step"):
+        peaks = {}
+        for one in ("float32", "drum8s_k4", "mitchell8s"):
+            command = [sys.executable, "-m", "tests.bench.emulation", work, name, str(batch), one]
+            peaks[one] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        rows += [
+            {"model": name, "work": work, "cell": one, "times_float32": peak / peaks["float32"]}
+            for one, peak in peaks.items()
+            if one != "float32"
+        ]
+    return rows
+
+
+def show_peak(work: str, name: str, batch: str, one: str) -> None:
+    """Print how much the peak of this process grows, in KiB, by the work on one kind of arithmetic."""
+    torch.set_num_threads(1)
+    exact, model = twins(name)
+    if one != "float32":
+        assign_(model, {"default": one})
+        set_gradient_(model, GradientConfig())
+        exact = model
+    del model
+    images, labels = torch.randn(int(batch), 3, 224, 224), torch.arange(int(batch))
+    with torch.inference_mode():
+        exact(images[:1])  # weights are prepared once
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what calibration freed
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    if work == "step":
+        train_step(exact, images, labels)
+    else:
+        with torch.inference_mode():
+            exact(images)
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(int(status["VmHWM"].split()[0]) - resident)
 
 
 def check_loop(loop: PlainLoop) -> None:
@@ -165,4 +234,9 @@ def emulation() -> dict[str, Any]:
         ],
         "without_compiler": [row for threads in (1, 2) for row in without_compiler(loop, threads)],
         "models": [row for threads in (1, 2) for row in whole_model("deit_tiny_patch16_224", 8, threads)],
+        "memory": peak_memory("deit_tiny_patch16_224", 8) if Path("/proc/self/clear_refs").exists() else [],
     }
+
+
+if __name__ == "__main__":
+    show_peak(*sys.argv[1:])

@@ -5,58 +5,19 @@ Example: nox -s bench -- --json
 
 import argparse
 import json
-import statistics
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 
 from slipstick.flow.job.manifest import tool_versions
-from slipstick.model.gemm import PreparedWeights
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.sim.cosim import cosimulate
 from slipstick.sim.vectors import GemmJob
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "flow" / "search"))
-from test_study import SAMPLERS, search, synthetic, volume
-
-ROUNDS = 7
-SHAPES = ((1576, 192, 576), (3200, 128, 384), (3200, 256, 128))
-CELLS = ("exact8s", "drum8s_k4", "recursive8s", "broken_array8s_h2_v6", "truncated8s_k7", "mitchell8s")
-
-
-def cpu_seconds(run: Callable[[], object]) -> float:
-    started = time.process_time()
-    run()
-    return time.process_time() - started
-
-
-def emulation(shape: tuple[int, int, int]) -> dict[str, Any]:
-    """One thread: approximate products against float32 matmul of the same shape, paired in every round."""
-    m, k, n = shape
-    rng = np.random.default_rng(0)
-    a, w = (torch.from_numpy(rng.integers(-128, 128, s).astype(np.int8)) for s in ((m, k), (k, n)))
-    left, right = a.float(), w.float()
-    prepared = {name: PreparedWeights(w, cell(name)) for name in CELLS}
-    ratios: dict[str, list[float]] = {name: [] for name in CELLS}
-    for _ in range(ROUNDS):
-        base = cpu_seconds(lambda: [left @ right for _ in range(4)]) / 4
-        for name in CELLS:
-            ratios[name].append(base / cpu_seconds(lambda name=name: prepared[name].matmul(a)))
-    table = torch.from_numpy(cell("truncated8s_k7").table.astype(np.int32))
-    some, columns = a[:64].view(torch.uint8).long(), w.view(torch.uint8).long()
-    indexing = cpu_seconds(lambda: table[some[:, :, None], columns[None]].sum(1)) * m / len(some)
-    return {
-        "shape": shape,
-        "speed_against_float32": {name: statistics.median(values) for name, values in ratios.items()},
-        "truncated8s_k7_against_table_indexing": indexing / cpu_seconds(lambda: prepared["truncated8s_k7"].matmul(a)),
-    }
+from tests.bench.emulation import emulation
+from tests.flow.search.test_study import SAMPLERS, search, synthetic, volume
 
 
 def cosimulation() -> dict[str, float]:
@@ -87,25 +48,36 @@ def searching() -> dict[str, dict[str, float]]:
     return found
 
 
+def lines(result: dict[str, Any]) -> Iterator[str]:
+    """The figures as text."""
+    for row in result["emulation"]["products"]:
+        yield (
+            f"{row['shape']}, {row['threads']} thread(s), {row['cell']}: {row['float32']:.2f} x the speed of float32, "
+            f"{row['plain_loop']:.1f} x the plain loop"
+        )
+    for row in result["emulation"]["without_compiler"]:
+        yield f"no compiler, {row['threads']} thread(s), {row['cell']}: {row['plain_loop']:.1f} x the plain loop"
+    for row in result["emulation"]["models"]:
+        yield (
+            f"{row['model']}, {row['threads']} thread(s), {row['cell']}: forward {row['forward_times_float32']:.2f} x, "
+            f"training step {row['step_times_float32']:.2f} x the time of float32"
+        )
+    for row in result["emulation"]["memory"]:
+        yield f"{row['model']}, {row['work']}, {row['cell']}: {row['times_float32']:.2f} x the memory of float32"
+    for mode, value in result["cosim_cycles_per_cpu_second"].items():
+        yield f"co-simulation 8 x 8, {mode}: {value:,.0f} cycles a CPU second"
+    for name, spread in result["search_hypervolume"].items():
+        yield f"search {name}: hypervolume {spread['median']:.4f}, quartiles {spread['quartiles']:.4f} apart"
+    yield ", ".join(f"{tool} {version}" for tool, version in result["versions"].items())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     wants_json = parser.parse_args().json
-    torch.set_num_threads(1)
-    result = {"emulation": [emulation(shape) for shape in SHAPES], "cosim_cycles_per_cpu_second": cosimulation(),
+    result = {"emulation": emulation(), "cosim_cycles_per_cpu_second": cosimulation(),
               "search_hypervolume": searching(), "versions": tool_versions()}  # fmt: skip
-    if wants_json:
-        print(json.dumps(result, indent=1))
-        return
-    for row in result["emulation"]:
-        speeds = ", ".join(f"{name} {value:.2f}" for name, value in row["speed_against_float32"].items())
-        print(f"emulation {row['shape']}, speed against float32 matmul (1 thread): {speeds}; "
-              f"truncated8s_k7 against table indexing: {row['truncated8s_k7_against_table_indexing']:.0f}")  # fmt: skip
-    for mode, value in result["cosim_cycles_per_cpu_second"].items():
-        print(f"co-simulation 8 x 8, {mode}: {value:,.0f} cycles a CPU second")
-    for name, spread in result["search_hypervolume"].items():
-        print(f"search {name}: hypervolume {spread['median']:.4f}, quartiles {spread['quartiles']:.4f} apart")
-    print(", ".join(f"{tool} {version}" for tool, version in result["versions"].items()))
+    print(json.dumps(result, indent=1) if wants_json else "\n".join(lines(result)))
 
 
 if __name__ == "__main__":
