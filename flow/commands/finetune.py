@@ -80,7 +80,7 @@ def run(
     if table is not None and (model, weights) != (SHIPPED, None):
         raise UserError("the table is about the shipped network; leave out --model and --weights")
     loaded = load_model(model, weights)
-    check_rules(rules, layer_names(loaded.module))
+    check_rules(rules, layer_names(loaded.module, loaded.example()))
     progress = Steps(quiet=json)
     with progress.step("images"):
         images = training_images(data, loaded.size, limit)

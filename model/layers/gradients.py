@@ -76,7 +76,9 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         codes, held, scale, held_scale, clip, held_clip, result_clip = ctx.saved_tensors
-        gradient = _without(gradients[0].float(), result_clip)
+        gradient = gradients[0].float()
+        if result_clip is not None and len(result_clip):  # autograd's own tensor stays as it is
+            gradient = _clear_(gradient.clone(memory_format=torch.contiguous_format), result_clip)
         by_values = by_stationary = by_bias = None
         if ctx.needs_input_grad[2]:
             by_bias = gradient.flatten(0, -2).sum(0)
@@ -87,10 +89,10 @@ class _Product(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             by_values = activation_gradient(gradient, codes, held, held_scale, ctx.grid, ctx.config)
             by_values = by_values.sum_to_size(codes.shape)
-            by_values = _without((by_values.movedim(0, 1) if ctx.groups > 1 else by_values).reshape(shape), clip)
+            by_values = _clear_((by_values.movedim(0, 1) if ctx.groups > 1 else by_values).reshape(shape), clip)
         if ctx.needs_input_grad[1]:
             by_stationary = stationary_gradient(gradient, codes, held, ctx.grid, ctx.config)
-            by_stationary = _without(by_stationary.sum_to_size(held.shape).mul_(scale), held_clip)
+            by_stationary = _clear_(by_stationary.sum_to_size(held.shape).mul_(scale), held_clip)
         return by_values, by_stationary, by_bias, None, None
 
 
@@ -209,7 +211,8 @@ def _terms(block: _Block, operand: Operand, config: GradientConfig) -> Iterator[
         yield left, right
 
 
-def _without(gradient: Tensor, places: Tensor | None) -> Tensor:
-    if places is None or not len(places):
-        return gradient
-    return gradient.flatten().index_fill(0, places, 0).view(gradient.shape)
+def _clear_(gradient: Tensor, places: Tensor | None) -> Tensor:
+    """Put zeros at flat ``places`` of a contiguous tensor."""
+    if places is not None and len(places):
+        gradient.view(-1).index_fill_(0, places, 0)
+    return gradient

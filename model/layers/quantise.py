@@ -76,10 +76,13 @@ def clamped(values: Tensor, codes: Tensor, scale: Tensor, low: int, high: int) -
 
     ``values`` [..., N], ``scale`` a scalar, [1] or [N].
     """
-    places = ((codes == low) | (codes == high)).flatten().nonzero()[:, 0]
-    scales = scale if scale.numel() == 1 else scale[places % len(scale)]
-    rounded = torch.round(values.flatten()[places] / scales)
-    return places[(rounded < low) | (rounded > high)]
+    values, codes = (part.reshape(-1, part.shape[-1]) for part in (values, codes))
+    some = ((codes.amax(1) == high) | (codes.amin(1) == low)).nonzero()[:, 0]  # rows: a tenth of looking at all codes
+    within, column = (((codes[some] == low) | (codes[some] == high)).nonzero()).unbind(1)
+    row = some[within]
+    rounded = torch.round(values[row, column] / (scale if scale.numel() == 1 else scale[column]))
+    clamps = (rounded < low) | (rounded > high)
+    return (row * codes.shape[1] + column)[clamps]
 
 
 def weight_scale(weights: Tensor, limit: int = 127) -> Tensor:
