@@ -62,7 +62,7 @@ def load_images(calibration: Path | None, images: Path | None, size: int) -> tup
     """Calibration, validation and test images: the shipped ones, or a user's folders of class folders.
 
     From ``images`` every other picture validates and the rest test; without a ``calibration`` folder
-    the first validation pictures calibrate.
+    validation pictures calibrate, spread over all of them: folders come class by class.
     """
     if images is None:
         own = shipped("calibration") if calibration is None else read_folder(calibration, size)
@@ -70,7 +70,7 @@ def load_images(calibration: Path | None, images: Path | None, size: int) -> tup
     every = read_folder(images, size)
     validation, test = every[::2], every[1::2]
     own = validation if calibration is None else read_folder(calibration, size)
-    return own[:CALIBRATION_IMAGES], validation, test
+    return own[:: -(-len(own) // CALIBRATION_IMAGES)], validation, test
 
 
 def open_workbench(

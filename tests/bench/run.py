@@ -6,6 +6,7 @@ Example: nox -s bench -- --json
 import argparse
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.sim.cosim import cosimulate
 from slipstick.sim.vectors import GemmJob
+from slipstick.store import write_whole
 from tests.bench.emulation import emulation
+from tests.bench.page import page
 from tests.flow.search.test_study import SAMPLERS, search, synthetic, volume
 
 
@@ -74,10 +77,13 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    wants_json = parser.parse_args().json
+    parser.add_argument("--out", type=Path, help="also write the page of the emulation")
+    wanted = parser.parse_args()
     result = {"emulation": emulation(), "cosim_cycles_per_cpu_second": cosimulation(),
               "search_hypervolume": searching(), "versions": tool_versions()}  # fmt: skip
-    print(json.dumps(result, indent=1) if wants_json else "\n".join(lines(result)))
+    if wanted.out:
+        write_whole(wanted.out, lambda file: file.write_text(page(result)))
+    print(json.dumps(result, indent=1) if wanted.json else "\n".join(lines(result)))
 
 
 if __name__ == "__main__":

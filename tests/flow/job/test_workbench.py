@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from slipstick.errors import UserError
+from slipstick.flow.job import workbench
 from slipstick.flow.job.verify import attention_layers, job
 from slipstick.flow.job.workbench import open_workbench
 from slipstick.model.zoo import load_model, wrap
@@ -63,6 +64,13 @@ def test_any_module_with_a_users_own_pictures(photos: Path) -> None:
     assert bench.streams(4, 4, seed=0)["2"][0].activations.shape == (9, 4)
     assert bench.macs(4, 4)["0"] == 25 * 28 * 8  # 27 reduction rows padded to 28
     check_recordings(bench)
+
+
+def test_calibration_pictures_come_from_every_class(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbench, "CALIBRATION_IMAGES", 5)
+    calibration, validation, test = workbench.load_images(None, photos, 20)
+    assert set(calibration.labels) == {0, 1} and len(calibration) <= 5
+    assert len(validation) == len(test) == 12
 
 
 def test_products_that_were_not_recorded_or_do_not_fit_are_refused(photos: Path) -> None:
