@@ -27,7 +27,7 @@ def test_python_numpy_torch_and_the_compiled_pass_agree(values: list[int], multi
     assert requant(column)[:, 0].tolist() == by_hand
     sums = torch.from_numpy(column).int()
     compiled = requantise_codes(sums, requant)
-    with patch("slipstick.model.quantise.available", return_value=False):
+    with patch("slipstick.model.layers.quantise.available", return_value=False):
         plain = requantise_codes(sums, requant)
     assert compiled.dtype == plain.dtype == torch.int8
     assert compiled[:, 0].tolist() == plain[:, 0].tolist() == by_hand
