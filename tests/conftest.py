@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -13,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(min(2, os.cpu_count() or 1))
+    hypothesis.settings.register_profile("slipstick", deadline=None)  # a first example may import or compile
+    hypothesis.settings.load_profile("slipstick")
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_batches_of_stationary_operands(name: str, lead: tuple[int, ...]) -> Non
         np.testing.assert_array_equal(result[i], plain_loop(a[i].numpy(), weights.numpy(), cell(name).table))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 90), st.integers(1, 20), st.integers(0, 2**32 - 1), st.sampled_from(SIGNED))
 def test_any_shape_and_cell(m: int, k: int, n: int, seed: int, name: str) -> None:
     rng = np.random.default_rng(seed)

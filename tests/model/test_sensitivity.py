@@ -225,7 +225,7 @@ def test_only_exact_cells_are_refused(vit: LoadedModel) -> None:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_ranks_share_ties(values: list[int]) -> None:
     ranks = sensitivity._ranks(np.array(values))
     for x, rank in zip(values, ranks, strict=True):

@@ -69,7 +69,7 @@ def test_all_readings_agree_with_the_definition_on_corners() -> None:
     assert hardware(CORNERS) == wanted
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(operands, min_size=1, max_size=60))
 def test_all_readings_agree_with_the_definition_on_random_values(cases: list[Case]) -> None:
     wanted = [definition(case) for case in cases]

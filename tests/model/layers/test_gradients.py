@@ -157,7 +157,7 @@ def test_heads_on_different_cells_have_the_gradients_of_each_alone(kind: str) ->
     half_window=st.integers(0, 12),
     seed=st.integers(0, 2**20),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_table_differences_sum_the_slopes_of_every_operand_pair(cells, shape, half_window, seed) -> None:
     generator = torch.Generator().manual_seed(seed)
     depth, channels = 5, 7
