@@ -48,7 +48,7 @@ class FlowConfig:
     clock_mhz: float = CLOCK_MHZ
     liberty: str | None = None
     sampler: str = "mcts"
-    trials: int = 50
+    trials: int = 150
     palette: int = 5
     search_images: int = 400
     max_loss: float = 1.0
