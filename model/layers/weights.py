@@ -81,6 +81,7 @@ class WeightLayer(TableLayer):
             self.mean_error = None
             self._bias_codes.clear()
 
+    @torch.inference_mode(False)  # what is kept from an evaluation must serve training too
     @torch.no_grad()
     def _quantised_weight(self) -> tuple[Tensor, Tensor]:
         """Scale [N] and codes int8 [K, N] of the weight as it is now."""

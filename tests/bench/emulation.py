@@ -160,7 +160,6 @@ def whole_model(name: str, batch: int, threads: int) -> list[dict[str, Any]]:
         assign_(model, {"default": one})
         with torch.inference_mode():
             forward = ratios({"float32": lambda: exact(images), one: lambda: model(images)}, 5, threads)
-        assign_(model, {"default": one})  # inference tensors cannot be trained with
         set_gradient_(model, GradientConfig())
         steps = {"float32": partial(train_step, exact, images, labels), one: partial(train_step, model, images, labels)}
         step = ratios(steps, 5, threads)

@@ -307,3 +307,15 @@ def test_bad_settings_are_refused(options: dict, message: str) -> None:
 def test_a_float_model_is_refused() -> None:
     with pytest.raises(UserError, match="convert it with approximate_ first"):
         set_gradient_(Small(), GradientConfig())
+
+
+def test_a_model_that_was_evaluated_in_inference_mode_can_be_trained() -> None:
+    model = small({"default": HARSH})
+    set_gradient_(model, GradientConfig("clipped"))
+    for layer in table_layers(model).values():
+        layer.forget_prepared()
+    with torch.inference_mode():
+        wanted = model(images())
+    out = model(images())
+    out.sum().backward()
+    assert torch.equal(out, wanted) and model.head.weight.grad is not None
