@@ -1,9 +1,10 @@
 // Vectors of the width that the target has, aligned memory, threads.
 //
-// Written with the vector extensions of GCC and Clang. Nothing is global: calls may run side by side.
+// Written with the vector extensions of GCC and Clang. Calls may run side by side.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -43,18 +44,30 @@ struct Buffer {
   T* get() const { return data.get(); }
 };
 
+// GCC's OpenMP runtime, as it starts a team: run(data) on up to `threads` threads. The one that torch has
+// loaded lends its threads: a second team would compete with the first, which waits spinning.
+typedef void (*Team)(void (*run)(void*), void* data, unsigned threads, unsigned flags);
+inline Team team = nullptr;
+
 // work(i, scratch) for i below count, on up to `threads` threads, each with the scratch that make() gives it.
 template <typename Make, typename Work>
 void parallel(int64_t count, int threads, const Make& make, const Work& work) {
-  const int64_t workers = std::min<int64_t>(std::max(threads, 1), count);
-  auto share = [&](int64_t first) {
+  std::atomic<int64_t> next{0};
+  auto share = [&] {
     auto scratch = make();
-    for (int64_t i = first; i < count; i += workers) work(i, scratch);
+    for (int64_t i; (i = next.fetch_add(1)) < count;) work(i, scratch);
   };
-  std::vector<std::thread> others;
-  for (int64_t t = 1; t < workers; t++) others.emplace_back(share, t);
-  share(0);
-  for (auto& other : others) other.join();
+  const int64_t workers = std::min<int64_t>(threads, count);
+  if (workers <= 1) {
+    share();
+  } else if (team) {
+    team([](void* data) { (*static_cast<decltype(share)*>(data))(); }, &share, (unsigned)workers, 0);
+  } else {
+    std::vector<std::thread> others;
+    for (int64_t t = 1; t < workers; t++) others.emplace_back(share);
+    share();
+    for (auto& other : others) other.join();
+  }
 }
 
 template <typename Work>

@@ -10,6 +10,9 @@ using namespace slipstick;
 
 extern "C" {
 
+// The threads to use from now on; null for own ones.
+void slipstick_use_team(Team lent) { team = lent; }
+
 int64_t slipstick_packed_words(int64_t depth, int64_t channels, int64_t rank) {
   return ceil_div(channels, COLUMNS) * panel_words(pairs_of(depth, rank));
 }

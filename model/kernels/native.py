@@ -75,6 +75,8 @@ def load(path: Path) -> ctypes.CDLL:
     for name, types in arguments.items():
         function = getattr(library, f"slipstick_{name}")
         function.argtypes, function.restype = types, None
+    library.slipstick_use_team.argtypes = [pointer]
+    library.slipstick_use_team.restype = None
     library.slipstick_packed_words.argtypes = [size] * 3
     library.slipstick_packed_words.restype = size
     return library
@@ -105,10 +107,25 @@ def build() -> Native:
                 library = load(path)
                 if not ready:
                     check(library)
+                library.slipstick_use_team(loaded_team())
+                if not ready:
+                    check(library)
                 return Native(library, path, compiler, flags)
         except (KernelError, OSError, AssertionError) as error:
             refusal = KernelError(f"{compiler} {' '.join(flags)}: {error}")
     raise refusal
+
+
+def loaded_team() -> int | None:
+    """Address of ``GOMP_parallel`` in the OpenMP runtime that torch has loaded; None where it uses another."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        paths = sorted(
+            {line.split(maxsplit=5)[5] for line in lines if "libgomp" in line}, key=lambda p: "torch" not in p
+        )
+        return ctypes.cast(ctypes.CDLL(paths[0]).GOMP_parallel, ctypes.c_void_p).value if paths else None
+    except (OSError, AttributeError):
+        return None
 
 
 def _processor() -> str:

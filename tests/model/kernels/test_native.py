@@ -91,6 +91,14 @@ def test_calls_from_many_threads_do_not_meet() -> None:
 
 
 @needs_compiler
+def test_own_threads_serve_where_torch_lends_none(tmp_path: Path) -> None:
+    library = load(compile_kernels(native.find_compiler(), (*FLAGS, "-O1"), tmp_path))
+    for team in (native.loaded_team(), None):
+        library.slipstick_use_team(team)
+        check(library)
+
+
+@needs_compiler
 @pytest.mark.parametrize("name", CELLS)
 def test_compiles_without_a_graph_break(name: str) -> None:
     rng = np.random.default_rng(2)
