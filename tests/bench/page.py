@@ -12,8 +12,8 @@ Products are checked against it before they are timed. `drum8s_k4` stands for ce
 `mitchell8s` (rank 64) for any cell.
 
 Short of the goals where these figures show it: 15 x the plain loop and a training step of 1.5 x for high-rank cells on
-two threads (offsets of the table kernel are packed by one thread), and 2 x the memory for a forward pass (not yet
-understood: runs differ). AVX-512, NEON and GPUs were not at hand.
+two threads (suspected: the table kernel's offsets are packed by one thread), and 2 x the memory for a forward pass
+(not yet understood: runs differ). AVX-512, NEON and GPUs were not at hand.
 """
 
 
