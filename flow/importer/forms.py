@@ -14,6 +14,7 @@ ALL_PAIRS = 24
 """Bits of both operands together up to which everything is done on all pairs."""
 SAMPLE = 1 << 20
 CHUNK = 1 << 18
+DOUBT = 6  # a product that is always 0 is 4 times nearer to a signed one, and says nothing
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def decide_signed(form: Form, wanted: bool | None) -> tuple[bool, str | None]:
         return bool(form.signed if wanted is None else wanted), None
     signed, signed_mae, unsigned_mae = closest_reading(form)
     low, high = sorted((signed_mae, unsigned_mae))
-    if high < 2 * low or high == 0:
+    if high < DOUBT * low or high == 0:
         raise UserError(f"{form.source} reads as signed (MAE {signed_mae:.4g}) or unsigned (MAE {unsigned_mae:.4g}); "
                         "say which with --signed or --unsigned")  # fmt: skip
     chosen, other = ("signed", "unsigned") if signed else ("unsigned", "signed")

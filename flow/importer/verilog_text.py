@@ -62,9 +62,8 @@ def choose_top(sources: Sources, top: str | None) -> str:
     """The top module: the given one, or the only one; UserError lists the modules."""
     if top is None:
         if len(sources.modules) > 1:
-            raise UserError(
-                f"{sources.origins[sources.roots[0]]} has several modules ({', '.join(sources.modules[:8])}); say which one with --top"
-            )
+            several = f"{sources.origins[sources.roots[0]]} has several modules ({', '.join(sources.modules[:8])})"
+            raise UserError(f"{several}; say which one with --top")
         return sources.modules[0]
     if not _IDENTIFIER.fullmatch(top):
         raise UserError(f"module name {top!r} {NOT_PLAIN}")
