@@ -93,7 +93,7 @@ def test_an_unknown_top_shows_near_names_and_several_modules_ask_for_one(tmp_pat
     path.write_text(PRODUCT + module("assign p = 0;", name="mul8"))
     with pytest.raises(UserError, match="unknown module 'mul9'; near names: mul8"):
         from_verilog(path, top="mul9")
-    with pytest.raises(UserError, match=r"several modules \(m, mul8\); say which one with --top"):
+    with pytest.raises(UserError, match=r"several modules \(m, mul8\); choose with --top"):
         from_verilog(path)
 
 
