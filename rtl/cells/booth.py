@@ -53,13 +53,14 @@ def digits(w: Word, signed: bool) -> list[Digit]:
 
 
 def booth_products(
-    a: Word, w: Word, signed: bool, select: Callable[[int], Select | None] = lambda column: exact_bit
+    a: Word, w: Word, signed: bool, select: Callable[[int], Select | None] = lambda column: exact_bit, more: int = 0
 ) -> Columns:
     """Columns of the Booth rows of ``a * w``; ``select(column)`` makes the bits of a column, None drops it.
 
-    Dropped columns must lie below the sign bits of all rows.
+    Dropped columns must lie below the sign bits of all rows. ``more`` columns above the product's own
+    show whether the sum leaves its range.
     """
-    width = len(a) + len(w)
+    width = len(a) + len(w) + more
     extended = [*a, a[-1]] if signed else [*a, 0, 0]
     sign = len(extended) - 1
     columns: Columns = [[] for _ in range(width)]

@@ -13,9 +13,7 @@ def in_place(i: int, j: int) -> int | None:
     return i + j
 
 
-def partial_products(
-    a: Word, w: Word, signed: bool, place: Callable[[int, int], int | None] = in_place
-) -> Columns:
+def partial_products(a: Word, w: Word, signed: bool, place: Callable[[int, int], int | None] = in_place) -> Columns:
     """Columns of ``a[i] & w[j]``, each in the column ``place(i, j)`` or nowhere where that is None.
 
     Signed operands use the modified Baugh-Wooley form: products with exactly one sign bit are
@@ -131,4 +129,3 @@ def rows(columns: Columns, count: int) -> list[Word]:
 def multiply(a: Word, w: Word) -> Word:
     """Exact unsigned product."""
     return dadda_add(partial_products(a, w, signed=False))
-

@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 from .bits import AnyBit, Word, full_add, is_zero, ripple_add
 from .columns import Columns, partial_products, reduce_column, rows, without_zeros
-from .registry import Family, family
+from .registry import Family, Sizes, family
+
+WIDE = Sizes("operands of 4 to 16 bits", lambda wa, ww: min(wa, ww) >= 4)
 
 Compressor = Callable[[AnyBit, AnyBit, AnyBit, AnyBit], tuple[Word, Word]]
 """Four bits of a column to the bits that stay and the carries."""
@@ -113,7 +115,7 @@ def _family(compress: Compressor) -> Family:
 
     product.__name__ = f"compressor_{compress.__name__}"
     product.__doc__ = compress.__doc__
-    return family(k=lambda s: range(3, s.wa + s.ww))(product)
+    return family(WIDE, k=lambda s: range(4, s.wa + s.ww))(product)
 
 
 for _design in (momeni, yang, venkatachalam, ha, strollo, sabetzadeh, esposito):

@@ -79,7 +79,7 @@ def alm_soa(a: Word, w: Word, *, m: int) -> Word:
     return _logarithmic(a, w, len(a) - 1, add)
 
 
-@family(Sizes("two operands of equal width, 5 bits or more", lambda wa, ww: wa == ww >= 5), t=lambda s: range(s.wa - 4))
+@family(Sizes("operands of equal width, 5 to 16 bits", lambda wa, ww: wa == ww >= 5), t=lambda s: range(s.wa - 4))
 @on_magnitudes
 def mbm(a: Word, w: Word, *, t: int = 0) -> Word:
     """Mitchell's product plus its mean error of 2^(ka + kw) / 12; ``t`` fraction bits cut, then the lowest set.

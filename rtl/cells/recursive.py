@@ -8,7 +8,7 @@ from .bits import Word, on_magnitudes
 from .columns import Columns, dadda_add, multiply
 from .registry import Sizes, family
 
-POWERS = Sizes("two operands of 4, 8 or 16 bits", lambda wa, ww: wa == ww and wa in (4, 8, 16))
+POWERS = Sizes("operands of equal width, 4, 8 or 16 bits", lambda wa, ww: wa == ww and wa in (4, 8, 16))
 
 
 def _block(a: Word, w: Word) -> Word:

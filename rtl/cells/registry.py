@@ -29,8 +29,8 @@ class Sizes:
     fit: Callable[[int, int], bool]
 
 
-ANY = Sizes("any widths", lambda wa, ww: True)
-SQUARE = Sizes("two operands of equal width, 4 bits or more", lambda wa, ww: wa == ww >= 4)
+ANY = Sizes("operands of 2 to 16 bits", lambda wa, ww: True)
+SQUARE = Sizes("operands of equal width, 4 to 16 bits", lambda wa, ww: wa == ww >= 4)
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ class Family:
         """All parameters in order, defaults filled in; UserError says what is allowed."""
         wa, ww = widths
         if wa not in WIDTHS or ww not in WIDTHS or not self.sizes.fit(wa, ww):
-            limits = f"of {WIDTHS[0]} to {WIDTHS[-1]} bits"
-            raise UserError(f"family {self.name!r} takes {self.sizes.words} {limits}, not {wa} x {ww}")
+            raise UserError(f"family {self.name!r} takes {self.sizes.words}, not {wa} x {ww}")
         if unknown := sorted(set(parameters) - set(self.limits)):
             wanted = ", ".join(self.limits) or "none"
             raise UserError(f"family {self.name!r} has no parameter {unknown[0]!r}; its parameters: {wanted}")
@@ -66,7 +65,7 @@ class Family:
         for key, limit in self.limits.items():
             allowed, default = list(limit(scope)), defaults[key].default
             value = parameters.get(key, default)
-            if value != default and value not in allowed or value is inspect.Parameter.empty:
+            if value is inspect.Parameter.empty or (value != default and value not in allowed):
                 given = f"not {key} = {value}" if key in parameters else "none is given"
                 size = f"{wa} x {ww} {'signed' if signed else 'unsigned'} bits"
                 raise UserError(f"cells of family {self.name!r} at {size} take {key} = {_values(allowed)}; {given}")

@@ -3,10 +3,10 @@
 from .bits import AnyBit, Word, any_of, gated, on_magnitudes, resized, select
 from .columns import Columns, add_word, dadda_add, multiply
 from .leading import encode, logarithm, segment, shift_left
-from .registry import ANY, SQUARE, family
+from .registry import SQUARE, Sizes, family
 
 
-@family(ANY, k=lambda s: range(2, min(s.wa, s.ww)))
+@family(Sizes("operands of 3 to 16 bits", lambda wa, ww: min(wa, ww) >= 3), k=lambda s: range(2, min(s.wa, s.ww)))
 @on_magnitudes
 def drum(a: Word, w: Word, *, k: int) -> Word:
     """Multiply k-bit segments from each leading one, with an unbiasing lowest bit.
