@@ -97,8 +97,8 @@ for _widths, _k in (((8, 4), (2, 4)), ((12, 12), (8,)), ((16, 16), (12,))):
     truncated.register(widths=_widths, k=_k)
 for _h, _v in ((1, (4, 6)), (2, (4, 6, 8)), (3, (6, 8)), (4, (8, 10)), (5, (8, 10))):
     broken_array.register(h=_h, v=_v)
-for _j, _k in ((0, (1, 2, 3, 4)), (1, (1, 2, 3)), (2, (1, 2)), (3, (1,))):
-    perforated.register(j=_j, k=_k)
+for _j in range(4):
+    perforated.register(j=_j, k=range(1, 5 - _j))
 for _a, _w in ((1, 0), (1, 1), (2, 0), (2, 1), (1, 2), (2, 2), (3, 2), (2, 3), (3, 3)):
     narrowed.register(a=_a, w=_w)
 compressed.register(d=(2, 3, 4, 8))

@@ -21,7 +21,7 @@ def full_add(x: AnyBit, y: AnyBit, z: AnyBit) -> tuple[AnyBit, AnyBit]:
     return half ^ z, (x & y) | (half & z)
 
 
-def ripple_add(x: Word, y: Word, carry: AnyBit = 0) -> Word:
+def ripple_add(x: Sequence[AnyBit], y: Sequence[AnyBit], carry: AnyBit = 0) -> Word:
     """Sum of two words of equal length, modulo 2^length."""
     total = []
     for left, right in zip(x, y, strict=True):
@@ -81,7 +81,7 @@ def gated(word: Word, condition: AnyBit) -> Word:
     return [bit & condition for bit in word]
 
 
-def any_of(word: Word) -> AnyBit:
+def any_of(word: Sequence[AnyBit]) -> AnyBit:
     """OR of all bits."""
     result: AnyBit = 0
     for bit in word:
@@ -89,6 +89,6 @@ def any_of(word: Word) -> AnyBit:
     return result
 
 
-def resized(word: Word, length: int) -> Word:
+def resized(word: Sequence[AnyBit], length: int) -> Word:
     """The word cut or zero-extended to ``length`` bits."""
     return [*word, *[0] * (length - len(word))][:length]

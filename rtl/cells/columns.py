@@ -58,7 +58,7 @@ def dadda_add(columns: Columns, add: Add = ripple_add) -> Word:
         heights.append(heights[-1] * 3 // 2)
     for height in reversed(heights[:-1]):
         columns = _reduce(columns, height)
-    return add(*rows(columns, 2))
+    return add(*two_rows(columns))
 
 
 def _reduce(columns: Columns, height: int) -> Columns:
@@ -101,7 +101,7 @@ def wallace_add(columns: Columns, add: Add = ripple_add) -> Word:
                 if index + 1 < len(columns):
                     result[index + 1].append(carry)
         columns = without_zeros(result)
-    return add(*rows(columns, 2))
+    return add(*two_rows(columns))
 
 
 def carry_save_add(words: list[Word]) -> Word:
@@ -109,7 +109,7 @@ def carry_save_add(words: list[Word]) -> Word:
 
     The array multiplier: Braun, "Digital Computer Design", 1963.
     """
-    total, carries = words[0], [0] * len(words[0])
+    total, carries = words[0], resized([], len(words[0]))
     for word in words[1:]:
         pairs = [full_add(*bits) for bits in zip(total, carries, word, strict=True)]
         total, carries = [pair[0] for pair in pairs], resized([0, *(pair[1] for pair in pairs)], len(word))
@@ -121,9 +121,10 @@ def without_zeros(columns: Columns) -> Columns:
     return [[bit for bit in column if not is_zero(bit)] for column in columns]
 
 
-def rows(columns: Columns, count: int) -> list[Word]:
-    """The first ``count`` bits of every column as words, zeros where a column is shorter."""
-    return [[column[index] if index < len(column) else 0 for column in columns] for index in range(count)]
+def two_rows(columns: Columns) -> tuple[Word, Word]:
+    """The one or two bits of every column as two words, zeros where a column is shorter."""
+    padded = [[*column, 0, 0] for column in columns]
+    return [column[0] for column in padded], [column[1] for column in padded]
 
 
 def multiply(a: Word, w: Word) -> Word:

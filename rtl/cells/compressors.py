@@ -10,7 +10,7 @@ their trees for unsigned operands of 8 bits; where they place an adder else, the
 from collections.abc import Callable
 
 from .bits import AnyBit, Word, full_add, is_zero, ripple_add
-from .columns import Columns, partial_products, reduce_column, rows, without_zeros
+from .columns import Columns, partial_products, reduce_column, two_rows, without_zeros
 from .registry import Family, Sizes, family
 
 WIDE = Sizes("operands of 4 to 16 bits", lambda wa, ww: min(wa, ww) >= 4)
@@ -89,13 +89,11 @@ def _add(columns: Columns, compress: Compressor, k: int) -> Word:
         result: Columns = [[] for _ in columns]
         carries: Word = []
         for index, column in enumerate(columns):
-            work, approximate = column + carries, []
-            if index < k:
-                work, approximate = _compress(work, compress, height)
+            work, over = _compress(column + carries, compress, height) if index < k else (column + carries, [])
             result[index], carries = reduce_column(work, height)
-            carries = approximate + carries
+            carries = over + carries
         columns, height = result, height // 2
-    return ripple_add(*rows(columns, 2))
+    return ripple_add(*two_rows(columns))
 
 
 def _compress(work: Word, compress: Compressor, height: int) -> tuple[Word, Word]:

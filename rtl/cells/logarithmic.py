@@ -93,9 +93,8 @@ def mbm(a: Word, w: Word, *, t: int = 0) -> Word:
     words = [[bits[t] | (t > 0), *bits[t + 1 :]] for bits in (x, y)]
     total = ripple_add([*words[0], *left, 0], [*words[1], *right, 0])
     carry = ripple_add([*words[0], 0], [*words[1], 0])[fraction]
-    mean = [((1 << fraction) // 12 >> index) & 1 for index in range(fraction + 2)]
-    mean = select(carry, [*mean[1:], 0], mean)
-    mantissa = ripple_add([*total[:fraction], 1, 0], mean)
+    mean: Word = [((1 << fraction) // 12 >> index) & 1 for index in range(fraction + 2)]
+    mantissa = ripple_add([*total[:fraction], 1, 0], select(carry, [*mean[1:], 0], mean))
     product = shift_left(mantissa, total[fraction:], fraction + 2 * width + 1)[fraction:]
     product = [bit | product[-1] for bit in product[:-1]]
     return gated(resized(product, 2 * width), some & other)

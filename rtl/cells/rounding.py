@@ -73,7 +73,7 @@ def error_recovery(a: Word, w: Word, *, r: int = 0) -> Word:
     where both are one.
     """
     length = len(a) + len(w)
-    words: list[Word] = [resized([0] * j + gated(a, bit), length) for j, bit in enumerate(w)]
+    words: list[Word] = [resized([*[0] * j, *gated(a, bit)], length) for j, bit in enumerate(w)]
     lost: list[Word] = []
     while len(words) > 1:
         pairs = [words[index : index + 2] for index in range(0, len(words), 2)]
@@ -87,7 +87,7 @@ def error_recovery(a: Word, w: Word, *, r: int = 0) -> Word:
             words.append([x | y for x, y in zip(half, carry, strict=True)])
             lost.append([x & y for x, y in zip(half, carry, strict=True)])
     errors = [any_of(list(bits)) for bits in zip(*lost, strict=True)]
-    return ripple_add(words[0], [0] * (length - r) + errors[length - r :])
+    return ripple_add(words[0], [*[0] * (length - r), *errors[length - r :]])
 
 
 roba.register()
