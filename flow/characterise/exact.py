@@ -1,11 +1,11 @@
 """Exact multipliers of every form and speed: what an approximate one must beat at equal delay."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from slipstick.flow.cost.baseline import FORMS
+from slipstick.flow.cost.baseline import FORMS, Form
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import DELAY_MODEL
 from slipstick.flow.power.synth import tool_versions
@@ -34,13 +34,12 @@ class ExactPoint:
     cost: MultiplierCost
 
 
-@dataclass(frozen=True)
-class _Design:
-    name: str
-    verilog: str
-    cell: Cell
-    booth: bool = False
-    alumacc: bool = False
+def exact_cells(signed: bool, widths: tuple[int, int]) -> list[Cell]:
+    """The registered cells of a kind that never err, or the family's own where none is registered."""
+    plain = build("exact", width=widths, signed=signed)
+    size = plain.name.removeprefix("exact")
+    found = [find_cell(name) for name in names(f"exact*{size}*")]
+    return [one for one in found if (one.signed, one.widths) == (signed, widths) and one.errors.wce == 0] or [plain]
 
 
 def exact_points(
@@ -54,47 +53,38 @@ def exact_points(
     store: Store | None = None,
 ) -> list[ExactPoint]:
     """Every exact cell of a kind and every form of Verilog's ``*``, mapped for the clock and for speed; kept."""
-    designs = list(_designs(*kind))
+    cells = exact_cells(*kind)
+    forms = [form for form in FORMS if form.product]
     key = digest(
-        [(one.name, one.cell.digest, one.verilog) for one in designs],
-        liberty.digest, clock_mhz, operands.digest, DELAY_MODEL, tool_versions(), SPEED_UPS, _RESULT_VERSION,
+        [(one.name, one.digest) for one in cells], [asdict(form) for form in forms], liberty.digest, clock_mhz,
+        operands.digest, DELAY_MODEL, tool_versions(), SPEED_UPS, _RESULT_VERSION,
     )  # fmt: skip
 
+    def at_speeds(design: Cell | Form) -> list[tuple[str, dict]]:
+        if isinstance(design, Cell):
+            cost = partial(design_cost, to_verilog(Multiplier(design), TOP), design)
+        else:
+            verilog = _operator(cells[0], design.product)
+            cost = partial(design_cost, verilog, cells[0], booth=design.booth, alumacc=design.alumacc)
+        costs: list[tuple[str, dict]] = []
+        target = clock_ps = 1e6 / clock_mhz
+        for part in SPEED_UPS:
+            if costs:
+                target = part * costs[0][1]["delay_ps"]
+            found = asdict(cost(operands, liberty, clock_ps, target_ps=target))
+            costs.append((f"{design.name}, mapped for {target:.0f} ps", found))
+        return costs
+
     def sweep() -> list[tuple[str, dict]]:
+        designs, found = [*cells, *forms], []
         with ThreadPoolExecutor(workers) as pool:  # threads wait; the work is in child processes
-            found = []
-            for done, costs in enumerate(pool.map(partial(_at_speeds, operands, liberty, 1e6 / clock_mhz), designs), 1):
+            for done, costs in enumerate(pool.map(at_speeds, designs), 1):
                 found += costs
                 if progress:
                     progress(done, len(designs), designs[done - 1].name)
-            return found
+        return found
 
     return [ExactPoint(form, MultiplierCost(**cost)) for form, cost in (store or Store("exact")).json(key, sweep)]
-
-
-def _designs(signed: bool, widths: tuple[int, int]) -> Iterator[_Design]:
-    plain = build("exact", width=widths, signed=signed)
-    size, sign = plain.name.removeprefix("exact")[:-1], plain.name[-1]
-    for name in names(f"exact*{size}{sign}*") if widths[0] == widths[1] else [plain.name]:
-        one = find_cell(name)
-        if (one.signed, one.widths) == (signed, widths) and one.errors.wce == 0:
-            yield _Design(one.name, to_verilog(Multiplier(one), TOP), one)
-    for form in FORMS:
-        if form.product:
-            yield _Design(form.name, _operator(plain, form.product), plain, form.booth, form.alumacc)
-
-
-def _at_speeds(operands: Operands, liberty: Liberty, clock_ps: float, one: _Design) -> list[tuple[str, dict]]:
-    costs: list[tuple[str, dict]] = []
-    target = clock_ps
-    for part in SPEED_UPS:
-        if costs:
-            target = part * costs[0][1]["delay_ps"]
-        cost = design_cost(
-            one.verilog, one.cell, operands, liberty, clock_ps, target_ps=target, booth=one.booth, alumacc=one.alumacc
-        )
-        costs.append((f"{one.name}, mapped for {target:.0f} ps", asdict(cost)))
-    return costs
 
 
 def best_at(points: Sequence[ExactPoint], delay_ps: float) -> ExactPoint:

@@ -17,7 +17,7 @@ from slipstick.model.kernels.factor import rank
 from slipstick.rtl.cells.cell import Cell
 from slipstick.store import Store, digest
 
-from .exact import ExactPoint, Kind, best_at, exact_points
+from .exact import ExactPoint, Kind, best_at, exact_cells, exact_points
 from .front import front
 from .measure import MultiplierCost, WeightedErrors, multiplier_cost, weighted_errors
 from .operands import Operands, uniform_operands
@@ -88,8 +88,9 @@ def characterise(
     operands: Operands | None = None,
     workers: int = WORKERS,
     progress: Progress | None = None,
+    exact_progress: Progress | None = None,
 ) -> Characterisation:
-    """Figures of all cells; ``progress(done, total, name)`` counts them.
+    """Figures of all cells; ``progress(done, total, name)`` counts them, ``exact_progress`` the exact designs.
 
     ``operands``: what signed 8 x 8 cells multiply, the shipped network's unless given; unsigned ones get their
     magnitudes, other widths uniform operands. A cell's figures are kept as soon as it is done. Raises UserError
@@ -121,7 +122,7 @@ def characterise(
     kinds = dict.fromkeys((one.signed, one.widths) for one in cells)
     exact = {
         kind: exact_points(
-            kind, _operands_for(*kind, operands), liberty, clock_mhz=clock_mhz, workers=workers, progress=progress
+            kind, _operands_for(*kind, operands), liberty, clock_mhz=clock_mhz, workers=workers, progress=exact_progress
         )
         for kind in kinds
     }
@@ -190,11 +191,20 @@ def _levels(cells: Iterable[Cell], operands: Operands, liberty: Liberty, clock_m
 
 
 def _exact_levels(operands: Operands, liberty: Liberty, clock_mhz: float) -> Levels:
-    """Energy of a MAC of the best exact design at each level, kept by content."""
-    key = digest("exact", operands.digest, liberty.digest, clock_mhz, DELAY_MODEL, tool_versions(), _RESULT_VERSION)
+    """Energy of a MAC at each level of the best exact design there: a form of Verilog's ``*``, or a cell; kept."""
+    cells = exact_cells(True, (8, 8))
+    key = digest(
+        [one.digest for one in cells], operands.digest, liberty.digest, clock_mhz, DELAY_MODEL, tool_versions(),
+        _RESULT_VERSION,
+    )  # fmt: skip
 
     def compute() -> dict[str, float]:
-        exact = _levels([], operands, liberty, clock_mhz).inference_energy({}, {_LAYER: 1_000_000}).exact_total_nj
-        return asdict(exact)  # of a million MACs in nJ: fJ a MAC
+        model = _levels(cells, operands, liberty, clock_mhz)
+        found = [model.inference_energy({}, {_LAYER: 1_000_000}).exact_total_nj]  # of a million MACs in nJ: fJ a MAC
+        for one in cells:
+            energy = model.energy_per_mac(one.name, _LAYER)
+            array = model.array_energy(one.name, _LAYER).total_fj
+            found.append(Levels(energy.multiplier_fj, energy.pe_fj, array))
+        return {level: min(getattr(one, level) for one in found) for level in ("multiplier", "pe", "array")}
 
     return Levels(**Store("characterised").json(key, compute))
