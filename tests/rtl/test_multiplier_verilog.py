@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow  # one Verilator build of every cell: 30 s when no
 
 NAMES = [cell.name for cell in cells.cells() if cell.widths == (8, 8) and cell.product_width == 16]
 MUTATED = ("exact8s", "exact_booth8s", "truncated8s_k6", "compressor_yang8s_k8", "drum8s_k4", "mitchell8s", "roba8u")
-MUTANTS = 40  # of each
+MUTANTS = 12  # of each
 
 
 def simulated(some: list[Cell], folder: Path) -> list[np.ndarray]:
@@ -40,7 +40,8 @@ def simulated(some: list[Cell], folder: Path) -> list[np.ndarray]:
     texts = [to_verilog(multiplier, multiplier.module_name) for multiplier in multipliers]
     (folder / "bench.v").write_text("\n".join([bench, *texts]))
     tool = find_verilator()
-    command = [tool.executable, "--binary", "-Wno-fatal", "-Wno-lint", "--top-module", "bench", "-o", "bench"]
+    command = [tool.executable, "--binary", "-Wno-fatal", "-Wno-lint", "-j", "2", "--output-split", "10000"]
+    command += ["--top-module", "bench", "-o", "bench"]
     environment = {**os.environ, **dict(tool.environment), "MAKEFLAGS": "OPT_FAST=-O1"}
     for step in ([*command, "-Mdir", "built", "bench.v"], [folder / "built" / "bench"]):
         subprocess.run(step, cwd=folder, env=environment, check=True, capture_output=True)
