@@ -11,7 +11,7 @@ NONE, CONSTANT, VARIABLE = range(3)  # corrections of a truncated multiplier
 
 
 @family(k=lambda s: range(1, s.wa + s.ww - 1), c=lambda s: range(3))
-def truncated(a: Word, w: Word, *, signed: bool, k: int, c: int = NONE) -> Word:
+def truncated(a: Word, w: Word, *, signed: bool, k: int, c: int) -> Word:
     """Drop the ``k`` lowest columns; ``c`` = 1 adds their mean, ``c`` = 2 the highest of them once more.
 
     Constant correction: Schulte and Swartzlander, "Truncated Multiplication with Correction
@@ -46,7 +46,7 @@ def broken_array(a: Word, w: Word, *, signed: bool, h: int, v: int) -> Word:
 
 
 @family(j=lambda s: range(s.ww - 1), k=lambda s: range(1, s.ww - s.j))
-def perforated(a: Word, w: Word, *, signed: bool, j: int = 0, k: int) -> Word:
+def perforated(a: Word, w: Word, *, signed: bool, j: int, k: int) -> Word:
     """Leave out ``k`` successive rows of partial products from row ``j`` on: bits of w that count as zero.
 
     Zervakis et al., "Design-Efficient Approximate Multiplication Circuits Through Partial Product
@@ -56,7 +56,7 @@ def perforated(a: Word, w: Word, *, signed: bool, j: int = 0, k: int) -> Word:
 
 
 @family(a=lambda s: range(s.wa), w=lambda s: range(s.ww))
-def narrowed(a_bits: Word, w_bits: Word, *, signed: bool, a: int = 0, w: int = 0) -> Word:
+def narrowed(a_bits: Word, w_bits: Word, *, signed: bool, a: int, w: int) -> Word:
     """Ignore the ``a`` lowest bits of operand a and the ``w`` lowest bits of operand w.
 
     The careful choice of operand widths that approximate operators must beat: Barrois, Sentieys and
@@ -93,8 +93,7 @@ def compressed(a: Word, w: Word, *, signed: bool, d: int) -> Word:
 truncated.register(k=range(1, 11))
 truncated.register(k=range(3, 11), c=CONSTANT)
 truncated.register(k=range(3, 11), c=VARIABLE)
-for _widths, _k in (((8, 4), (2, 4)), ((12, 12), (8,)), ((16, 16), (12,))):
-    truncated.register(widths=_widths, k=_k)
+truncated.register(widths=(8, 4), k=(2, 4))
 for _h, _v in ((1, (4, 6)), (2, (4, 6, 8)), (3, (6, 8)), (4, (8, 10)), (5, (8, 10))):
     broken_array.register(h=_h, v=_v)
 for _j in range(4):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from .bits import Word, gated, on_magnitudes, resized, ripple_add, select
 from .leading import logarithm, shift_left
-from .registry import SQUARE, Sizes, family
+from .registry import SQUARE, Sizes, complements, family
 
 Adder = Callable[[Word, Word], Word]
 
@@ -26,7 +26,7 @@ def _logarithmic(a: Word, w: Word, fraction: int, add: Adder = ripple_add, lowes
     return gated(product[fraction:], nonzero[0] & nonzero[1])
 
 
-@family(SQUARE)
+@family(SQUARE, o=complements)
 @on_magnitudes
 def mitchell(a: Word, w: Word) -> Word:
     """Add the linear approximations of both logarithms.
@@ -36,18 +36,18 @@ def mitchell(a: Word, w: Word) -> Word:
     return _logarithmic(a, w, len(a) - 1)
 
 
-@family(SQUARE, f=lambda s: range(1, s.wa - 1))
+@family(SQUARE, f=lambda s: range(1, s.wa - 1), o=complements)
 @on_magnitudes
 def truncated_mitchell(a: Word, w: Word, *, f: int) -> Word:
     """Mitchell's product from the ``f`` highest fraction bits.
 
     Kim et al., "Efficient Mitchell's Approximate Log Multipliers for Convolutional Neural Networks",
-    TC 2019, without its unbiasing and with exact signs.
+    TC 2019, without its unbiasing; with ``o`` = 1 as there with one's complements for signs.
     """
     return _logarithmic(a, w, f)
 
 
-@family(SQUARE, m=lambda s: range(1, s.wa - 1))
+@family(SQUARE, m=lambda s: range(1, s.wa - 1), o=complements)
 @on_magnitudes
 def alm_loa(a: Word, w: Word, *, m: int) -> Word:
     """Mitchell's product with a lower-part-OR adder: the ``m`` low bits of the logarithms are ORed.
@@ -63,7 +63,7 @@ def alm_loa(a: Word, w: Word, *, m: int) -> Word:
     return _logarithmic(a, w, len(a) - 1, add)
 
 
-@family(SQUARE, m=lambda s: range(1, s.wa - 1))
+@family(SQUARE, m=lambda s: range(1, s.wa - 1), o=complements)
 @on_magnitudes
 def alm_soa(a: Word, w: Word, *, m: int) -> Word:
     """Mitchell's product with a set-one adder: the ``m`` low bits of the sum are one.
@@ -79,9 +79,13 @@ def alm_soa(a: Word, w: Word, *, m: int) -> Word:
     return _logarithmic(a, w, len(a) - 1, add)
 
 
-@family(Sizes("operands of equal width, 5 to 16 bits", lambda wa, ww: wa == ww >= 5), t=lambda s: range(s.wa - 4))
+@family(
+    Sizes("operands of equal width, 5 to 16 bits", lambda wa, ww: wa == ww >= 5),
+    t=lambda s: range(s.wa - 4),
+    o=complements,
+)
 @on_magnitudes
-def mbm(a: Word, w: Word, *, t: int = 0) -> Word:
+def mbm(a: Word, w: Word, *, t: int) -> Word:
     """Mitchell's product plus its mean error of 2^(ka + kw) / 12; ``t`` fraction bits cut, then the lowest set.
 
     Saadat, Bokhari and Parameswaran, "Minimally Biased Multipliers for Approximate Integer and
@@ -101,8 +105,10 @@ def mbm(a: Word, w: Word, *, t: int = 0) -> Word:
 
 
 mitchell.register()
+mitchell.register(signed=True, o=1)
 truncated_mitchell.register(f=(2, 3, 4, 5))
+truncated_mitchell.register(signed=True, f=(3, 4), o=1)
 alm_loa.register(m=(2, 3, 4, 5))
 alm_soa.register(m=(2, 3, 4, 5))
+alm_soa.register(signed=True, m=(3, 4), o=1)
 mbm.register(t=(0, 1, 2, 3))
-mitchell.register(widths=(16, 16))

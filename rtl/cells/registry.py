@@ -33,13 +33,18 @@ ANY = Sizes("operands of 2 to 16 bits", lambda wa, ww: True)
 SQUARE = Sizes("operands of equal width, 4 to 16 bits", lambda wa, ww: wa == ww >= 4)
 
 
+def complements(scope: SimpleNamespace) -> range:
+    """Limits of the parameter ``o`` of ``bits.on_magnitudes``: unsigned operands have nothing to negate."""
+    return range(2 if scope.signed else 1)
+
+
 @dataclass(frozen=True)
 class Family:
     """A parametric generator of cells.
 
     ``product(a, w, signed=..., **parameters)`` makes the bits of the product from two words of bits.
     ``limits`` name the parameters in the order of the cell's name; each gives the values allowed,
-    from a scope with ``wa``, ``ww``, ``signed`` and the parameters before it.
+    from a scope with ``wa``, ``ww``, ``signed`` and the parameters before it. One left out is 0.
     """
 
     name: str
@@ -53,7 +58,7 @@ class Family:
         return inspect.getdoc(self.product) or ""
 
     def check(self, widths: Widths, signed: bool, parameters: dict[str, int]) -> dict[str, int]:
-        """All parameters in order, defaults filled in; UserError says what is allowed."""
+        """All parameters in order, 0 for those left out; UserError says what is allowed."""
         wa, ww = widths
         if wa not in WIDTHS or ww not in WIDTHS or not self.sizes.fit(wa, ww):
             raise UserError(f"family {self.name!r} takes {self.sizes.words}, not {wa} x {ww}")
@@ -61,11 +66,9 @@ class Family:
             wanted = ", ".join(self.limits) or "none"
             raise UserError(f"family {self.name!r} has no parameter {unknown[0]!r}; its parameters: {wanted}")
         scope = SimpleNamespace(wa=wa, ww=ww, signed=signed)
-        defaults = inspect.signature(self.product).parameters
         for key, limit in self.limits.items():
-            allowed, default = list(limit(scope)), defaults[key].default
-            value = parameters.get(key, default)
-            if value is inspect.Parameter.empty or (value != default and value not in allowed):
+            value, allowed = parameters.get(key, 0), list(limit(scope))
+            if value not in allowed:
                 given = f"not {key} = {value}" if key in parameters else "none is given"
                 size = f"{wa} x {ww} {'signed' if signed else 'unsigned'} bits"
                 raise UserError(f"cells of family {self.name!r} at {size} take {key} = {_values(allowed)}; {given}")

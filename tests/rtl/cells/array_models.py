@@ -93,34 +93,6 @@ def approximate_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, e: int
     return total if signed else np.maximum(total, 0)
 
 
-def recursive(a: Array, w: Array, wa: int, ww: int, signed: bool, x: int) -> Array:
-    def threes(values: Array, low: int, high: int) -> Array:
-        return sum((((values >> 2 * i) & 3) == 3) * 4**i for i in range(low // 2, high // 2))
-
-    size_a, size_w, half = np.abs(a), np.abs(w), wa // 2
-    error = threes(size_a, 0, wa) * threes(size_w, 0, wa)
-    if x == 1:
-        error = error - threes(size_a, half, wa) * threes(size_w, half, wa)
-    if x == 3:
-        error = threes(size_a, 0, half) * threes(size_w, 0, half)
-    return np.sign(a) * np.sign(w) * (size_a * size_w - 2 * error)
-
-
-def error_recovery(a: Array, w: Array, wa: int, ww: int, signed: bool, r: int) -> Array:
-    size_a, size_w = np.abs(a), np.abs(w)
-    rows, errors = [(size_a * bit(size_w, j)) << j for j in range(ww)], 0 * a * w
-    while len(rows) > 1:
-        pairs, rest = zip(rows[::2], rows[1::2], strict=False), rows[len(rows) & ~1 :]
-        rows = []
-        for x, y in pairs:
-            single, both = x ^ y, (x & y) << 1
-            rows.append(single | both)
-            errors |= single & both
-        rows += rest
-    kept = errors >> (wa + ww - r) << (wa + ww - r)
-    return np.sign(a) * np.sign(w) * (rows[0] + kept)
-
-
 # What the publications' truth tables say of four input bits: the result less the number of ones.
 DEVIATIONS: dict[str, Callable[[int, int, int, int], int]] = {
     "momeni": lambda x, y, z, t: {0b0000: 1, 0b0011: -1, 0b1100: -1, 0b1111: -1}.get(x * 8 + y * 4 + z * 2 + t, 0),
@@ -174,6 +146,6 @@ def compressor(design: str) -> Callable[..., Array]:
 MODELS: dict[str, Callable[..., Array]] = {
     "exact": exact, "exact_array": exact, "exact_wallace": exact, "exact_booth": exact, "truncated": truncated,
     "broken_array": broken_array, "perforated": perforated, "narrowed": narrowed, "compressed": compressed,
-    "broken_booth": broken_booth, "approximate_booth": approximate_booth, "recursive": recursive,
-    "error_recovery": error_recovery, **{f"compressor_{design}": compressor(design) for design in DEVIATIONS},
+    "broken_booth": broken_booth, "approximate_booth": approximate_booth,
+    **{f"compressor_{design}": compressor(design) for design in DEVIATIONS},
 }  # fmt: skip
