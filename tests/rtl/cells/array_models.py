@@ -73,13 +73,20 @@ def booth_rows(a: Array, w: Array, ww: int, signed: bool) -> Iterator[tuple[int,
         previous = high
 
 
-def broken_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, v: int) -> Array:
-    """Unsigned products that come out below zero are zero."""
+def clamped(total: Array, wa: int, ww: int, signed: bool) -> Array:
+    """Unsigned products outside their range end at the nearer end."""
+    return total if signed else np.clip(total, 0, (1 << (wa + ww)) - 1)
+
+
+def broken_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, v: int, c: int) -> Array:
     total = 0 * a * w
     for index, _, row, last in booth_rows(a, w, ww, signed):
         lost = max(0, v - 2 * index)
         total += (row >> lost << lost) + (last if lost == 0 else 0) << 2 * index
-    return total if signed else np.maximum(total, 0)
+        if lost and c == 2:
+            total += bit(row, lost - 1) + (last if lost == 1 else 0) << v
+    mean = (v + 1) // 2 * 0.375 * 2**v
+    return clamped(total + (round(mean / 2**v) << v if c == 1 else 0), wa, ww, signed)
 
 
 def approximate_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, e: int, p: int) -> Array:
@@ -90,7 +97,7 @@ def approximate_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, e: int
             simple = np.where(digit % 2 == 1, simple, 0)
         mask = (1 << max(0, p - 2 * index)) - 1
         total += ((row & ~mask | simple & mask) + last) << 2 * index
-    return total if signed else np.maximum(total, 0)
+    return clamped(total, wa, ww, signed)
 
 
 # What the publications' truth tables say of four input bits: the result less the number of ones.
