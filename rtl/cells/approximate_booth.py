@@ -46,24 +46,26 @@ def approximate_booth(a: Word, w: Word, *, signed: bool, e: int, p: int) -> Word
     return _sum(signed, lambda more: booth_products(a, w, signed, select, more=more))
 
 
-@family(v=lambda s: range(1, s.wa + 1), c=lambda s: range(3))
-def broken_booth(a: Word, w: Word, *, signed: bool, v: int, c: int) -> Word:
-    """Drop every bit of the Booth rows in the ``v`` lowest columns, those that complete a negation too.
+@family(h=lambda s: range(s.ww // 2), v=lambda s: range(s.wa + 1), c=lambda s: range(3))
+def broken_booth(a: Word, w: Word, *, signed: bool, h: int, v: int, c: int) -> Word:
+    """Drop the ``h`` lowest Booth rows and every bit, also of negations, in the ``v`` lowest columns.
 
-    Farshchi, Abrishami and Fakhraie, "New Approximate Multiplier for Low Power Digital Signal
-    Processing", CADS 2013. Corrections ``c`` as of ``truncated``: 1 adds the mean of what is dropped, of
-    2^v in each of the rows cut 3/8, rounded to the lowest kept column; 2 adds the bits of column v - 1
-    once more in column v, the idea of Jou, Tsai and Tsai, "Low-Error Reduced-Width Booth Multipliers for
-    DSP Applications", TCAS-I 2003.
+    Columns: Farshchi, Abrishami and Fakhraie, "New Approximate Multiplier for Low Power Digital Signal
+    Processing", CADS 2013. Rows: Leon et al., "Walking Through the Energy-Error Pareto Frontier of
+    Approximate Multipliers", IEEE Micro 2018 (perforation); the next digit rounds w to the nearest
+    multiple of 4^h. Corrections ``c`` as of ``truncated``: 1 adds the mean that the columns lose, 3/8 of
+    2^v in each row that they cut, rounded to the lowest kept column; 2 adds the bits of column v - 1 once
+    more in column v, the idea of Jou, Tsai and Tsai, "Low-Error Reduced-Width Booth Multipliers for DSP
+    Applications", TCAS-I 2003.
     """
 
     def place(column: int) -> int | None:
         return v if c == VARIABLE and column == v - 1 else column if column >= v else None
 
     def columns(more: int) -> Columns:
-        kept = booth_products(a, w, signed, place=place, more=more)
+        kept = booth_products(a, w, signed, place=place, first=h, more=more)
         if c == CONSTANT:
-            add_constant(kept, round((v + 1) // 2 * 3 / 8) << v)
+            add_constant(kept, round(max(0, (v + 1) // 2 - h) * 3 / 8) << v)
         return kept
 
     return _sum(signed, columns)
@@ -74,3 +76,6 @@ for _e in (1, 2):
 broken_booth.register(v=(3, 4, 5, 6, 7, 8))
 broken_booth.register(v=(4, 5, 6, 7, 8), c=CONSTANT)
 broken_booth.register(v=(3, 4, 5, 6, 7, 8), c=VARIABLE)
+broken_booth.register(h=(1, 2))
+broken_booth.register(h=1, v=(6, 7, 8), c=VARIABLE)
+broken_booth.register(h=2, v=(7, 8), c=VARIABLE)

@@ -58,12 +58,14 @@ def booth_products(
     signed: bool,
     select: Callable[[int], Select] = lambda column: exact_bit,
     place: Callable[[int], int | None] = lambda column: column,
+    first: int = 0,
     more: int = 0,
 ) -> Columns:
-    """Columns of the Booth rows of ``a * w``, and ``more`` above that show whether the sum leaves its range.
+    """Columns of the Booth rows of ``a * w`` from digit ``first`` on, and ``more`` above the product's own.
 
     ``select(column)`` makes the bits of a column, which go to the column ``place(column)`` or nowhere
-    where that is None; the sign bits of the rows must stay in place.
+    where that is None; the sign bits of the rows must stay in place. The columns above the product
+    show whether the sum leaves its range.
     """
     columns: Columns = [[] for _ in range(len(a) + len(w) + more)]
     extended = [*a, a[-1]] if signed else [*a, 0, 0]
@@ -75,7 +77,7 @@ def booth_products(
         if target is not None and target < len(columns):
             columns[target].append(bit)
 
-    for index, digit in enumerate(digits(w, signed)):
+    for index, digit in enumerate(digits(w, signed)[first:], first):
         for j, bit in enumerate(extended):
             value = select(2 * index + j)(digit, bit, extended[j - 1] if j else 0)
             put(2 * index + j, value ^ 1 if j == sign else value)

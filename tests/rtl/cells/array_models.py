@@ -78,14 +78,16 @@ def clamped(total: Array, wa: int, ww: int, signed: bool) -> Array:
     return total if signed else np.clip(total, 0, (1 << (wa + ww)) - 1)
 
 
-def broken_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, v: int, c: int) -> Array:
+def broken_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, h: int, v: int, c: int) -> Array:
     total = 0 * a * w
     for index, _, row, last in booth_rows(a, w, ww, signed):
         lost = max(0, v - 2 * index)
+        if index < h:
+            continue
         total += (row >> lost << lost) + (last if lost == 0 else 0) << 2 * index
         if lost and c == 2:
             total += bit(row, lost - 1) + (last if lost == 1 else 0) << v
-    mean = (v + 1) // 2 * 0.375 * 2**v
+    mean = sum(0.375 * 2**v for index in range(ww) if index >= h and 2 * index < v)
     return clamped(total + (round(mean / 2**v) << v if c == 1 else 0), wa, ww, signed)
 
 

@@ -186,3 +186,13 @@ def test_mean_relative_errors_at_16_bits_are_the_published_ones(name: str, publi
     a, w = np.random.default_rng(0).integers(1, 1 << 16, (2, 100_000))
     error = np.abs(cell(name).products(a, w) - a * w) / (a * w)
     assert 100 * error.mean() == pytest.approx(published[0], abs=published[1])
+
+
+@pytest.mark.parametrize("h", [1, 2])
+def test_dropped_booth_rows_round_one_operand_to_the_nearest_multiple(h: int) -> None:
+    a, w = np.arange(-128, 128)[:, None], np.arange(-128, 128)[None]
+    rounded = (w + 4**h // 2) // 4**h * 4**h
+    np.testing.assert_array_equal(
+        cell(f"broken_booth8s_h{h}").table, (a * rounded)[np.ix_(*[np.arange(256) - 128] * 2)]
+    )
+    assert cell(f"broken_booth8s_h{h}").errors.wce == 128 * 4**h // 2
