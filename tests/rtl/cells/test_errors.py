@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from slipstick.rtl.cells import build, cell, compressors, names
+from slipstick.rtl.cells.cell import operand_values
 from slipstick.rtl.cells.netlist import Netlist
 from tests.rtl.cells.array_models import DEVIATIONS
 
@@ -190,9 +191,7 @@ def test_mean_relative_errors_at_16_bits_are_the_published_ones(name: str, publi
 
 @pytest.mark.parametrize("h", [1, 2])
 def test_dropped_booth_rows_round_one_operand_to_the_nearest_multiple(h: int) -> None:
-    a, w = np.arange(-128, 128)[:, None], np.arange(-128, 128)[None]
-    rounded = (w + 4**h // 2) // 4**h * 4**h
-    np.testing.assert_array_equal(
-        cell(f"broken_booth8s_h{h}").table, (a * rounded)[np.ix_(*[np.arange(256) - 128] * 2)]
-    )
+    values = operand_values(8, signed=True)
+    rounded = (values + 4**h // 2) // 4**h * 4**h
+    np.testing.assert_array_equal(cell(f"broken_booth8s_h{h}").table, values[:, None] * rounded)
     assert cell(f"broken_booth8s_h{h}").errors.wce == 128 * 4**h // 2
