@@ -142,10 +142,7 @@ def cell(name: str) -> Cell:
     spelled = _spelled(name)
     if spelled is None:
         raise UnknownName("cell", name, [*_CELLS, *library.names()])
-    made = spelled()
-    if made.name != name:
-        raise UserError(f"cell {name!r} is written {made.name!r}")
-    return made
+    return spelled
 
 
 @cache
@@ -159,8 +156,11 @@ def registered() -> list[Cell]:
 
 
 def is_registered(name: str) -> bool:
-    """Whether a shipped cell has this name; no user's cell may."""
-    return name in _CELLS
+    """Whether a shipped cell has this name, or spells a family's; no user's cell may."""
+    try:
+        return name in _CELLS or _spelled(name) is not None
+    except UserError:  # a family's name with parameters that it does not take
+        return False
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -170,7 +170,7 @@ def names(pattern: str = "*") -> list[str]:
     """
     found = {*fnmatch.filter(_CELLS, pattern), *library.names(pattern)}
     if not found and _spelled(pattern):
-        found = {cell(pattern).name}
+        found = {pattern}
     if not found:
         raise UnknownName("cell", pattern, [*_CELLS, *library.names()])
     return sorted(found, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])
@@ -194,13 +194,17 @@ def cells(pattern: str = "*") -> list[Cell]:
     return found
 
 
-def _spelled(name: str) -> Callable[[], Cell] | None:
+@cache
+def _spelled(name: str) -> Cell | None:
     match = re.fullmatch(r"([a-z_]+)(\d+)(?:x(\d+))?([su])((?:_[a-z]+\d+)*)", name)
     if not match or match[1] not in FAMILIES:
         return None
     widths = (int(match[2]), int(match[3] or match[2]))
     parameters = {key: int(value) for key, value in re.findall(r"_([a-z]+)(\d+)", match[5])}
-    return partial(FAMILIES[match[1]].build, widths, match[4] == "s", **parameters)
+    made = FAMILIES[match[1]].build(widths, match[4] == "s", **parameters)
+    if made.name != name:
+        raise UserError(f"cell {name!r} is written {made.name!r}")
+    return made
 
 
 def _values(allowed: list[int]) -> str:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from slipstick.errors import UnknownName, UserError
 from slipstick.rtl.cells import FAMILIES, build, cell, cells, names, register
+from slipstick.rtl.cells.registry import is_registered
 
 
 def test_every_name_leads_to_a_cell_of_that_name_and_no_two_behave_alike() -> None:
@@ -47,6 +48,12 @@ def test_a_name_spells_a_cell_that_nobody_registered() -> None:
     assert wide == build("truncated", width=(12, 6), k=5, c=2)
     assert names("truncated12x6s_k5_c2") == ["truncated12x6s_k5_c2"]
     assert "truncated12x6s_k5_c2" not in names()
+    assert cell("truncated12x6s_k5_c2") is wide  # traced once
+
+
+def test_no_users_cell_may_take_a_name_that_spells_one() -> None:
+    assert is_registered("exact8s") and is_registered("truncated12x6s_k5_c2")
+    assert not is_registered("truncated12x6s_k99") and not is_registered("mine8s")
 
 
 @pytest.mark.parametrize(
