@@ -1,10 +1,10 @@
-"""Families that drop or merge partial products: truncated, broken-array, perforated, compressed.
+"""Families that drop or merge partial products: truncated, broken-array, perforated, merged.
 
 Sums are Dadda trees over Baugh-Wooley partial products; signed and unsigned alike.
 """
 
 from .bits import Word, any_of
-from .columns import Columns, add_constant, dadda_add, partial_products
+from .columns import Columns, add_constant, counts_down, dadda_add, partial_products
 from .registry import family
 
 NONE, CONSTANT, VARIABLE = range(3)  # corrections of a truncated multiplier
@@ -26,12 +26,8 @@ def truncated(a: Word, w: Word, *, signed: bool, k: int, c: int) -> Word:
 
     columns = partial_products(a, w, signed, place)
     if c == CONSTANT:
-        mean = 0.0
-        for i in range(len(a)):
-            for j in range(len(w)):
-                if i + j < k:
-                    inverted = signed and ((i == len(a) - 1) != (j == len(w) - 1))
-                    mean += (-1 if inverted else 1) * 2.0 ** (i + j) / 4
+        dropped = [(i, j) for i in range(len(a)) for j in range(len(w)) if i + j < k]
+        mean = sum((-1 if signed and counts_down(a, w, i, j) else 1) * 2.0 ** (i + j) / 4 for i, j in dropped)
         add_constant(columns, round(mean / (1 << k)) << k)
     return dadda_add(columns)
 
@@ -66,7 +62,7 @@ def narrowed(a_bits: Word, w_bits: Word, *, signed: bool, a: int, w: int) -> Wor
 
 
 @family(d=lambda s: range(2, s.ww + 1))
-def compressed(a: Word, w: Word, *, signed: bool, d: int) -> Word:
+def merged(a: Word, w: Word, *, signed: bool, d: int) -> Word:
     """Merge every ``d`` rows of w into one: OR of the bits of a column, in the less significant columns.
 
     Qiqieh et al., "Energy-Efficient Approximate Multiplier Design Using Bit Significance-Driven Logic
@@ -76,17 +72,16 @@ def compressed(a: Word, w: Word, *, signed: bool, d: int) -> Word:
     groups: dict[tuple[int, int], Word] = {}
     columns: Columns = [[] for _ in range(len(a) + len(w))]
 
-    def merged(i: int, j: int) -> bool:
-        inverted = signed and ((i == len(a) - 1) != (j == len(w) - 1))
-        return i + j < len(a) + j // d and not inverted  # inverted products count downwards: never merged
+    def joins(i: int, j: int) -> bool:
+        return i + j < len(a) + j // d and not (signed and counts_down(a, w, i, j))
 
     for j in range(len(w)):
         for i in range(len(a)):
-            if merged(i, j):
+            if joins(i, j):
                 groups.setdefault((i + j, j // d), []).append(a[i] & w[j])
     for (column, _), bits in groups.items():
         columns[column].append(any_of(bits))
-    rest = partial_products(a, w, signed, lambda i, j: None if merged(i, j) else i + j)
+    rest = partial_products(a, w, signed, lambda i, j: None if joins(i, j) else i + j)
     return dadda_add([ours + theirs for ours, theirs in zip(columns, rest, strict=True)])
 
 
@@ -100,4 +95,4 @@ for _j in range(4):
     perforated.register(j=_j, k=range(1, 5 - _j))
 for _a, _w in ((1, 0), (1, 1), (2, 0), (2, 1), (1, 2), (2, 2), (3, 2), (2, 3), (3, 3)):
     narrowed.register(a=_a, w=_w)
-compressed.register(d=(2, 3, 4, 8))
+merged.register(d=(2, 3, 4, 8))

@@ -53,14 +53,14 @@ def narrowed(a: Array, w: Array, wa: int, ww: int, signed: bool, /, **lost: int)
     return (a >> lost["a"] << lost["a"]) * (w >> lost["w"] << lost["w"])
 
 
-def compressed(a: Array, w: Array, wa: int, ww: int, signed: bool, d: int) -> Array:
-    total, merged = 0 * a * w, {}
+def merged(a: Array, w: Array, wa: int, ww: int, signed: bool, d: int) -> Array:
+    total, groups = 0 * a * w, {}
     for i, j, sign, product in terms(a, w, wa, ww, signed):
         if sign > 0 and i + j <= wa - 1 + j // d:
-            merged[i + j, j // d] = merged.get((i + j, j // d), 0) | product
+            groups[i + j, j // d] = groups.get((i + j, j // d), 0) | product
         else:
             total += sign * (product << (i + j))
-    return total + sum(one << column for (column, _), one in merged.items())
+    return total + sum(one << column for (column, _), one in groups.items())
 
 
 def booth_rows(a: Array, w: Array, ww: int, signed: bool) -> Iterator[tuple[int, Array, Array, Array]]:
@@ -154,7 +154,7 @@ def compressor(design: str) -> Callable[..., Array]:
 
 MODELS: dict[str, Callable[..., Array]] = {
     "exact": exact, "exact_array": exact, "exact_wallace": exact, "exact_booth": exact, "truncated": truncated,
-    "broken_array": broken_array, "perforated": perforated, "narrowed": narrowed, "compressed": compressed,
+    "broken_array": broken_array, "perforated": perforated, "narrowed": narrowed, "merged": merged,
     "broken_booth": broken_booth, "approximate_booth": approximate_booth,
     **{f"compressor_{design}": compressor(design) for design in DEVIATIONS},
 }  # fmt: skip

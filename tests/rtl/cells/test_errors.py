@@ -56,13 +56,13 @@ def test_narrowed_operands_lose_most_when_all_bits_are_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("d", [2, 3, 4, 8])
-def test_compression_loses_all_but_one_of_every_merged_group(d: int) -> None:
+def test_merged_rows_lose_all_but_one_of_every_merged_group(d: int) -> None:
     groups: dict[tuple[int, int], int] = {}
     for i in range(8):
         for j in range(8):
             if i + j <= 7 + j // d:
                 groups[i + j, j // d] = groups.get((i + j, j // d), 0) + 1
-    assert cell(f"compressed8u_d{d}").errors.wce == sum((n - 1) << column for (column, _), n in groups.items())
+    assert cell(f"merged8u_d{d}").errors.wce == sum((n - 1) << column for (column, _), n in groups.items())
 
 
 @pytest.mark.parametrize("v", range(3, 9))
