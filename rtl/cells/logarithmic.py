@@ -13,13 +13,12 @@ from .registry import SQUARE, Sizes, complements, family
 Adder = Callable[[Word, Word], Word]
 
 
-def _logarithmic(a: Word, w: Word, fraction: int, add: Adder = ripple_add, lowest: int = 0) -> Word:
-    """The product by logarithms of ``fraction`` fraction bits, the lowest of them set where ``lowest`` is 1."""
+def _logarithmic(a: Word, w: Word, fraction: int, add: Adder = ripple_add) -> Word:
+    """The product by logarithms of ``fraction`` fraction bits that ``add`` adds."""
     words, nonzero = [], []
     for operand in (a, w):
         exact, position, any_one = logarithm(operand)
-        kept = exact[len(exact) - fraction :]
-        words.append([kept[0] | lowest, *kept[1:], *position])
+        words.append([*exact[len(exact) - fraction :], *position])
         nonzero.append(any_one)
     total = add([*words[0], 0], [*words[1], 0])
     product = shift_left([*total[:fraction], 1], total[fraction:], fraction + 2 * len(a))
