@@ -55,18 +55,26 @@ def negate_if(word: Word, condition: AnyBit) -> Word:
     return ripple_add([bit ^ condition for bit in word], zeros, condition)
 
 
+def invert_if(word: Word, condition: AnyBit) -> Word:
+    """One's complement of ``word`` where ``condition`` holds: its negation less one."""
+    return [bit ^ condition for bit in word]
+
+
 def on_magnitudes(product: Product) -> Product:
     """Make an unsigned product serve signed operands too: magnitudes in, signed product out.
 
-    The magnitude of -2^(n-1) is 2^(n-1), which the n unsigned bits hold: no operand is undefined.
+    The magnitude of -2^(n-1) is 2^(n-1), which the n unsigned bits hold: no operand is undefined. A
+    further parameter ``o`` = 1 takes one's complements for negations, which saves three adders and
+    errs by one in each: as in AS-RoBA (Zendegani et al., TVLSI 2017) and in Kim et al., TC 2019.
     """
 
     @wraps(product)
-    def either(a: Word, w: Word, *, signed: bool, **parameters: int) -> Sequence[AnyBit]:
+    def either(a: Word, w: Word, *, signed: bool, o: int = 0, **parameters: int) -> Sequence[AnyBit]:
         if not signed:
             return product(a, w, **parameters)
-        magnitude = product(negate_if(list(a), a[-1]), negate_if(list(w), w[-1]), **parameters)
-        return negate_if(list(magnitude), a[-1] ^ w[-1])
+        negate = invert_if if o else negate_if
+        magnitude = product(negate(list(a), a[-1]), negate(list(w), w[-1]), **parameters)
+        return negate(list(magnitude), a[-1] ^ w[-1])
 
     return either
 

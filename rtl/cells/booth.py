@@ -53,28 +53,35 @@ def digits(w: Word, signed: bool) -> list[Digit]:
 
 
 def booth_products(
-    a: Word, w: Word, signed: bool, select: Callable[[int], Select | None] = lambda column: exact_bit, more: int = 0
+    a: Word,
+    w: Word,
+    signed: bool,
+    select: Callable[[int], Select] = lambda column: exact_bit,
+    place: Callable[[int], int | None] = lambda column: column,
+    first: int = 0,
+    more: int = 0,
 ) -> Columns:
-    """Columns of the Booth rows of ``a * w``; ``select(column)`` makes the bits of a column, None drops it.
+    """Columns of the Booth rows of ``a * w`` from digit ``first`` on, and ``more`` above the product's own.
 
-    Dropped columns must lie below the sign bits of all rows. ``more`` columns above the product's own
+    ``select(column)`` makes the bits of a column, which go to the column ``place(column)`` or nowhere
+    where that is None; the sign bits of the rows must stay in place. The columns above the product
     show whether the sum leaves its range.
     """
-    width = len(a) + len(w) + more
+    columns: Columns = [[] for _ in range(len(a) + len(w) + more)]
     extended = [*a, a[-1]] if signed else [*a, 0, 0]
     sign = len(extended) - 1
-    columns: Columns = [[] for _ in range(width)]
     constant = 0
-    for index, digit in enumerate(digits(w, signed)):
+
+    def put(column: int, bit: AnyBit) -> None:
+        target = place(column)
+        if target is not None and target < len(columns):
+            columns[target].append(bit)
+
+    for index, digit in enumerate(digits(w, signed)[first:], first):
         for j, bit in enumerate(extended):
-            column = 2 * index + j
-            make = select(column)
-            if column >= width or make is None:
-                continue
-            value = make(digit, bit, extended[j - 1] if j else 0)
-            columns[column].append(value ^ 1 if j == sign else value)
+            value = select(2 * index + j)(digit, bit, extended[j - 1] if j else 0)
+            put(2 * index + j, value ^ 1 if j == sign else value)
+        put(2 * index, digit.negative)
         constant -= 1 << (2 * index + sign)
-        if 2 * index < width and select(2 * index) is not None:
-            columns[2 * index].append(digit.negative)
     add_constant(columns, constant)
     return columns

@@ -8,6 +8,11 @@ Columns = list[Word]
 Add = Callable[[Word, Word], Word]
 
 
+def counts_down(a: Word, w: Word, i: int, j: int) -> bool:
+    """Whether ``a[i] & w[j]`` counts negatively in a signed product: exactly one of them is a sign bit."""
+    return (i == len(a) - 1) != (j == len(w) - 1)
+
+
 def in_place(i: int, j: int) -> int | None:
     """The column of ``a[i] & w[j]`` in an exact product."""
     return i + j
@@ -24,7 +29,7 @@ def partial_products(a: Word, w: Word, signed: bool, place: Callable[[int, int],
     constant = 0
     for i, left in enumerate(a):
         for j, right in enumerate(w):
-            inverted = signed and ((i == len(a) - 1) != (j == len(w) - 1))
+            inverted = signed and counts_down(a, w, i, j)
             column = place(i, j)
             if column is not None:
                 columns[column].append((left & right) ^ 1 if inverted else left & right)

@@ -1,10 +1,10 @@
 """Families that add partial products with approximate 4:2 compressors in the ``k`` lowest columns.
 
-A compressor turns four bits of a column into a sum bit that stays and a carry for the next column:
-three values of a weight of 4 - so four ones never fit, and designs differ in what else they give up.
-All sit in the same tree: Dadda's, with stages of 2, 4, 8 ... bits a column, exact full and half adders
-where fewer than four bits are left to merge and in the columns above ``k``. The publications draw
-their trees for unsigned operands of 8 bits; where they place an adder else, the sums differ by that.
+A compressor turns four bits of a column into a sum bit that stays and a carry for the next column.
+That holds three at most, so four ones never fit; designs differ in what else they give up. All sit in
+the same tree: Dadda's, with stages of 2, 4, 8 ... bits a column; exact full and half adders where
+fewer than four bits are left to merge, and in the columns from ``k`` on. The publications draw their
+trees for unsigned operands of 8 bits; where they place an adder else, sums differ by that.
 """
 
 from collections.abc import Callable

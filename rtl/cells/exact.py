@@ -10,7 +10,7 @@ from .registry import family
 
 
 @family(fast=lambda s: range(2))
-def exact(a: Word, w: Word, *, signed: bool, fast: int = 0) -> Word:
+def exact(a: Word, w: Word, *, signed: bool, fast: int) -> Word:
     """Baugh-Wooley partial products in a Dadda tree.
 
     Baugh and Wooley, "A Two's Complement Parallel Array Multiplication Algorithm", 1973.
@@ -19,7 +19,7 @@ def exact(a: Word, w: Word, *, signed: bool, fast: int = 0) -> Word:
 
 
 @family(fast=lambda s: range(2))
-def exact_wallace(a: Word, w: Word, *, signed: bool, fast: int = 0) -> Word:
+def exact_wallace(a: Word, w: Word, *, signed: bool, fast: int) -> Word:
     """Baugh-Wooley partial products in a Wallace tree.
 
     Wallace, "A Suggestion for a Fast Multiplier", 1964.
@@ -37,7 +37,7 @@ def exact_array(a: Word, w: Word, *, signed: bool) -> Word:
 
 
 @family(fast=lambda s: range(2))
-def exact_booth(a: Word, w: Word, *, signed: bool, fast: int = 0) -> Word:
+def exact_booth(a: Word, w: Word, *, signed: bool, fast: int) -> Word:
     """Radix-4 Booth digits of w, half as many rows, in a Dadda tree.
 
     MacSorley, "High-Speed Arithmetic in Binary Computers", 1961 (modified Booth recoding).
@@ -60,5 +60,5 @@ exact.register(fast=1)
 exact_array.register()
 exact_wallace.register(fast=(0, 1))
 exact_booth.register(fast=(0, 1))
-for _widths in ((4, 4), (8, 2), (8, 4), (12, 12), (16, 16)):
+for _widths in ((4, 4), (8, 2), (8, 4)):
     exact.register(widths=_widths)

@@ -8,25 +8,24 @@ from collections.abc import Callable
 
 from .bits import Word, gated, on_magnitudes, resized, ripple_add, select
 from .leading import logarithm, shift_left
-from .registry import SQUARE, Sizes, family
+from .registry import SQUARE, Sizes, complements, family
 
 Adder = Callable[[Word, Word], Word]
 
 
-def _logarithmic(a: Word, w: Word, fraction: int, add: Adder = ripple_add, lowest: int = 0) -> Word:
-    """The product by logarithms of ``fraction`` fraction bits, the lowest of them set where ``lowest`` is 1."""
+def _logarithmic(a: Word, w: Word, fraction: int, add: Adder = ripple_add) -> Word:
+    """The product by logarithms of ``fraction`` fraction bits that ``add`` adds."""
     words, nonzero = [], []
     for operand in (a, w):
         exact, position, any_one = logarithm(operand)
-        kept = exact[len(exact) - fraction :]
-        words.append([kept[0] | lowest, *kept[1:], *position])
+        words.append([*exact[len(exact) - fraction :], *position])
         nonzero.append(any_one)
     total = add([*words[0], 0], [*words[1], 0])
     product = shift_left([*total[:fraction], 1], total[fraction:], fraction + 2 * len(a))
     return gated(product[fraction:], nonzero[0] & nonzero[1])
 
 
-@family(SQUARE)
+@family(SQUARE, o=complements)
 @on_magnitudes
 def mitchell(a: Word, w: Word) -> Word:
     """Add the linear approximations of both logarithms.
@@ -36,18 +35,18 @@ def mitchell(a: Word, w: Word) -> Word:
     return _logarithmic(a, w, len(a) - 1)
 
 
-@family(SQUARE, f=lambda s: range(1, s.wa - 1))
+@family(SQUARE, f=lambda s: range(1, s.wa - 1), o=complements)
 @on_magnitudes
 def truncated_mitchell(a: Word, w: Word, *, f: int) -> Word:
     """Mitchell's product from the ``f`` highest fraction bits.
 
     Kim et al., "Efficient Mitchell's Approximate Log Multipliers for Convolutional Neural Networks",
-    TC 2019, without its unbiasing and with exact signs.
+    TC 2019, without its unbiasing; with ``o`` = 1 as there with one's complements for signs.
     """
     return _logarithmic(a, w, f)
 
 
-@family(SQUARE, m=lambda s: range(1, s.wa - 1))
+@family(SQUARE, m=lambda s: range(1, s.wa - 1), o=complements)
 @on_magnitudes
 def alm_loa(a: Word, w: Word, *, m: int) -> Word:
     """Mitchell's product with a lower-part-OR adder: the ``m`` low bits of the logarithms are ORed.
@@ -63,7 +62,7 @@ def alm_loa(a: Word, w: Word, *, m: int) -> Word:
     return _logarithmic(a, w, len(a) - 1, add)
 
 
-@family(SQUARE, m=lambda s: range(1, s.wa - 1))
+@family(SQUARE, m=lambda s: range(1, s.wa - 1), o=complements)
 @on_magnitudes
 def alm_soa(a: Word, w: Word, *, m: int) -> Word:
     """Mitchell's product with a set-one adder: the ``m`` low bits of the sum are one.
@@ -79,9 +78,13 @@ def alm_soa(a: Word, w: Word, *, m: int) -> Word:
     return _logarithmic(a, w, len(a) - 1, add)
 
 
-@family(Sizes("operands of equal width, 5 to 16 bits", lambda wa, ww: wa == ww >= 5), t=lambda s: range(s.wa - 4))
+@family(
+    Sizes("operands of equal width, 5 to 16 bits", lambda wa, ww: wa == ww >= 5),
+    t=lambda s: range(s.wa - 4),
+    o=complements,
+)
 @on_magnitudes
-def mbm(a: Word, w: Word, *, t: int = 0) -> Word:
+def mbm(a: Word, w: Word, *, t: int) -> Word:
     """Mitchell's product plus its mean error of 2^(ka + kw) / 12; ``t`` fraction bits cut, then the lowest set.
 
     Saadat, Bokhari and Parameswaran, "Minimally Biased Multipliers for Approximate Integer and
@@ -101,8 +104,10 @@ def mbm(a: Word, w: Word, *, t: int = 0) -> Word:
 
 
 mitchell.register()
+mitchell.register(signed=True, o=1)
 truncated_mitchell.register(f=(2, 3, 4, 5))
+truncated_mitchell.register(signed=True, f=(3, 4), o=1)
 alm_loa.register(m=(2, 3, 4, 5))
 alm_soa.register(m=(2, 3, 4, 5))
+alm_soa.register(signed=True, m=(3, 4), o=1)
 mbm.register(t=(0, 1, 2, 3))
-mitchell.register(widths=(16, 16))

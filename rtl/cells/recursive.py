@@ -6,7 +6,7 @@ Architecture", VLSI Design 2011: the block is exact but for 3 x 3 = 7, which sav
 
 from .bits import Word, on_magnitudes
 from .columns import Columns, dadda_add, multiply
-from .registry import Sizes, family
+from .registry import Sizes, complements, family
 
 POWERS = Sizes("operands of equal width, 4, 8 or 16 bits", lambda wa, ww: wa == ww and wa in (4, 8, 16))
 
@@ -30,9 +30,9 @@ def _product(a: Word, w: Word, exact: int = 0) -> Word:
     return dadda_add(columns)
 
 
-@family(POWERS, x=lambda s: (0, 1, 3))
+@family(POWERS, x=lambda s: (0, 1, 3), o=complements)
 @on_magnitudes
-def recursive(a: Word, w: Word, *, x: int = 0) -> Word:
+def recursive(a: Word, w: Word, *, x: int) -> Word:
     """Four half-size products, summed exactly, down to the 2 x 2 block.
 
     ``x`` of the four are exact: none, the most significant one, or all but the least significant one.
@@ -43,3 +43,4 @@ def recursive(a: Word, w: Word, *, x: int = 0) -> Word:
 
 
 recursive.register(x=(0, 1, 3))
+recursive.register(signed=True, o=1)

@@ -35,13 +35,18 @@ ANY = Sizes("operands of 2 to 16 bits", lambda wa, ww: True)
 SQUARE = Sizes("operands of equal width, 4 to 16 bits", lambda wa, ww: wa == ww >= 4)
 
 
+def complements(scope: SimpleNamespace) -> range:
+    """Limits of the parameter ``o`` of ``bits.on_magnitudes``: unsigned operands have nothing to negate."""
+    return range(2 if scope.signed else 1)
+
+
 @dataclass(frozen=True)
 class Family:
     """A parametric generator of cells.
 
     ``product(a, w, signed=..., **parameters)`` makes the bits of the product from two words of bits.
     ``limits`` name the parameters in the order of the cell's name; each gives the values allowed,
-    from a scope with ``wa``, ``ww``, ``signed`` and the parameters before it.
+    from a scope with ``wa``, ``ww``, ``signed`` and the parameters before it. One left out is 0.
     """
 
     name: str
@@ -55,7 +60,7 @@ class Family:
         return inspect.getdoc(self.product) or ""
 
     def check(self, widths: Widths, signed: bool, parameters: dict[str, int]) -> dict[str, int]:
-        """All parameters in order, defaults filled in; UserError says what is allowed."""
+        """All parameters in order, 0 for those left out; UserError says what is allowed."""
         wa, ww = widths
         if wa not in WIDTHS or ww not in WIDTHS or not self.sizes.fit(wa, ww):
             raise UserError(f"family {self.name!r} takes {self.sizes.words}, not {wa} x {ww}")
@@ -63,11 +68,9 @@ class Family:
             wanted = ", ".join(self.limits) or "none"
             raise UserError(f"family {self.name!r} has no parameter {unknown[0]!r}; its parameters: {wanted}")
         scope = SimpleNamespace(wa=wa, ww=ww, signed=signed)
-        defaults = inspect.signature(self.product).parameters
         for key, limit in self.limits.items():
-            allowed, default = list(limit(scope)), defaults[key].default
-            value = parameters.get(key, default)
-            if value is inspect.Parameter.empty or (value != default and value not in allowed):
+            value, allowed = parameters.get(key, 0), list(limit(scope))
+            if value not in allowed:
                 given = f"not {key} = {value}" if key in parameters else "none is given"
                 size = f"{wa} x {ww} {'signed' if signed else 'unsigned'} bits"
                 raise UserError(f"cells of family {self.name!r} at {size} take {key} = {_values(allowed)}; {given}")
@@ -139,10 +142,7 @@ def cell(name: str) -> Cell:
     spelled = _spelled(name)
     if spelled is None:
         raise UnknownName("cell", name, [*_CELLS, *library.names()])
-    made = spelled()
-    if made.name != name:
-        raise UserError(f"cell {name!r} is written {made.name!r}")
-    return made
+    return spelled
 
 
 @cache
@@ -156,8 +156,11 @@ def registered() -> list[Cell]:
 
 
 def is_registered(name: str) -> bool:
-    """Whether a shipped cell has this name; no user's cell may."""
-    return name in _CELLS
+    """Whether a shipped cell has this name, or spells a family's; no user's cell may."""
+    try:
+        return name in _CELLS or _spelled(name) is not None
+    except UserError:  # a family's name with parameters that it does not take
+        return False
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -167,7 +170,7 @@ def names(pattern: str = "*") -> list[str]:
     """
     found = {*fnmatch.filter(_CELLS, pattern), *library.names(pattern)}
     if not found and _spelled(pattern):
-        found = {cell(pattern).name}
+        found = {pattern}
     if not found:
         raise UnknownName("cell", pattern, [*_CELLS, *library.names()])
     return sorted(found, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])
@@ -191,13 +194,17 @@ def cells(pattern: str = "*") -> list[Cell]:
     return found
 
 
-def _spelled(name: str) -> Callable[[], Cell] | None:
+@cache
+def _spelled(name: str) -> Cell | None:
     match = re.fullmatch(r"([a-z_]+)(\d+)(?:x(\d+))?([su])((?:_[a-z]+\d+)*)", name)
     if not match or match[1] not in FAMILIES:
         return None
     widths = (int(match[2]), int(match[3] or match[2]))
     parameters = {key: int(value) for key, value in re.findall(r"_([a-z]+)(\d+)", match[5])}
-    return partial(FAMILIES[match[1]].build, widths, match[4] == "s", **parameters)
+    made = FAMILIES[match[1]].build(widths, match[4] == "s", **parameters)
+    if made.name != name:
+        raise UserError(f"cell {name!r} is written {made.name!r}")
+    return made
 
 
 def _values(allowed: list[int]) -> str:

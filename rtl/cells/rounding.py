@@ -3,7 +3,7 @@
 from .bits import Word, any_of, gated, on_magnitudes, resized, ripple_add, select
 from .columns import Columns, add_word, dadda_add, multiply
 from .leading import leading_one
-from .registry import SQUARE, family
+from .registry import SQUARE, complements, family
 
 
 def _nearest_power(word: Word) -> Word:
@@ -24,13 +24,13 @@ def _times_power(word: Word, power: Word, length: int) -> Word:
     ]
 
 
-@family(SQUARE)
+@family(SQUARE, o=complements)
 @on_magnitudes
 def roba(a: Word, w: Word) -> Word:
     """a' w + a w' - a' w' with operands rounded to the nearest power of two: shifts and sums only.
 
     Zendegani et al., "RoBA Multiplier: A Rounding-Based Approximate Multiplier for High-Speed yet
-    Energy-Efficient Digital Signal Processing", TVLSI 2017 (exact signs: S-RoBA).
+    Energy-Efficient Digital Signal Processing", TVLSI 2017: S-RoBA, and AS-RoBA with ``o`` = 1.
     """
     length = 2 * len(a)
     left, right = _nearest_power(a), _nearest_power(w)
@@ -42,7 +42,7 @@ def roba(a: Word, w: Word) -> Word:
     return dadda_add(columns)
 
 
-@family(SQUARE, l=lambda s: range(1, s.wa // 2 + 1))
+@family(SQUARE, l=lambda s: range(1, s.wa // 2 + 1), o=complements)
 @on_magnitudes
 def etm(a: Word, w: Word, *, l: int) -> Word:  # noqa: E741  the length of the low part
     """Multiply the high parts, guess the product of the ``l`` low bits; the low parts where the high are zero.
@@ -63,9 +63,9 @@ def etm(a: Word, w: Word, *, l: int) -> Word:  # noqa: E741  the length of the l
     return select(high, guess + product, resized(product, 2 * width))
 
 
-@family(SQUARE, r=lambda s: range(s.wa + s.ww))
+@family(SQUARE, r=lambda s: range(s.wa + s.ww), o=complements)
 @on_magnitudes
-def error_recovery(a: Word, w: Word, *, r: int = 0) -> Word:
+def error_recovery(a: Word, w: Word, *, r: int) -> Word:
     """A tree of adders that pass no carry on; their errors, ORed, corrected in the ``r`` highest columns.
 
     Liu, Han and Lombardi, "A Low-Power, High-Performance Approximate Multiplier with Configurable
@@ -91,5 +91,6 @@ def error_recovery(a: Word, w: Word, *, r: int = 0) -> Word:
 
 
 roba.register()
+roba.register(signed=True, o=1)
 etm.register(l=(2, 3, 4))
 error_recovery.register(r=(4, 6, 8, 10, 12))

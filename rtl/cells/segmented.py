@@ -3,10 +3,14 @@
 from .bits import AnyBit, Word, any_of, gated, on_magnitudes, resized, select
 from .columns import Columns, add_word, dadda_add, multiply
 from .leading import encode, logarithm, segment, shift_left
-from .registry import SQUARE, Sizes, family
+from .registry import SQUARE, Sizes, complements, family
 
 
-@family(Sizes("operands of 3 to 16 bits", lambda wa, ww: min(wa, ww) >= 3), k=lambda s: range(2, min(s.wa, s.ww)))
+@family(
+    Sizes("operands of 3 to 16 bits", lambda wa, ww: min(wa, ww) >= 3),
+    k=lambda s: range(2, min(s.wa, s.ww)),
+    o=complements,
+)
 @on_magnitudes
 def drum(a: Word, w: Word, *, k: int) -> Word:
     """Multiply k-bit segments from each leading one, with an unbiasing lowest bit.
@@ -24,9 +28,9 @@ def drum(a: Word, w: Word, *, k: int) -> Word:
     return product
 
 
-@family(SQUARE, m=lambda s: range((s.wa + 1) // 2, s.wa), e=lambda s: range(2 - (s.wa - s.m) % 2))
+@family(SQUARE, m=lambda s: range((s.wa + 1) // 2, s.wa), e=lambda s: range(2 - (s.wa - s.m) % 2), o=complements)
 @on_magnitudes
-def ssm(a: Word, w: Word, *, m: int, e: int = 0) -> Word:
+def ssm(a: Word, w: Word, *, m: int, e: int) -> Word:
     """Multiply m-bit segments at fixed places: the highest m bits, or the lowest where the others are zero.
 
     Narayanamoorthy et al., "Energy-Efficient Approximate Multiplication for Digital Signal Processing
@@ -49,9 +53,9 @@ def ssm(a: Word, w: Word, *, m: int, e: int = 0) -> Word:
     return product
 
 
-@family(SQUARE, h=lambda s: range(s.wa - 2), t=lambda s: range(s.h + 1, s.wa))
+@family(SQUARE, h=lambda s: range(s.wa - 2), t=lambda s: range(s.h + 1, s.wa), o=complements)
 @on_magnitudes
-def tosam(a: Word, w: Word, *, h: int = 0, t: int) -> Word:
+def tosam(a: Word, w: Word, *, h: int, t: int) -> Word:
     """2^(ka + kw) (1 + x + y + x' y') with fractions x, y cut to ``t`` bits, x', y' to ``h`` and rounded to odd.
 
     Vahdat et al., "TOSAM: An Energy-Efficient Truncation- and Rounding-Based Scalable Approximate
@@ -77,9 +81,10 @@ def tosam(a: Word, w: Word, *, h: int = 0, t: int) -> Word:
 
 
 drum.register(k=(3, 4, 5, 6))
+drum.register(signed=True, k=(3, 4, 5), o=1)
 ssm.register(m=(4, 5, 6))
+ssm.register(signed=True, m=(4, 5), o=1)
 ssm.register(m=7, signed=False)  # exact for the magnitudes of signed operands
 ssm.register(m=(4, 6), e=1)
 for _h, _t in ((0, 2), (0, 3), (1, 3), (1, 4), (1, 5), (2, 4), (2, 5), (2, 6)):
     tosam.register(h=_h, t=_t)
-drum.register(widths=(16, 16), k=6)

@@ -53,14 +53,14 @@ def narrowed(a: Array, w: Array, wa: int, ww: int, signed: bool, /, **lost: int)
     return (a >> lost["a"] << lost["a"]) * (w >> lost["w"] << lost["w"])
 
 
-def compressed(a: Array, w: Array, wa: int, ww: int, signed: bool, d: int) -> Array:
-    total, merged = 0 * a * w, {}
+def merged(a: Array, w: Array, wa: int, ww: int, signed: bool, d: int) -> Array:
+    total, groups = 0 * a * w, {}
     for i, j, sign, product in terms(a, w, wa, ww, signed):
         if sign > 0 and i + j <= wa - 1 + j // d:
-            merged[i + j, j // d] = merged.get((i + j, j // d), 0) | product
+            groups[i + j, j // d] = groups.get((i + j, j // d), 0) | product
         else:
             total += sign * (product << (i + j))
-    return total + sum(one << column for (column, _), one in merged.items())
+    return total + sum(one << column for (column, _), one in groups.items())
 
 
 def booth_rows(a: Array, w: Array, ww: int, signed: bool) -> Iterator[tuple[int, Array, Array, Array]]:
@@ -73,13 +73,22 @@ def booth_rows(a: Array, w: Array, ww: int, signed: bool) -> Iterator[tuple[int,
         previous = high
 
 
-def broken_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, v: int) -> Array:
-    """Unsigned products that come out below zero are zero."""
+def clamped(total: Array, wa: int, ww: int, signed: bool) -> Array:
+    """Unsigned products outside their range end at the nearer end."""
+    return total if signed else np.clip(total, 0, (1 << (wa + ww)) - 1)
+
+
+def broken_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, h: int, v: int, c: int) -> Array:
     total = 0 * a * w
     for index, _, row, last in booth_rows(a, w, ww, signed):
         lost = max(0, v - 2 * index)
+        if index < h:
+            continue
         total += (row >> lost << lost) + (last if lost == 0 else 0) << 2 * index
-    return total if signed else np.maximum(total, 0)
+        if lost and c == 2:
+            total += bit(row, lost - 1) + (last if lost == 1 else 0) << v
+    mean = sum(0.375 * 2**v for index in range(ww) if index >= h and 2 * index < v)
+    return clamped(total + (round(mean / 2**v) << v if c == 1 else 0), wa, ww, signed)
 
 
 def approximate_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, e: int, p: int) -> Array:
@@ -90,35 +99,7 @@ def approximate_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, e: int
             simple = np.where(digit % 2 == 1, simple, 0)
         mask = (1 << max(0, p - 2 * index)) - 1
         total += ((row & ~mask | simple & mask) + last) << 2 * index
-    return total if signed else np.maximum(total, 0)
-
-
-def recursive(a: Array, w: Array, wa: int, ww: int, signed: bool, x: int) -> Array:
-    def threes(values: Array, low: int, high: int) -> Array:
-        return sum((((values >> 2 * i) & 3) == 3) * 4**i for i in range(low // 2, high // 2))
-
-    size_a, size_w, half = np.abs(a), np.abs(w), wa // 2
-    error = threes(size_a, 0, wa) * threes(size_w, 0, wa)
-    if x == 1:
-        error = error - threes(size_a, half, wa) * threes(size_w, half, wa)
-    if x == 3:
-        error = threes(size_a, 0, half) * threes(size_w, 0, half)
-    return np.sign(a) * np.sign(w) * (size_a * size_w - 2 * error)
-
-
-def error_recovery(a: Array, w: Array, wa: int, ww: int, signed: bool, r: int) -> Array:
-    size_a, size_w = np.abs(a), np.abs(w)
-    rows, errors = [(size_a * bit(size_w, j)) << j for j in range(ww)], 0 * a * w
-    while len(rows) > 1:
-        pairs, rest = zip(rows[::2], rows[1::2], strict=False), rows[len(rows) & ~1 :]
-        rows = []
-        for x, y in pairs:
-            single, both = x ^ y, (x & y) << 1
-            rows.append(single | both)
-            errors |= single & both
-        rows += rest
-    kept = errors >> (wa + ww - r) << (wa + ww - r)
-    return np.sign(a) * np.sign(w) * (rows[0] + kept)
+    return clamped(total, wa, ww, signed)
 
 
 # What the publications' truth tables say of four input bits: the result less the number of ones.
@@ -173,7 +154,7 @@ def compressor(design: str) -> Callable[..., Array]:
 
 MODELS: dict[str, Callable[..., Array]] = {
     "exact": exact, "exact_array": exact, "exact_wallace": exact, "exact_booth": exact, "truncated": truncated,
-    "broken_array": broken_array, "perforated": perforated, "narrowed": narrowed, "compressed": compressed,
-    "broken_booth": broken_booth, "approximate_booth": approximate_booth, "recursive": recursive,
-    "error_recovery": error_recovery, **{f"compressor_{design}": compressor(design) for design in DEVIATIONS},
+    "broken_array": broken_array, "perforated": perforated, "narrowed": narrowed, "merged": merged,
+    "broken_booth": broken_booth, "approximate_booth": approximate_booth,
+    **{f"compressor_{design}": compressor(design) for design in DEVIATIONS},
 }  # fmt: skip

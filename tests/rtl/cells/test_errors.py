@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from slipstick.rtl.cells import build, cell, compressors, names
+from slipstick.rtl.cells.cell import operand_values
 from slipstick.rtl.cells.netlist import Netlist
 from tests.rtl.cells.array_models import DEVIATIONS
 
@@ -55,13 +56,13 @@ def test_narrowed_operands_lose_most_when_all_bits_are_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("d", [2, 3, 4, 8])
-def test_compression_loses_all_but_one_of_every_merged_group(d: int) -> None:
+def test_merged_rows_lose_all_but_one_of_every_merged_group(d: int) -> None:
     groups: dict[tuple[int, int], int] = {}
     for i in range(8):
         for j in range(8):
             if i + j <= 7 + j // d:
                 groups[i + j, j // d] = groups.get((i + j, j // d), 0) + 1
-    assert cell(f"compressed8u_d{d}").errors.wce == sum((n - 1) << column for (column, _), n in groups.items())
+    assert cell(f"merged8u_d{d}").errors.wce == sum((n - 1) << column for (column, _), n in groups.items())
 
 
 @pytest.mark.parametrize("v", range(3, 9))
@@ -186,3 +187,11 @@ def test_mean_relative_errors_at_16_bits_are_the_published_ones(name: str, publi
     a, w = np.random.default_rng(0).integers(1, 1 << 16, (2, 100_000))
     error = np.abs(cell(name).products(a, w) - a * w) / (a * w)
     assert 100 * error.mean() == pytest.approx(published[0], abs=published[1])
+
+
+@pytest.mark.parametrize("h", [1, 2])
+def test_dropped_booth_rows_round_one_operand_to_the_nearest_multiple(h: int) -> None:
+    values = operand_values(8, signed=True)
+    rounded = (values + 4**h // 2) // 4**h * 4**h
+    np.testing.assert_array_equal(cell(f"broken_booth8s_h{h}").table, values[:, None] * rounded)
+    assert cell(f"broken_booth8s_h{h}").errors.wce == 128 * 4**h // 2

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from slipstick.rtl.cells import FAMILIES, Cell, build, cell, names
 from slipstick.rtl.cells.cell import operand_values
-from tests.rtl.cells import array_models, segment_models
+from tests.rtl.cells import array_models, magnitude_models
 
-MODELS = array_models.MODELS | segment_models.MODELS
+MODELS = array_models.MODELS | magnitude_models.MODELS
 SAMPLE = 4000
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from slipstick.errors import UnknownName, UserError
 from slipstick.rtl.cells import FAMILIES, build, cell, cells, names, register
+from slipstick.rtl.cells.registry import is_registered
 
 
 def test_every_name_leads_to_a_cell_of_that_name_and_no_two_behave_alike() -> None:
@@ -47,6 +48,12 @@ def test_a_name_spells_a_cell_that_nobody_registered() -> None:
     assert wide == build("truncated", width=(12, 6), k=5, c=2)
     assert names("truncated12x6s_k5_c2") == ["truncated12x6s_k5_c2"]
     assert "truncated12x6s_k5_c2" not in names()
+    assert cell("truncated12x6s_k5_c2") is wide  # traced once
+
+
+def test_no_users_cell_may_take_a_name_that_spells_one() -> None:
+    assert is_registered("exact8s") and is_registered("truncated12x6s_k5_c2")
+    assert not is_registered("truncated12x6s_k99") and not is_registered("mine8s")
 
 
 @pytest.mark.parametrize(
@@ -54,11 +61,12 @@ def test_a_name_spells_a_cell_that_nobody_registered() -> None:
     [
         ("drum8s_k9", "cells of family 'drum' at 8 x 8 signed bits take k = 2 to 7; not k = 9$"),
         ("drum8u", "cells of family 'drum' at 8 x 8 unsigned bits take k = 2 to 7; none is given$"),
-        ("drum8s_m3", "family 'drum' has no parameter 'm'; its parameters: k$"),
+        ("drum8s_m3", "family 'drum' has no parameter 'm'; its parameters: k, o$"),
         ("exact8s_k3", "family 'exact' has no parameter 'k'; its parameters: fast$"),
         ("exact40s", "family 'exact' takes operands of 2 to 16 bits, not 40 x 40$"),
         ("exact1s", "family 'exact' takes operands of 2 to 16 bits, not 1 x 1$"),
         ("mitchell8x4s", "family 'mitchell' takes operands of equal width, 4 to 16 bits, not 8 x 4"),
+        ("drum8u_k4_o1", "cells of family 'drum' at 8 x 8 unsigned bits take o = 0; not o = 1$"),
         ("recursive8s_x2", "take x = 0 or 1 or 3; not x = 2$"),
         ("perforated8s_j5_k3", "take k = 1 to 2; not k = 3$"),
         ("truncated8s_c1_k3", "cell 'truncated8s_c1_k3' is written 'truncated8s_k3_c1'$"),

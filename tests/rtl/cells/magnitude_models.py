@@ -1,4 +1,4 @@
-"""The arithmetic of the logarithmic, segmented and rounding families, from the publications alone.
+"""The arithmetic of the families that multiply magnitudes, from the publications alone.
 
 Models of magnitudes: values int64 of both operands, the number n of bits, and the parameters.
 """
@@ -101,18 +101,43 @@ def etm(a: Array, w: Array, n: int, l: int) -> Array:  # noqa: E741
     return np.where(small, a * w, ((a >> l) * (w >> l) << 2 * l) + guess)
 
 
-def on_values(model: Callable[..., Array], zero_is_zero: bool = True) -> Callable[..., Array]:
-    """The model of a family that multiplies magnitudes and restores the sign."""
+def recursive(a: Array, w: Array, n: int, x: int) -> Array:
+    def threes(values: Array, low: int, high: int) -> Array:
+        return sum((((values >> 2 * i) & 3) == 3) * 4**i for i in range(low // 2, high // 2))
 
-    def values(a: Array, w: Array, wa: int, ww: int, signed: bool, **parameters: int) -> Array:
-        product = model(np.abs(a), np.abs(w), wa, **parameters)
-        sign = np.where((a < 0) != (w < 0), -1, 1)
-        return np.where((a == 0) | (w == 0), 0, product) * sign if zero_is_zero else product * sign
+    half, error = n // 2, threes(a, 0, n) * threes(w, 0, n)
+    if x == 1:
+        error = error - threes(a, half, n) * threes(w, half, n)
+    if x == 3:
+        error = threes(a, 0, half) * threes(w, 0, half)
+    return a * w - 2 * error
+
+
+def error_recovery(a: Array, w: Array, n: int, r: int) -> Array:
+    rows, errors = [(a * (w >> j & 1)) << j for j in range(n)], 0 * a * w
+    while len(rows) > 1:
+        pairs, rest = zip(rows[::2], rows[1::2], strict=False), rows[len(rows) & ~1 :]
+        rows = []
+        for x, y in pairs:
+            single, both = x ^ y, (x & y) << 1
+            rows.append(single | both)
+            errors |= single & both
+        rows += rest
+    return rows[0] + (errors >> (2 * n - r) << (2 * n - r))
+
+
+def on_values(model: Callable[..., Array]) -> Callable[..., Array]:
+    """The model of a family that multiplies magnitudes and restores the sign, exactly or by complements."""
+
+    def values(a: Array, w: Array, wa: int, ww: int, signed: bool, o: int, **parameters: int) -> Array:
+        left, right = (np.where(v < 0, ~v if o else -v, v) for v in (a, w))
+        product = model(left, right, wa, **parameters)
+        if model is not etm:
+            product = np.where((left == 0) | (right == 0), 0, product)
+        return np.where((a < 0) != (w < 0), ~product if o else -product, product)
 
     return values
 
 
-MODELS = {
-    model.__name__: on_values(model, zero_is_zero=model is not etm)
-    for model in (mitchell, truncated_mitchell, alm_soa, alm_loa, mbm, drum, ssm, tosam, roba, etm)
-}
+FAMILIES = (mitchell, truncated_mitchell, alm_soa, alm_loa, mbm, drum, ssm, tosam, roba, etm, recursive, error_recovery)
+MODELS = {model.__name__: on_values(model) for model in FAMILIES}
