@@ -55,10 +55,7 @@ BAD = {
     "nothing": ("", "has no module"),
     "a binary": ("\0\1", "not a text file"),
     "an unknown task": (module("initial foo(a); assign p = a * w;"), "Yosys says"),
-    "readmem": (
-        module('reg [7:0] t[0:255]; initial $readmemh("x", t); assign p = t[{a, w}];'),
-        "system task '\\$readmemh'",
-    ),
+    "readmem": (module('reg [7:0] t[0:255]; initial $readmemh("x", t); assign p = 0;'), "system task .*readmemh"),
     "display": (module('initial $display("x"); assign p = a * w;'), "mul.v:2: system task '\\$display'"),
     "a task in a macro": ("`define D $finish\n" + module("initial `D; assign p = a * w;"), "system task '\\$finish'"),
     "a pasted task": ("`define D(x) `` x\n" + PRODUCT, "token pasting"),
