@@ -50,6 +50,13 @@ struct Problem {
     int32_t keep_zero;             // a zero operand must give a zero product
 };
 
+// How a run moves: candidates a generation, most active genes that one changes, cost of 2^30 of weighted error, and
+// by how much (a mean) the objective, cost + price * error, may rise in a generation.
+struct Rules {
+    int32_t children, mutations;
+    int64_t price, temperature;
+};
+
 struct Score {
     int64_t cost, error, bias, worst, broken_zeros, active;
 };
@@ -99,7 +106,8 @@ class Evaluator {
     explicit Evaluator(const Problem& problem)
         : problem_(problem), inputs_(2 + 8 + problem.weight_bits), blocks_((1 << problem.weight_bits) / ROWS),
           exact_(size_t(blocks_) * BITS * WORDS * 4), zero_(exact_.size()), planes_(size_t(inputs_ + problem.gates) * WORDS),
-          place_(inputs_ + problem.gates), active_(inputs_ + problem.gates), node_cost_(inputs_ + problem.gates),
+          place_(inputs_ + problem.gates), same_(place_), active_(place_.size()), used_(place_.size()),
+          node_cost_(place_.size()), steps_(problem.gates),
           order_(blocks_) {
         for (int pair = 0; pair < LANES; ++pair) lane_weight_[lane(pair)] = int16_t(problem.weights_a[pair]);
         for (int block = 0; block < blocks_; ++block) fill_exact(block);
@@ -108,27 +116,39 @@ class Evaluator {
         program_.reserve(problem.gates);
     }
 
-    // Gates that outputs depend on, as straight-line code over planes without gaps.
+    // Straight-line code of the gates that outputs depend on, constants folded, over planes without gaps.
     void compile(const int32_t* genes) {
+        for (int node = 0; node < inputs_; ++node) same_[node] = node;
+        for (int gate = 0; gate < problem_.gates; ++gate) {
+            const int32_t* gene = genes + 3 * gate;
+            Step& step = steps_[gate];
+            step = {gene[0], same_[gene[1]], same_[gene[gene[0] == NOT ? 1 : 2]], inputs_ + gate};
+            same_[step.target] = fold(step);
+        }
+        const int32_t* outputs = genes + 3 * problem_.gates;
+        std::fill(used_.begin(), used_.end(), 0);
+        for (int i = 0; i < problem_.outputs; ++i) used_[same_[outputs[i]]] = 1;
+        for (int gate = problem_.gates - 1; gate >= 0; --gate)
+            if (used_[inputs_ + gate]) used_[steps_[gate].x] = used_[steps_[gate].y] = 1;
+        program_.clear();
+        for (int node = 0; node < inputs_; ++node) place_[node] = node;
+        for (const Step& step : steps_) {
+            if (!used_[step.target]) continue;
+            place_[step.target] = inputs_ + int32_t(program_.size());
+            program_.push_back({step.kind, place_[step.x], place_[step.y], place_[step.target]});
+        }
+        for (int i = 0; i < problem_.outputs; ++i) output_[i] = place_[same_[outputs[i]]];
+    }
+
+    // Which gates a change can matter in: those that outputs reach, folded or not.
+    void mark_active(const int32_t* genes) {
         const int32_t* outputs = genes + 3 * problem_.gates;
         std::fill(active_.begin(), active_.end(), 0);
         for (int i = 0; i < problem_.outputs; ++i) active_[outputs[i]] = 1;
         for (int gate = problem_.gates - 1; gate >= 0; --gate) {
-            if (!active_[inputs_ + gate]) continue;
             const int32_t* gene = genes + 3 * gate;
-            active_[gene[1]] = 1;
-            if (gene[0] != NOT) active_[gene[2]] = 1;
+            if (active_[inputs_ + gate]) active_[gene[1]] = active_[gene[gene[0] == NOT ? 1 : 2]] = 1;
         }
-        program_.clear();
-        for (int node = 0; node < inputs_; ++node) place_[node] = node;
-        for (int gate = 0; gate < problem_.gates; ++gate) {
-            if (!active_[inputs_ + gate]) continue;
-            const int32_t* gene = genes + 3 * gate;
-            const int32_t target = inputs_ + int32_t(program_.size());
-            place_[inputs_ + gate] = target;
-            program_.push_back({gene[0], place_[gene[1]], place_[gene[0] == NOT ? gene[1] : gene[2]], target});
-        }
-        for (int i = 0; i < problem_.outputs; ++i) output_[i] = place_[outputs[i]];
     }
 
     bool is_active(int gate) const { return active_[inputs_ + gate]; }
@@ -159,22 +179,33 @@ class Evaluator {
         return total;
     }
 
-    // Errors of the compiled candidate; with `bounded`, false as soon as a bound is broken.
-    bool errors(bool bounded, Score& score, int64_t& blocks_run) {
-        score.error = score.bias = score.worst = score.broken_zeros = 0;
+    // Errors of the compiled candidate over all pairs.
+    void errors(Score& score) {
+        clear(score);
+        for (int block = 0; block < blocks_; ++block) block_errors(block, score);
+    }
+
+    // False as soon as the compiled candidate's objective passes `limit` or it breaks a bound. The block that broke
+    // the last candidate comes first: it mostly breaks the next one too, and costs less to run than the stream.
+    bool acceptable(int64_t limit, const Rules& rules, Score& score, Statistics& statistics) {
+        clear(score);
+        score.cost = 0;
+        int64_t error_limit = INT64_MAX;
         for (int index = 0; index < blocks_; ++index) {
-            const int block = order_[index];
-            ++blocks_run;
-            if (!block_errors(block, score)) score.worst = 32768;  // beyond int16
-            const bool broken = score.error > problem_.error_bound || score.worst > problem_.worst_bound ||
-                                (problem_.keep_zero && score.broken_zeros);
-            if (bounded && broken) {  // what broke one candidate breaks the next: try that block first
+            if (index == std::min(1, blocks_ - 1)) {
+                score.cost = cost(limit);
+                if (score.cost > limit) return false;
+                ++statistics.cheap;
+                if (rules.price) error_limit = int64_t((__int128(limit - score.cost) << 30) / rules.price);
+            }
+            ++statistics.blocks;
+            block_errors(order_[index], score);
+            if (broken(score) || score.error > error_limit) {
                 std::rotate(order_.begin(), order_.begin() + index, order_.begin() + index + 1);
                 return false;
             }
         }
-        return std::abs(score.bias) <= problem_.bias_bound && score.error <= problem_.error_bound &&
-               score.worst <= problem_.worst_bound && !(problem_.keep_zero && score.broken_zeros);
+        return std::abs(score.bias) <= problem_.bias_bound;
     }
 
   private:
@@ -185,6 +216,13 @@ class Evaluator {
         int64_t total = 0;
         for (int j = 0; j < ROWS; ++j) total += problem_.weights_w[block * ROWS + j];
         return total;
+    }
+
+    static void clear(Score& score) { score.error = score.bias = score.worst = score.broken_zeros = 0; }
+
+    bool broken(const Score& score) const {
+        return score.error > problem_.error_bound || score.worst > problem_.worst_bound ||
+               (problem_.keep_zero && score.broken_zeros);
     }
 
     void fill_exact(int block) {
@@ -207,6 +245,37 @@ class Evaluator {
         }
     }
 
+    // The node that a gate equals, its own where it folds to none; the gate may become a NOT.
+    static int32_t fold(Step& step) {
+        const bool inverted = step.kind == NAND || step.kind == NOR || step.kind == XNOR;
+        int32_t x = step.x, y = step.y;
+        if (step.kind == NOT) return x < 2 ? 1 - x : step.target;
+        if (step.kind == ANDN) {
+            if (x == 0 || y == 1 || x == y) return 0;
+            if (y == 0) return x;
+            if (x == 1) return negate(step, y);
+            return step.target;
+        }
+        if (x > y) std::swap(x, y);  // a constant comes first
+        int32_t result;
+        if (step.kind == AND || step.kind == NAND)
+            result = x == 0 ? 0 : x == 1 || x == y ? y : -1;
+        else if (step.kind == OR || step.kind == NOR)
+            result = x == 1 ? 1 : x == 0 || x == y ? y : -1;
+        else if (x == 1)
+            return inverted ? y : negate(step, y);
+        else
+            result = x == y ? 0 : x == 0 ? y : -1;
+        if (result < 0) return step.target;
+        return inverted ? negate(step, result) : result;
+    }
+
+    static int32_t negate(Step& step, int32_t node) {
+        if (node < 2) return 1 - node;
+        step = {NOT, node, node, step.target};
+        return step.target;
+    }
+
     static size_t value_place(int block, int row, int at) {
         return ((size_t(block) * BITS + at / 16) * WORDS + 4 * row) * 4 + at % 16;
     }
@@ -218,9 +287,15 @@ class Evaluator {
     }
 
     static int64_t transitions(const uint64_t* values, const uint64_t* counted) {
-        int64_t total = 0;
-        for (int i = 0; i < WORDS; ++i) total += __builtin_popcountll((values[i] ^ (values[i] << 1)) & counted[i]);
-        return total;
+        uint64_t bytes = 0;  // bits of every byte, at most 8 a word; written so that compilers vectorise it
+        for (int i = 0; i < WORDS; ++i) {
+            uint64_t x = (values[i] ^ (values[i] << 1)) & counted[i];
+            x -= (x >> 1) & 0x5555555555555555u;
+            x = (x & 0x3333333333333333u) + ((x >> 2) & 0x3333333333333333u);
+            bytes += (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+        }
+        bytes = (bytes & 0x00ff00ff00ff00ffu) + ((bytes >> 8) & 0x00ff00ff00ff00ffu);
+        return int64_t((bytes * 0x0001000100010001u) >> 48);
     }
 
     void set_operands(int block) {
@@ -238,7 +313,7 @@ class Evaluator {
         }
     }
 
-    bool block_errors(int block, Score& score) {
+    void block_errors(int block, Score& score) {
         set_operands(block);
         run();
         alignas(64) uint64_t rows[BITS][WORDS];
@@ -278,20 +353,19 @@ class Evaluator {
             score.error += weight * total;
             score.bias += weight * bias;
         }
-        score.worst = std::max<int64_t>(score.worst, worst);
+        score.worst = std::max<int64_t>(score.worst, beyond < 0 ? 32768 : worst);  // beyond 16 bits
         score.broken_zeros |= nonzero != 0;
-        return beyond >= 0;
     }
 
     const Problem& problem_;
     const int inputs_, blocks_;
     std::vector<int16_t> exact_, zero_;  // [block][16 rows][words x 4]
     std::vector<uint64_t> planes_;
-    std::vector<int32_t> place_;
-    std::vector<uint8_t> active_;
+    std::vector<int32_t> place_, same_;
+    std::vector<uint8_t> active_, used_;
     std::vector<int64_t> node_cost_;
+    std::vector<Step> steps_, program_;
     std::vector<int> order_;
-    std::vector<Step> program_;
     int32_t output_[BITS];
     alignas(64) int16_t lane_weight_[LANES];
 };
@@ -310,6 +384,14 @@ struct Random {
         s[2] ^= t;
         s[3] = rotate(s[3], 45);
         return result;
+    }
+
+    // Exponential with mean 1, times 2^20: -ln u with the logarithm linear between powers of two, in whole numbers.
+    int64_t exponential() {
+        const uint64_t u = next() | 1;
+        const int zeros = __builtin_clzll(u);
+        const int64_t fraction = int64_t((u << zeros << 1) >> 44);
+        return ((int64_t(zeros + 1) << 20) - fraction) * 726817 >> 20;  // times ln 2
     }
 
     int32_t below(int32_t n) { return int32_t((next() >> 32) * uint64_t(n) >> 32); }
@@ -334,7 +416,11 @@ void mutate(int32_t* genes, const Evaluator& parent, const Problem& problem, int
             continue;
         }
         const int32_t gate = gene / 3;
-        if (gene % 3 == 0)
+        if (parent.is_active(gate) && random.below(4) == 0) {  // another node in place of the gate
+            genes[3 * gate] = OR;
+            genes[3 * gate + 1] = source(genes, inputs + gate, inputs + gate, inputs, random);
+            genes[3 * gate + 2] = 0;
+        } else if (gene % 3 == 0)
             genes[gene] = (genes[gene] + 1 + random.below(KINDS - 1)) % KINDS;
         else if (gene % 3 == 2 && genes[3 * gate] == NOT)
             continue;
@@ -348,53 +434,61 @@ void mutate(int32_t* genes, const Evaluator& parent, const Problem& problem, int
 
 extern "C" {
 
-// Score of one genome, every figure over all pairs; returns 1 where it keeps the bounds.
-int32_t slipstick_evolve_score(const Problem* problem, const int32_t* genes, Score* score) {
+// Score of one genome, every figure over all pairs.
+void slipstick_evolve_score(const Problem* problem, const int32_t* genes, Score* score) {
     Evaluator evaluator(*problem);
     evaluator.compile(genes);
     score->active = evaluator.active_gates();
     score->cost = evaluator.cost(INT64_MAX);
-    int64_t blocks = 0;
-    return evaluator.errors(false, *score, blocks);
+    evaluator.errors(*score);
 }
 
-// Evolve `genes`, which must keep the bounds, in place for a number of generations of `children` candidates each;
-// `random` [4] is the generator's state. The best child replaces a parent that costs no less.
-void slipstick_evolve_run(const Problem* problem, int32_t* genes, uint64_t* state, int64_t generations, int32_t children,
-                          int32_t strength, Score* score, Statistics* statistics) {
+// Evolve `genes`, which must keep the bounds, in place for a number of generations; `best_genes` and `best` keep the
+// cheapest genome seen. `state` [4] is the random generator's. The best child replaces its parent unless its objective
+// is greater by more than a random amount, exponential with mean `temperature` (simulated annealing).
+void slipstick_evolve_run(const Problem* problem, const Rules* rules, int32_t* genes, int32_t* best_genes,
+                          uint64_t* state, int64_t generations, Score* score, Score* best, Statistics* statistics) {
     const size_t length = size_t(3) * problem->gates + problem->outputs;
     Evaluator parent(*problem), child(*problem);
     Random random{state};
-    parent.compile(genes);
-    int64_t blocks = 0;
-    score->cost = parent.cost(INT64_MAX);
-    parent.errors(false, *score, blocks);
-    score->active = parent.active_gates();
-    std::vector<int32_t> trial(length), best(length);
+    const auto measure = [&](const int32_t* one, Score& figures) {
+        parent.compile(one);
+        parent.mark_active(one);
+        figures.cost = parent.cost(INT64_MAX);
+        parent.errors(figures);
+        figures.active = parent.active_gates();
+    };
+    const auto objective = [&](const Score& one) { return one.cost + int64_t((__int128(one.error) * rules->price) >> 30); };
+    measure(best_genes, *best);
+    measure(genes, *score);
+    std::vector<int32_t> trial(length), chosen(length);
     for (int64_t generation = 0; generation < generations; ++generation) {
         bool found = false;
-        Score best_score = *score;
-        for (int32_t one = 0; one < children; ++one) {
+        Score chosen_score{};
+        int64_t limit = objective(*score) + (__int128(random.exponential()) * rules->temperature >> 20);
+        for (int32_t one = 0; one < rules->children; ++one) {
             std::copy_n(genes, length, trial.begin());
-            mutate(trial.data(), parent, *problem, 1 + random.below(strength), random);
+            mutate(trial.data(), parent, *problem, 1 + random.below(rules->mutations), random);
             ++statistics->candidates;
             child.compile(trial.data());
             Score mine{};
-            mine.cost = child.cost(best_score.cost);
-            if (mine.cost > best_score.cost) continue;
-            ++statistics->cheap;
-            if (!child.errors(true, mine, statistics->blocks)) continue;
+            if (!child.acceptable(limit, *rules, mine, *statistics)) continue;
             ++statistics->valid;
             mine.active = child.active_gates();
-            best_score = mine;
-            std::swap(best, trial);
+            limit = objective(mine);
+            chosen_score = mine;
+            std::swap(chosen, trial);
             found = true;
         }
         if (!found) continue;
         ++statistics->accepted;
-        std::copy_n(best.begin(), length, genes);
-        *score = best_score;
-        parent.compile(genes);
+        std::copy_n(chosen.begin(), length, genes);
+        *score = chosen_score;
+        parent.mark_active(genes);
+        if (score->cost <= best->cost) {
+            *best = *score;
+            std::copy_n(genes, length, best_genes);
+        }
     }
 }
 }
