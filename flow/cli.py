@@ -7,7 +7,21 @@ import typer
 from slipstick import __version__
 from slipstick.errors import UserError
 
-from .commands import cells, cosim, evaluate, finetune, flow, generate, kernels, liberty, report, search, synth, train
+from .commands import (
+    cells,
+    cells_evolve,
+    cosim,
+    evaluate,
+    finetune,
+    flow,
+    generate,
+    kernels,
+    liberty,
+    report,
+    search,
+    synth,
+    train,
+)
 
 app = typer.Typer(
     name="slipstick",
@@ -33,6 +47,7 @@ def _main(version: bool = typer.Option(False, "--version", callback=_version, is
 for _command in (cells, generate, cosim, synth, evaluate, search, report, flow, train, finetune, kernels):
     app.command(_command.__name__.rpartition(".")[2])(_command.run)
 app.add_typer(liberty.app, name="liberty")
+app.command("evolve")(cells_evolve.run)  # until `cells` is a group
 
 
 def run() -> int:

@@ -44,12 +44,18 @@ class Member:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Member":
         """What ``to_json`` made."""
-        return cls(**{**value, "netlist": netlist_from_json(value["netlist"]), "measured": Measured(**value["measured"])})
+        return cls(
+            **{**value, "netlist": netlist_from_json(value["netlist"]), "measured": Measured(**value["measured"])}
+        )
 
 
 def netlist_json(netlist: Netlist) -> dict[str, Any]:
     """A netlist as JSON values, field by field."""
-    return {"widths": list(netlist.widths), "gates": [list(gate) for gate in netlist.gates], "outputs": list(netlist.outputs)}
+    return {
+        "widths": list(netlist.widths),
+        "gates": [list(gate) for gate in netlist.gates],
+        "outputs": list(netlist.outputs),
+    }
 
 
 def netlist_from_json(value: dict[str, Any]) -> Netlist:
@@ -81,9 +87,19 @@ class Archive:
         self.members.sort(key=lambda one: (one.measured.mae, one.measured.energy_fj))
         return True
 
+    def front(self) -> list[Member]:
+        """Members that no other one beats in energy and weighted MAE alone, in order of MAE."""
+        kept: list[Member] = []
+        for one in self.members:
+            if not kept or one.measured.energy_fj < kept[-1].measured.energy_fj:
+                kept.append(one)
+        return kept
+
     def best(self, bounds: Bounds) -> Member | None:
         """The member of least energy within bounds."""
-        return min((one for one in self.members if one.keeps(bounds)), key=lambda one: one.measured.energy_fj, default=None)
+        return min(
+            (one for one in self.members if one.keeps(bounds)), key=lambda one: one.measured.energy_fj, default=None
+        )
 
 
 def _covers(one: Member, other: Member) -> bool:
@@ -92,7 +108,7 @@ def _covers(one: Member, other: Member) -> bool:
     return (
         a.energy_fj <= b.energy_fj
         and a.mae <= b.mae
-        and abs(a.bias) <= max(abs(b.bias), 0.0)
+        and abs(a.bias) <= abs(b.bias)
         and a.wce <= b.wce
         and (one.keeps_zero or not other.keeps_zero)
     )

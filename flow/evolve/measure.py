@@ -1,6 +1,5 @@
 """What a cell really costs once mapped to a library: the figures that decide who stays in the archive."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -60,7 +59,10 @@ def _measure(cell: Cell, operands: Operands, liberty: Liberty, clock_mhz: float)
     if wrong:
         raise MappingError(f"the mapped gates of {cell.name!r} differ from its table on {wrong} operand pairs")
     segments, length = operands.activations.shape
-    inputs = {"a": operands.activations.ravel().astype(np.int64), "w": np.repeat(operands.weights, length).astype(np.int64)}
+    inputs = {
+        "a": operands.activations.ravel().astype(np.int64),
+        "w": np.repeat(operands.weights, length).astype(np.int64),
+    }
     report = power.report(simulate(power.netlist, inputs, segments=segments))
     error = (cell.table - cell.exact).astype(np.float64)
     return Measured(
@@ -72,15 +74,3 @@ def _measure(cell: Cell, operands: Operands, liberty: Liberty, clock_mhz: float)
         bias=operands.mean(error),
         wce=int(np.abs(error).max()),
     )
-
-
-def front(measured: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points (both to be small) that no other point dominates, in the order given."""
-    return [
-        i
-        for i, one in enumerate(measured)
-        if not any(
-            other != one and other[0] <= one[0] and other[1] <= one[1] or (other == one and j < i)
-            for j, other in enumerate(measured)
-        )
-    ]

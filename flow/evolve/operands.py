@@ -47,7 +47,9 @@ class Operands:
             if not np.isfinite(count).all() or (count < 0).any() or not count.any():
                 raise UserError(f"{self.name}: {title} must be numbers of at least 0, one of them above it")
         if self.activations.ndim != 2 or self.activations.shape[1] < 2 or len(self.activations) < 1:
-            raise UserError(f"{self.name}: activations must be [sequences, 2 or more steps], not {self.activations.shape}")
+            raise UserError(
+                f"{self.name}: activations must be [sequences, 2 or more steps], not {self.activations.shape}"
+            )
         if self.weights.shape != self.activations.shape[:1]:
             raise UserError(f"{self.name}: {len(self.activations)} sequences need as many weights")
         for title, codes, count in (

@@ -62,7 +62,9 @@ def _is_class(cell: LibertyCell, odd: bool) -> bool:
     """One or three of four rows true: AND-like; two, not a copy of one pin: XOR-like; of one pin: its inverse."""
     names = [pin.name for pin in cell.inputs]
     function = parse(cell.outputs[0].function or "0")
-    rows = [function.evaluate({n: (row >> i) & 1 for i, n in enumerate(names)}, 1) & 1 for row in range(1 << len(names))]
+    rows = [
+        function.evaluate({n: (row >> i) & 1 for i, n in enumerate(names)}, 1) & 1 for row in range(1 << len(names))
+    ]
     if len(names) == 1:
         return rows == [1, 0]
     return sum(rows) % 2 == 1 if odd else rows in ([0, 1, 1, 0], [1, 0, 0, 1])

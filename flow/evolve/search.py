@@ -115,7 +115,9 @@ class State:
                 state.walk = Walk(genome, best, random, Statistics(**walk["statistics"]))
             return state
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: the state of an evolution is damaged ({error}); start in another folder") from error
+            raise UserError(
+                f"{path}: the state of an evolution is damaged ({error}); start in another folder"
+            ) from error
 
 
 @dataclass
@@ -134,7 +136,12 @@ class Search:
     store: Store | None = None
 
     def __post_init__(self) -> None:
-        self._fitting = [within(self.seeds, self.settings.bounds(t)) for t in range(len(self.settings.mae))]
+        self._fitting = [self._starts(self.settings.bounds(t)) for t in range(len(self.settings.mae))]
+
+    def _starts(self, bounds: Bounds) -> list[Seed]:
+        """Seeds within bounds, in order of the objective at the start of a walk."""
+        fitting = within(self.seeds, bounds)
+        return sorted(fitting, key=lambda one: one.score.energy_fj * (1 + PRICE[0] * one.score.mae / bounds.mae))
 
     def step(self) -> None:
         """One slice of a walk; after the last one the walk's best is mapped and offered to the archive."""

@@ -1,11 +1,12 @@
 """Where walks start: family members, unsigned ones in sign-magnitude form for signed cells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from slipstick.errors import UserError
 from slipstick.rtl.cells import cells
-from slipstick.rtl.cells.bits import AnyBit, sign_magnitude
+from slipstick.rtl.cells.bits import AnyBit, Word, on_magnitudes
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.netlist import AND, NOT, OR, Netlist
 
@@ -22,20 +23,16 @@ class Seed:
     score: Score
 
 
-def replay(netlist: Netlist) -> Callable[[list[AnyBit], list[AnyBit]], list[AnyBit]]:
-    """The bit function that a netlist is."""
-
-    def product(a: list[AnyBit], w: list[AnyBit]) -> list[AnyBit]:
-        nodes: list[AnyBit] = [0, 1, *a, *w]
-        for gate, x, y in netlist.gates:
-            if gate == NOT:
-                nodes.append(nodes[x] ^ 1)
-            else:
-                left, right = nodes[x], nodes[y]
-                nodes.append(left & right if gate == AND else left | right if gate == OR else left ^ right)
-        return [nodes[node] for node in netlist.outputs]
-
-    return product
+def replay(netlist: Netlist, a: Word, w: Word) -> Word:
+    """The product of two words of bits that are being traced, gate by gate as in a netlist."""
+    nodes: list[AnyBit] = [0, 1, *a, *w]
+    for gate, x, y in netlist.gates:
+        if gate == NOT:
+            nodes.append(nodes[x] ^ 1)
+        else:
+            left, right = nodes[x], nodes[y]
+            nodes.append(left & right if gate == AND else left | right if gate == OR else left ^ right)
+    return [nodes[node] for node in netlist.outputs]
 
 
 def seed_cells(patterns: str, signed: bool) -> list[Cell]:
@@ -54,10 +51,11 @@ def seed_cells(patterns: str, signed: bool) -> list[Cell]:
 
 
 def signed_form(cell: Cell) -> Cell:
-    """A signed cell as it is, an unsigned one between sign and magnitude."""
+    """A signed cell as it is, an unsigned one on the magnitudes of signed operands."""
     if cell.signed:
         return cell
-    netlist = Netlist.trace(sign_magnitude(replay(cell.netlist)), cell.widths)
+    product = on_magnitudes(partial(replay, cell.netlist))
+    netlist = Netlist.trace(partial(product, signed=True), cell.widths)
     return Cell(f"sign_magnitude({cell.name})", cell.family, True, netlist, cell.parameters)
 
 
