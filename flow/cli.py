@@ -10,6 +10,7 @@ from slipstick.errors import UserError
 from .commands import (
     cells,
     cells_evolve,
+    cells_workload,
     cosim,
     evaluate,
     finetune,
@@ -48,6 +49,7 @@ for _command in (cells, generate, cosim, synth, evaluate, search, report, flow, 
     app.command(_command.__name__.rpartition(".")[2])(_command.run)
 app.add_typer(liberty.app, name="liberty")
 app.command("evolve")(cells_evolve.run)  # until `cells` is a group
+app.command("workload")(cells_workload.run)
 
 
 def run() -> int:

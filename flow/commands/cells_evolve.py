@@ -38,7 +38,7 @@ def run(
     ] = SEEDS,
     signed: Annotated[bool, typer.Option("--signed/--unsigned", help="Operands of the evolved cells.")] = True,
     workload: Annotated[
-        Path | None, typer.Option(help="Operands as .npz (docs/evolved.md). [default: of the shipped ViT]")
+        Path | None, typer.Option(help="A file of `cells workload`. [default: the shipped ViT's operands]")
     ] = None,
     uniform: Annotated[bool, typer.Option("--uniform", help="All operand pairs equally often.")] = False,
     minutes: Annotated[float | None, typer.Option(help="Time in all. [default: 1, without --rounds]")] = None,
@@ -93,6 +93,9 @@ def run(
     write_cells(out, found, {**asdict(settings), **inputs})
     if stopped:
         steps.note("stopped; the same command goes on from here")
+    if search.state.round == 0 and search.state.target < len(settings.mae):
+        waiting = ", ".join(f"{bound:g}" for bound in settings.mae[search.state.target :])
+        steps.note(f"no walk has ended yet for MAE {waiting}; the same command with more --minutes goes on")
     _report(search, found, out, json)
 
 

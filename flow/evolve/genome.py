@@ -38,7 +38,8 @@ class Genome:
                 readers[node] += 1
         for node in netlist.outputs:
             readers[node] += 1
-        number, gates = list(range(first)), []
+        number = list(range(first))
+        gates: list[tuple[int, int, int]] = []
         for gate, x, y in netlist.gates:
             before = netlist.gates[x - first] if x >= first else None
             if gate == NOT and before and readers[x] == 1 and before[0] in _INVERSE:

@@ -3,8 +3,9 @@
 import ctypes
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,6 +111,11 @@ class Statistics:
     accepted: int = 0
     blocks: int = 0
 
+    def add(self, other: Any) -> None:
+        """Count up by another's counts."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+
 
 @dataclass
 class Walk:
@@ -181,8 +187,7 @@ class Evaluator:
             ctypes.byref(problem), ctypes.byref(own), walk.genome.genes.ctypes.data, walk.best.genes.ctypes.data,
             walk.random.ctypes.data, generations, ctypes.byref(score), ctypes.byref(best), ctypes.byref(counts),
         )  # fmt: skip
-        for name, _ in _Statistics._fields_:
-            setattr(walk.statistics, name, getattr(walk.statistics, name) + getattr(counts, name))
+        walk.statistics.add(counts)
         return self._read(score), self._read(best)
 
     def _problem(self, genome: Genome, bounds: Bounds | None) -> _Problem:

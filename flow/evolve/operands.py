@@ -6,15 +6,20 @@ stream past, as in a weight-stationary array.
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slipstick.errors import UserError
 from slipstick.rtl.cells.cell import Cell
 from slipstick.store import Store, digest, write_whole
+
+if TYPE_CHECKING:
+    from slipstick.model.data import Images
+    from slipstick.model.zoo import LoadedModel
 
 TOTAL = 1 << 15
 """Sum of the whole-number weights of an operand's codes: what 16-bit products of weights and errors allow."""
@@ -139,30 +144,29 @@ def uniform_operands(widths: tuple[int, int], seed: int = 0) -> Operands:
 
 def shipped_operands(store: Store | None = None) -> Operands:
     """Operands of the shipped ViT on its calibration images; recorded once, kept under the content of both."""
-    from slipstick.model.data import ASSETS  # torch comes with it
+    from slipstick.model.data import ASSETS, shipped  # torch comes with it
+    from slipstick.model.zoo import load_model
 
     sources = [path.read_bytes() for path in sorted(ASSETS.iterdir()) if path.is_file()]
     key = digest(*sources, SEQUENCES, LENGTH, RECORDED_IMAGES, _RESULT_VERSION)[:32]
     path = (store or Store("operands")).folder / f"{key}.npz"
     if not path.exists():
-        _record_shipped().save(path)
-    return load_operands(path)
+        record_operands(load_model(), shipped("calibration")).save(path)
+    return replace(load_operands(path), name="operands of the shipped ViT")
 
 
-def _record_shipped() -> Operands:
+def record_operands(loaded: "LoadedModel", images: "Images", *, seed: int = 0) -> Operands:
+    """Convert and calibrate a model on images, and record the operands of all its layers on the first 16."""
     from slipstick.model.convert import approximate_
-    from slipstick.model.data import shipped
     from slipstick.model.evaluate import input_batches
     from slipstick.model.workload import record, workload
-    from slipstick.model.zoo import load_model
 
-    loaded = load_model()
-    batches = input_batches(loaded, shipped("calibration"))
-    approximate_(loaded.module, {}, batches)
+    batches = input_batches(loaded, images)
+    approximate_(loaded.module, {}, batches, seed=seed)
     recordings = record(loaded.module, batches[0][:RECORDED_IMAGES])
     macs = {name: shape.macs for name, shape in workload(loaded.module).items()}
     products = {name: (one.activations, one.stationary) for name, one in recordings.items()}
-    return operands_of(products, macs, name="operands of the shipped ViT")
+    return operands_of(products, macs, seed=seed, name=f"operands of {loaded.name}")
 
 
 def operands_of(

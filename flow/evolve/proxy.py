@@ -41,10 +41,11 @@ def gate_costs(liberty: Liberty, clock_ps: float) -> GateCosts:
     inverter = _cheapest(liberty, clock_ps, 1, odd=True)
     if ands is None or inverter is None:
         raise UserError(f"{liberty.name}: has no two-input gate or no inverter to estimate energies from")
-    xors = xors or tuple(_XOR_WITHOUT_CELL * part for part in ands)
+    if xors is None:
+        output, entering, leakage = (_XOR_WITHOUT_CELL * part for part in ands)
+        xors = output, entering, leakage
     by_kind = [xors if kind in (XOR, XNOR) else inverter if kind == NOT else ands for kind in range(KINDS)]
-    output, inputs, present = zip(*by_kind, strict=True)
-    return GateCosts(output, inputs, present)
+    return GateCosts(*zip(*by_kind, strict=True))
 
 
 def _cheapest(liberty: Liberty, clock_ps: float, pins: int, *, odd: bool) -> tuple[int, int, int] | None:

@@ -181,8 +181,7 @@ class Search:
         if not member.keeps(bounds):
             raise AssertionError(f"a walk under {bounds} ended with {figures}")
         state.archive.offer(member)
-        for name, count in asdict(walk.statistics).items():
-            setattr(state.statistics, name, getattr(state.statistics, name) + count)
+        state.statistics.add(walk.statistics)
         state.walk, state.slice = None, 0
         state.target += 1
         if state.target == len(settings.mae):
