@@ -1,36 +1,52 @@
 """The command line: lists the commands; each lives in ``commands``."""
 
+import importlib
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from slipstick import __version__
 from slipstick.errors import UserError
 
-from .commands import (
-    cells,
-    cells_evolve,
-    cells_workload,
-    cosim,
-    evaluate,
-    finetune,
-    flow,
-    generate,
-    kernels,
-    liberty,
-    report,
-    search,
-    synth,
-    train,
-)
+COMMANDS = (
+    "cells", "generate", "cosim", "synth", "evaluate", "search", "report", "flow", "train", "finetune", "kernels",
+    "liberty",
+)  # fmt: skip
+"""Modules of ``commands``, each with a function ``run`` or a group ``app``."""
 
+
+class _OnDemand(TyperGroup):
+    """Imports the module of a command only when it is called or listed: torch and timm alone take seconds."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"slipstick.flow.commands.{cmd_name}")
+        parent = typer.Typer(**SETTINGS)
+        if hasattr(module, "app"):
+            parent.add_typer(module.app, name=cmd_name)
+        else:
+            parent.command(cmd_name)(module.run)
+        return typer.main.get_group(parent).get_command(ctx, cmd_name)
+
+
+SETTINGS: dict[str, Any] = {
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+    "add_completion": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
 app = typer.Typer(
     name="slipstick",
+    cls=_OnDemand,
     help="From a timm Vision Transformer to a verified approximate accelerator.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    **SETTINGS,
 )
 
 
@@ -43,13 +59,6 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _main(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True)) -> None:
     pass
-
-
-for _command in (cells, generate, cosim, synth, evaluate, search, report, flow, train, finetune, kernels):
-    app.command(_command.__name__.rpartition(".")[2])(_command.run)
-app.add_typer(liberty.app, name="liberty")
-app.command("evolve")(cells_evolve.run)  # until `cells` is a group
-app.command("workload")(cells_workload.run)
 
 
 def run() -> int:

@@ -18,6 +18,14 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("slipstick")
 
 
+@pytest.fixture(autouse=True)
+def own_cells(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of the user's own cells: tests neither see nor touch the real one."""
+    folder = tmp_path_factory.mktemp("cells")
+    monkeypatch.setenv("SLIPSTICK_CELLS", str(folder))
+    return folder
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Torch on one thread: with small tensors a second one only waits, and long where the machine is busy."""

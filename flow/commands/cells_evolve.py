@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from slipstick.errors import UserError
+from slipstick.flow.characterise.operands import Operands, load_operands, uniform_operands
+from slipstick.flow.characterise.recorded import shipped_operands
 from slipstick.flow.cost.cost import CLOCK_MHZ
 from slipstick.flow.evolve.kernel import Evaluator
-from slipstick.flow.evolve.operands import Operands, load_operands, shipped_operands, uniform_operands
 from slipstick.flow.evolve.output import Found, found_cells, open_folder, write_cells
 from slipstick.flow.evolve.proxy import gate_costs
 from slipstick.flow.evolve.search import Search, Settings, State

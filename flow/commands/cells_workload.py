@@ -6,17 +6,16 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from slipstick.flow.evolve.operands import TOTAL, record_operands
+from slipstick.flow.characterise.operands import TOTAL
+from slipstick.flow.characterise.recorded import record_operands
 from slipstick.flow.job.console import Steps
-from slipstick.flow.job.workbench import load_images
-from slipstick.model.zoo import SHIPPED, load_model
 from slipstick.store import check_writable
 
 from .options import Calibration, ImageFolder, Json, Model, Seed, Weights, print_json
 
 
 def run(
-    model: Model = SHIPPED,
+    model: Model = "vit-cifar10",
     weights: Weights = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
@@ -30,11 +29,16 @@ def run(
 
     Example: slipstick cells workload --model vit_tiny_patch16_224 --weights w.safetensors --images my/photos
     """
+    from slipstick.flow.job.workbench import load_images  # torch comes with it: `slipstick cells` has no use for it
+    from slipstick.model.zoo import load_model
+
     check_writable(out)
     steps = Steps(quiet=json)
     with steps.step("operands"):
         loaded = load_model(model, weights)
-        operands = record_operands(loaded, load_images(calibration, images, loaded.size)[0], seed=seed)
+        operands = record_operands(
+            loaded, load_images(calibration, images, loaded.size)[0], seed=seed, name=loaded.name
+        )
     operands.save(out)
     near = np.minimum(np.arange(256), 256 - np.arange(256)) < 16
     shares = [float(part[near].sum() / TOTAL) for part in (operands.activation_weights, operands.weight_weights)]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from slipstick.errors import ToolNotFound, UserError
+from slipstick.flow.characterise.operands import TOTAL, Operands
 from slipstick.model.kernels.compiler import KernelError, Native, build_library, compile_library
 
 from .genome import KINDS, Genome
-from .operands import TOTAL, Operands
 from .proxy import UNIT_FJ, GateCosts
 
 SOURCE = Path(__file__).parent / "evolve.cpp"

@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 
 from slipstick.errors import UserError
+from slipstick.flow.characterise.operands import Operands
 from slipstick.flow.library.liberty import Liberty
 from slipstick.rtl.cells.cell import Cell
-from slipstick.store import Store, write_whole
+from slipstick.store import write_whole
 
-from .archive import Archive, Member, keeps_zero
+from .archive import Archive, Member, keeps_zero, measure
 from .genome import Genome
 from .kernel import Bounds, Evaluator, Rules, Statistics, Walk
-from .measure import measure
-from .operands import Operands
 from .seeds import Seed, within
 
 SLICES = 20
@@ -133,7 +132,6 @@ class Search:
     liberty: Liberty
     seeds: Sequence[Seed]
     state: State = field(default_factory=State)
-    store: Store | None = None
 
     def __post_init__(self) -> None:
         self._fitting = [self._starts(self.settings.bounds(t)) for t in range(len(self.settings.mae))]
@@ -176,7 +174,7 @@ class Search:
     def _finish(self, walk: Walk, bounds: Bounds) -> None:
         settings, state = self.settings, self.state
         cell = Cell("evolved", "evolved", settings.signed, walk.best.netlist())
-        figures = measure(cell, self.operands, self.liberty, clock_mhz=settings.clock_mhz, store=self.store)
+        figures = measure(cell, self.operands, self.liberty, settings.clock_mhz)
         member = Member(cell.netlist, figures, keeps_zero(cell), state.start, bounds.mae, state.round)
         if not member.keeps(bounds):
             raise AssertionError(f"a walk under {bounds} ended with {figures}")

@@ -7,10 +7,7 @@ between equal designs are naming noise of ABC, not a result.
 
 import importlib.metadata
 import json
-import os
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +18,7 @@ from threading import Lock
 from typing import Any
 
 from slipstick.errors import ToolNotFound
+from slipstick.flow import yosys
 from slipstick.flow.library.liberty import Liberty
 from slipstick.store import Store, digest
 
@@ -28,12 +26,6 @@ OUTPUT_LOAD_FF = 10.0
 """Load that ABC assumes at every output of a module: about two or three input pins of SG13G2."""
 TIMEOUT_S = 600
 _RESULT_VERSION = 2
-_CHILD = """
-from pyosys import libyosys
-design = libyosys.Design()
-for line in open("script.ys"):
-    libyosys.run_pass(line.strip(), design)
-"""
 
 
 class SynthesisError(Exception):
@@ -107,7 +99,7 @@ def synthesise(
     script = _script(top, liberty, clock_ps, booth=booth, alumacc=alumacc)
     constraints = _constraints(liberty)
     tools = tool_versions()
-    key = digest(verilog, liberty.digest, script, constraints, tools, _CHILD, _RESULT_VERSION)
+    key = digest(verilog, liberty.digest, script, constraints, tools, yosys.CHILD, _RESULT_VERSION)
 
     def compute() -> dict[str, Any]:
         return _run(verilog, top, liberty.text, script, constraints)
@@ -179,26 +171,15 @@ def _constraints(liberty: Liberty) -> str:
 def _run(verilog: str, top: str, library: str, script: str, constraints: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="slipstick-synth-") as name:
         folder = Path(name)
-        texts = {"design.v": verilog, "library.lib": library, "script.ys": script, "constraints.sdc": constraints}
+        texts = {"design.v": verilog, "library.lib": library, "constraints.sdc": constraints}
         for file, text in texts.items():
             (folder / file).write_text(text)
-        with (folder / "log").open("w") as log:
-            try:
-                child = subprocess.run(
-                    # TMPDIR: Yosys keeps a copy of every library that it reads there.
-                    [sys.executable, "-c", _CHILD], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    timeout=TIMEOUT_S, check=False, env={**os.environ, "TMPDIR": name},
-                )  # fmt: skip
-                code: int | str = child.returncode
-            except subprocess.TimeoutExpired:
-                code = f"stopped after {TIMEOUT_S} s"
-        text = (folder / "log").read_text(errors="replace")
-        if code != 0 or not (folder / "netlist.json").exists():
-            tail = "\n".join(text.splitlines()[-15:])
-            raise SynthesisError(f"Yosys could not map {top!r} (exit code {code}); its log ends:\n{tail}")
+        done = yosys.run(folder, script, timeout_s=TIMEOUT_S)
+        if done.code != 0 or not (folder / "netlist.json").exists():
+            raise SynthesisError(f"Yosys could not map {top!r} (exit code {done.code}); its log ends:\n{done.tail}")
         statistics = json.loads((folder / "stat.json").read_text())["design"]
         module = json.loads((folder / "netlist.json").read_text())["modules"][top]
-    delays = re.findall(r"Delay = *([\d.]+) ps", text)
+    delays = re.findall(r"Delay = *([\d.]+) ps", done.log)
     return {
         "top": top,
         "area_um2": float(statistics["area"]),
@@ -206,7 +187,7 @@ def _run(verilog: str, top: str, library: str, script: str, constraints: str) ->
         "delay_ps": float(delays[-1]) if delays else None,
         "cells_by_type": statistics["num_cells_by_type"],
         "netlist": _compact(module),
-        "log": "\n".join(text.splitlines()[-200:]),
+        "log": "\n".join(done.log.splitlines()[-200:]),
     }
 
 

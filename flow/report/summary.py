@@ -100,7 +100,7 @@ def _cell(result: FlowResult, index: int) -> dict[str, Any]:
         "name": one.name,
         "family": one.family,
         "digest": one.digest,
-        "errors": asdict(one.errors),
+        "errors": one.errors.as_json(),
         "cost": asdict(cost) | {"f_max_mhz": cost.f_max_mhz},
         "multiplier_fj": sum(energies[x].multiplier_fj * macs[x] for x in macs) / total,
         "pe_fj": sum(energies[x].pe_fj * macs[x] for x in macs) / total,

@@ -7,27 +7,8 @@ import numpy as np
 
 from slipstick.errors import UserError
 
+from .errors import LARGEST_EXHAUSTIVE, ErrorFigures, exhaustive, operand_values, sampled, signed_products
 from .netlist import BitFunction, Netlist
-
-LARGEST_TABLE = 24  # bits of both operands together
-
-
-@dataclass(frozen=True)
-class ErrorFigures:
-    """Error of a cell against the exact product, over all operand pairs, uniformly weighted.
-
-    Absolute units: ``mae`` mean |error|, ``wce`` worst |error|, ``mse`` mean error^2, ``bias`` mean
-    error, ``variance``. Fractions of 1: ``ep`` share of wrong products; ``mre`` mean |error| /
-    |product| over the pairs whose exact product is not zero (the convention of EvoApproxLib).
-    """
-
-    mae: float
-    wce: int
-    ep: float
-    mre: float
-    mse: float
-    bias: float
-    variance: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +56,7 @@ class Cell:
     def products(self, a: np.ndarray, w: np.ndarray) -> np.ndarray:
         """Products of operand *bits*, int64, of arrays that broadcast against each other."""
         a, w = np.broadcast_arrays(a, w)
-        products = self.netlist.evaluate(a.ravel(), w.ravel()).astype(np.int64)
-        if self.signed:
-            products -= (products >> (self.product_width - 1)) << self.product_width
+        products = signed_products(self.netlist, self.signed, a.ravel(), w.ravel())
         return products.reshape(a.shape)
 
     @cached_property
@@ -86,7 +65,7 @@ class Cell:
 
         Raises UserError for operands of more than 24 bits together; ``products`` serves those.
         """
-        if sum(self.widths) > LARGEST_TABLE:
+        if sum(self.widths) > LARGEST_EXHAUSTIVE:
             raise UserError(f"the table of cell {self.name!r} would have 2^{sum(self.widths)} entries")
         a, w = (np.arange(1 << width) for width in self.widths)
         table = self.products(a[:, None], w[None]).astype(np.int32)
@@ -100,23 +79,6 @@ class Cell:
 
     @cached_property
     def errors(self) -> ErrorFigures:
-        """Error figures over all operand pairs."""
-        exact = self.exact.astype(np.int64)
-        error = self.table - exact
-        size = np.abs(error)
-        nonzero = exact != 0
-        return ErrorFigures(
-            mae=float(size.mean()),
-            wce=int(size.max()),
-            ep=float((error != 0).mean()),
-            mre=float((size[nonzero] / np.abs(exact[nonzero])).mean()),
-            mse=float((error**2).mean()),
-            bias=float(error.mean()),
-            variance=float(error.var()),
-        )
-
-
-def operand_values(width: int, signed: bool) -> np.ndarray:
-    """Value of every operand bit pattern, int64 [2^width]."""
-    bits = np.arange(1 << width)
-    return bits - ((bits >> (width - 1)) << width) if signed else bits
+        """Error figures: exact up to 24 bits of both operands together, beyond that of a sample, and marked so."""
+        measure = exhaustive if sum(self.widths) <= LARGEST_EXHAUSTIVE else sampled
+        return measure(self.netlist, self.signed)

@@ -125,11 +125,9 @@ class Netlist:
     def evaluate(self, a: np.ndarray, w: np.ndarray) -> np.ndarray:
         """Products of operand *bits*, unsigned [n] and [n] -> uint64 [n], 64 pairs a machine word."""
         count = len(a)
-        planes: list[np.ndarray] = [np.zeros(-(-count // 64), np.uint64)]
-        planes.append(~planes[0])
-        for operand, width in zip((a, w), self.widths, strict=True):
-            planes += [pack_plane(operand, bit) for bit in range(width)]
-        for gate, x, y in self.gates:
+        zero = np.zeros(-(-count // 64), np.uint64)
+        planes: list[np.ndarray] = [zero, ~zero, *pack_planes(a, self.widths[0]), *pack_planes(w, self.widths[1])]
+        for index, (gate, x, y) in enumerate(self.gates):
             if gate == AND:
                 planes.append(planes[x] & planes[y])
             elif gate == OR:
@@ -138,19 +136,50 @@ class Netlist:
                 planes.append(planes[x] ^ planes[y])
             else:
                 planes.append(~planes[x])
-        product = np.zeros(count, np.uint64)
-        for bit, node in enumerate(self.outputs):
-            product |= unpack_plane(planes[node], count) << np.uint64(bit)
-        return product
+            for node in self._last_reads[index]:
+                planes[node] = zero  # frees what nobody reads again: the next gate finds it in the cache
+        return unpack_planes([planes[node] for node in self.outputs], count)
+
+    @cached_property
+    def _last_reads(self) -> list[tuple[int, ...]]:
+        """Nodes of gates that are read for the last time, for every gate."""
+        seen = set(self.outputs)
+        last: list[tuple[int, ...]] = []
+        for gate, x, y in reversed(self.gates):
+            nodes = {x} if gate == NOT else {x, y}
+            last.append(tuple(node for node in nodes if node >= self.first_gate and node not in seen))
+            seen |= nodes
+        return last[::-1]
 
 
-def pack_plane(values: np.ndarray, bit: int) -> np.ndarray:
-    """Bit ``bit`` of every value [n] as packed words uint64 [ceil(n / 64)]."""
-    bits = ((values.astype(np.uint64) >> np.uint64(bit)) & np.uint64(1)).astype(np.uint8)
-    bits = np.pad(bits, (0, -len(bits) % 64))
-    return np.packbits(bits, bitorder="little").view(np.uint64)
+def pack_planes(values: np.ndarray, width: int) -> list[np.ndarray]:
+    """Bits 0 to ``width`` - 1 of values [n] as packed words: ``width`` planes, uint64 [ceil(n / 64)] each."""
+    values = np.pad(values.astype("<u8"), (0, -len(values) % 64))
+    planes: list[np.ndarray] = []
+    for byte in range(-(-width // 8)):
+        groups = np.ascontiguousarray(values.view(np.uint8)[byte::8]).view("<u8")
+        planes += [np.ascontiguousarray(_transpose(groups).view(np.uint8)[bit::8]).view("<u8") for bit in range(8)]
+    return planes[:width]
 
 
-def unpack_plane(plane: np.ndarray, count: int) -> np.ndarray:
-    """Packed words back to ``count`` bits, as uint64 0 or 1."""
-    return np.unpackbits(plane.view(np.uint8), bitorder="little")[:count].astype(np.uint64)
+def unpack_planes(planes: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """Inverse of ``pack_planes``: at most 64 planes to uint64 [count]."""
+    words = max((len(plane) for plane in planes), default=0)
+    values = np.zeros(words * 64, "<u8")
+    for byte in range(-(-len(planes) // 8)):
+        groups = np.zeros(words * 8, "<u8")
+        for bit, plane in enumerate(planes[8 * byte : 8 * byte + 8]):
+            groups.view(np.uint8)[bit::8] = plane.view(np.uint8)
+        values.view(np.uint8)[byte::8] = _transpose(groups).view(np.uint8)
+    return values[:count]
+
+
+def _transpose(groups: np.ndarray) -> np.ndarray:
+    """Transpose the 8 x 8 bits of every word: bit j of byte i becomes bit i of byte j.
+
+    Three rounds swap ever larger blocks (Warren, "Hacker's Delight", section 7-3).
+    """
+    for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0)):
+        swapped = (groups ^ (groups >> np.uint64(shift))) & np.uint64(mask)
+        groups = groups ^ swapped ^ (swapped << np.uint64(shift))
+    return groups

@@ -4,6 +4,7 @@ import fnmatch
 import inspect
 import itertools
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 from slipstick.errors import UnknownName, UserError
 
+from . import library
 from .cell import Cell
 
 WIDTHS = range(2, 17)  # bits of an operand
@@ -124,39 +126,69 @@ def build(family: str, *, width: int | Widths = 8, signed: bool = True, **parame
     return FAMILIES[family].build((width, width) if isinstance(width, int) else width, signed, **parameters)
 
 
-@cache
 def cell(name: str) -> Cell:
-    """The cell of this name: registered, or of a family and parameters that the name spells.
+    """The cell of this name: registered, the user's own, or of a family and parameters that the name spells.
 
     Raises UnknownName with near names, UserError where a parameter leaves its family's range.
     """
     if name in _CELLS:
-        return _CELLS[name]()
+        return _registered(name)
+    path = library.path_of(name)
+    if path is not None:
+        return library.load(path)
     spelled = _spelled(name)
     if spelled is None:
-        raise UnknownName("cell", name, _CELLS)
+        raise UnknownName("cell", name, [*_CELLS, *library.names()])
     made = spelled()
     if made.name != name:
         raise UserError(f"cell {name!r} is written {made.name!r}")
     return made
 
 
-def names(pattern: str = "*") -> list[str]:
-    """Registered names that match a shell pattern, in natural order; UnknownName when none does.
+@cache
+def _registered(name: str) -> Cell:
+    return _CELLS[name]()
 
-    The full name of a cell that is not registered stands for itself, as in ``cell``.
+
+def registered() -> list[Cell]:
+    """All shipped cells, in the order of registration: without the user's own."""
+    return [_registered(name) for name in _CELLS]
+
+
+def is_registered(name: str) -> bool:
+    """Whether a shipped cell has this name; no user's cell may."""
+    return name in _CELLS
+
+
+def names(pattern: str = "*") -> list[str]:
+    """Names of registered and of the user's cells that match a shell pattern, in natural order.
+
+    The full name of a cell that is not registered stands for itself, as in ``cell``. UnknownName when none matches.
     """
-    found = fnmatch.filter(_CELLS, pattern)
+    found = {*fnmatch.filter(_CELLS, pattern), *library.names(pattern)}
     if not found and _spelled(pattern):
-        found = [cell(pattern).name]
+        found = {cell(pattern).name}
     if not found:
-        raise UnknownName("cell", pattern, _CELLS)
+        raise UnknownName("cell", pattern, [*_CELLS, *library.names()])
     return sorted(found, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])
 
 
 def cells(pattern: str = "*") -> list[Cell]:
-    """Registered cells whose name matches a shell pattern, in natural order."""
-    return [cell(name) for name in names(pattern)]
+    """Cells whose name matches a shell pattern, in natural order.
+
+    Damaged files of the user's are left out with a warning; UserError when nothing else matches.
+    """
+    found, damaged = [], []
+    for name in names(pattern):
+        try:
+            found.append(cell(name))
+        except UserError as error:
+            damaged.append(error)
+    if not found:
+        raise damaged[0]
+    for one in damaged:
+        warnings.warn(f"left out: {one}", stacklevel=2)
+    return found
 
 
 def _spelled(name: str) -> Callable[[], Cell] | None:

@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
+from slipstick.flow.characterise.operands import Operands
 from slipstick.flow.evolve.genome import KINDS, Genome
 from slipstick.flow.evolve.kernel import Evaluator
-from slipstick.flow.evolve.operands import Operands
 from slipstick.flow.evolve.proxy import GateCosts, gate_costs
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.model.kernels.compiler import COMPILERS

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from slipstick.flow.cli import run
+from slipstick.flow.characterise.operands import Operands, load_operands
 from slipstick.flow.evolve.archive import netlist_from_json
-from slipstick.flow.evolve.operands import Operands, load_operands
 from slipstick.rtl.cells import cell
 from slipstick.rtl.cells.cell import Cell
 
-COMMAND = ("evolve",)
+COMMAND = ("cells", "evolve")
 
 
 @pytest.fixture

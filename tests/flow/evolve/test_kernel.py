@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipstick.errors import ToolNotFound, UserError
+from slipstick.flow.characterise.operands import Operands, uniform_operands
 from slipstick.flow.evolve import kernel
 from slipstick.flow.evolve.genome import Genome
 from slipstick.flow.evolve.kernel import Bounds, Evaluator, Rules, Score, Walk
-from slipstick.flow.evolve.operands import Operands, uniform_operands
 from slipstick.flow.evolve.proxy import UNIT_FJ, GateCosts
 from slipstick.rtl.cells import build, cell, cells
 from slipstick.rtl.cells.cell import Cell

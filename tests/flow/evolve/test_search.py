@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipstick.errors import UserError
+from slipstick.flow.characterise.operands import Operands
 from slipstick.flow.evolve import search as module
-from slipstick.flow.evolve.archive import Archive, Member
+from slipstick.flow.evolve.archive import Archive, Measured, Member
 from slipstick.flow.evolve.kernel import Bounds, Evaluator
-from slipstick.flow.evolve.measure import Measured
-from slipstick.flow.evolve.operands import Operands
 from slipstick.flow.evolve.search import Search, Settings, State
 from slipstick.flow.evolve.seeds import scored, seed_cells
 from slipstick.flow.library.liberty import default_liberty

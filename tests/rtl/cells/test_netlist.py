@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from slipstick.rtl.cells.bits import negate_if, prefix_add, ripple_add
 from slipstick.rtl.cells.columns import carry_save_add, dadda_add, wallace_add
 from slipstick.rtl.cells.leading import leading_one
-from slipstick.rtl.cells.netlist import Netlist, pack_plane, unpack_plane
+from slipstick.rtl.cells.netlist import Netlist, pack_planes, unpack_planes
 
 
 def test_constants_and_equal_gates_fold_away() -> None:
@@ -29,10 +29,14 @@ def test_gates_that_reach_no_output_are_dropped() -> None:
     assert len(Netlist.trace(function, (2, 2)).gates) == 1
 
 
-@given(st.lists(st.integers(0, 255), min_size=1, max_size=200), st.integers(0, 7))
-def test_planes_pack_and_unpack(values: list[int], bit: int) -> None:
-    array = np.array(values)
-    np.testing.assert_array_equal(unpack_plane(pack_plane(array, bit), len(array)), (array >> bit) & 1)
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=200), st.integers(1, 64))
+def test_planes_pack_and_unpack(values: list[int], width: int) -> None:
+    array = np.array(values, np.uint64) & np.uint64((1 << width) - 1)
+    planes = pack_planes(array, width)
+    for bit, plane in enumerate(planes):
+        lanes = np.unpackbits(plane.view(np.uint8), count=len(array), bitorder="little")
+        np.testing.assert_array_equal(lanes, (array >> np.uint64(bit)) & np.uint64(1))
+    np.testing.assert_array_equal(unpack_planes(planes, len(array)), array)
 
 
 def _all_pairs(function, widths=(6, 6)):

@@ -1,32 +1,26 @@
 """What a multiplier sees at work: how often each operand code occurs, and sequences of operands.
 
 Codes are operand bits (two's complement for signed cells). A sequence holds one weight while activations
-stream past, as in a weight-stationary array.
+stream past, as in a weight-stationary array; a tile holds those of a whole array.
 """
 
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.cells.cell import Cell
-from slipstick.store import Store, digest, write_whole
-
-if TYPE_CHECKING:
-    from slipstick.model.data import Images
-    from slipstick.model.zoo import LoadedModel
+from slipstick.rtl.cells.cell import Cell, operand_values
+from slipstick.rtl.spec.streams import TileStream
+from slipstick.store import digest, write_whole
 
 TOTAL = 1 << 15
 """Sum of the whole-number weights of an operand's codes: what 16-bit products of weights and errors allow."""
 SEQUENCES, LENGTH = 1024, 32
-RECORDED_IMAGES = 16
 _ARRAYS = ("activation_counts", "weight_counts", "activations", "weights")
-_RESULT_VERSION = 1
+_TILES = ("tile_activations", "tile_weights", "rows_per_tile")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +28,10 @@ class Operands:
     """Operand codes of a workload.
 
     ``activation_counts`` float64 [2^wa] and ``weight_counts`` float64 [2^ww]: how often each code occurs;
-    ``activations`` uint16 [S, L] and ``weights`` uint16 [S]: S sequences of L steps. Raises UserError for
-    other shapes, codes out of range, and counts that are negative or all zero.
+    ``activations`` uint16 [S, L] and ``weights`` uint16 [S]: S sequences of L steps; ``tile_activations``
+    int8 [T, L, R] and ``tile_weights`` int8 [T, R, C], where recorded: T tiles of an array at work, past
+    each of which ``rows_per_tile`` rows stream before the next is loaded. Raises UserError for other
+    shapes, codes out of range, and counts that are negative or all zero.
     """
 
     activation_counts: np.ndarray
@@ -43,18 +39,18 @@ class Operands:
     activations: np.ndarray
     weights: np.ndarray
     name: str = "operands"
+    tile_activations: np.ndarray | None = None
+    tile_weights: np.ndarray | None = None
+    rows_per_tile: float = LENGTH
 
     def __post_init__(self) -> None:
-        counts = {"activation_counts": self.activation_counts, "weight_counts": self.weight_counts}
-        for title, count in counts.items():
+        for title, count in zip(_ARRAYS[:2], self.counts, strict=True):
             if count.ndim != 1 or count.size < 2 or count.size & (count.size - 1):
                 raise UserError(f"{self.name}: {title} must be one count for each of 2^n codes, not {count.shape}")
             if not np.isfinite(count).all() or (count < 0).any() or not count.any():
                 raise UserError(f"{self.name}: {title} must be numbers of at least 0, one of them above it")
         if self.activations.ndim != 2 or self.activations.shape[1] < 2 or len(self.activations) < 1:
-            raise UserError(
-                f"{self.name}: activations must be [sequences, 2 or more steps], not {self.activations.shape}"
-            )
+            raise UserError(f"{self.name}: activations must be [sequences, steps], not {self.activations.shape}")
         if self.weights.shape != self.activations.shape[:1]:
             raise UserError(f"{self.name}: {len(self.activations)} sequences need as many weights")
         for title, codes, count in (
@@ -66,7 +62,26 @@ class Operands:
     @cached_property
     def digest(self) -> str:
         """Hash of all arrays."""
-        return digest(*(getattr(self, name) for name in _ARRAYS))
+        return digest(*self._arrays().values())
+
+    @property
+    def tiles(self) -> list[TileStream]:
+        """The recorded tiles; empty for operands without any."""
+        if self.tile_activations is None or self.tile_weights is None:
+            return []
+        return [TileStream(self.name, *tile) for tile in zip(self.tile_activations, self.tile_weights, strict=True)]
+
+    def magnitudes(self) -> "Operands":
+        """The same operands without their signs, as an unsigned cell in a sign-magnitude wrapper sees them."""
+        values = [np.abs(operand_values(count.size.bit_length() - 1, True)) for count in self.counts]
+        counts = [np.bincount(v, c, minlength=c.size) for v, c in zip(values, self.counts, strict=True)]
+        codes = (v[c].astype(np.uint16) for v, c in zip(values, (self.activations, self.weights), strict=True))
+        return Operands(*counts, *codes, name=f"magnitudes of {self.name}")
+
+    @property
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Counts of both operands."""
+        return self.activation_counts, self.weight_counts
 
     @cached_property
     def activation_weights(self) -> np.ndarray:
@@ -88,12 +103,16 @@ class Operands:
         """Mean of ``values`` [2^wa, 2^ww] over all operand pairs, weighted by both operands' shares."""
         return float(self.activation_weights @ values.astype(np.float64) @ self.weight_weights) / TOTAL**2
 
+    def _arrays(self) -> dict[str, np.ndarray]:
+        names = _ARRAYS + (_TILES if self.tile_weights is not None else ())
+        return {name: np.asarray(getattr(self, name)) for name in names}
+
     def save(self, path: Path) -> None:
         """Write the arrays as one .npz file."""
 
         def write(file: Path) -> None:
             with file.open("wb") as stream:
-                np.savez_compressed(stream, **{name: getattr(self, name) for name in _ARRAYS})
+                np.savez_compressed(stream, **self._arrays())
 
         write_whole(path, write)
 
@@ -117,6 +136,9 @@ def load_operands(path: Path) -> Operands:
             if missing:
                 raise UserError(f"{path}: lacks the array {missing[0]!r}; needs {', '.join(_ARRAYS)}")
             arrays = {name: file[name] for name in _ARRAYS}
+            tiles = {name: file[name] for name in _TILES if name in file}
+        if tiles:
+            tiles["rows_per_tile"] = float(tiles.get("rows_per_tile", LENGTH))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not a readable .npz file ({getattr(error, 'strerror', None) or error})") from error
     for name in _ARRAYS[:2]:
@@ -127,7 +149,7 @@ def load_operands(path: Path) -> Operands:
             raise UserError(f"{path}: {name} must hold operand bits as whole numbers of at least 0")
         arrays[name] = arrays[name].clip(max=65535).astype(np.uint16)
     counts = {name: arrays[name].astype(np.float64) for name in _ARRAYS[:2]}
-    return Operands(**counts, activations=arrays["activations"], weights=arrays["weights"], name=str(path))
+    return Operands(**counts, activations=arrays["activations"], weights=arrays["weights"], name=path.stem, **tiles)
 
 
 def uniform_operands(widths: tuple[int, int], seed: int = 0) -> Operands:
@@ -140,57 +162,3 @@ def uniform_operands(widths: tuple[int, int], seed: int = 0) -> Operands:
         rng.integers(0, 1 << widths[1], SEQUENCES).astype(np.uint16),
         "uniform operands",
     )
-
-
-def shipped_operands(store: Store | None = None) -> Operands:
-    """Operands of the shipped ViT on its calibration images; recorded once, kept under the content of both."""
-    from slipstick.model.data import ASSETS, shipped  # torch comes with it
-    from slipstick.model.zoo import load_model
-
-    sources = [path.read_bytes() for path in sorted(ASSETS.iterdir()) if path.is_file()]
-    key = digest(*sources, SEQUENCES, LENGTH, RECORDED_IMAGES, _RESULT_VERSION)[:32]
-    path = (store or Store("operands")).folder / f"{key}.npz"
-    if not path.exists():
-        record_operands(load_model(), shipped("calibration")).save(path)
-    return replace(load_operands(path), name="operands of the shipped ViT")
-
-
-def record_operands(loaded: "LoadedModel", images: "Images", *, seed: int = 0) -> Operands:
-    """Convert and calibrate a model on images, and record the operands of all its layers on the first 16."""
-    from slipstick.model.convert import approximate_
-    from slipstick.model.evaluate import input_batches
-    from slipstick.model.workload import record, workload
-
-    batches = input_batches(loaded, images)
-    approximate_(loaded.module, {}, batches, seed=seed)
-    recordings = record(loaded.module, batches[0][:RECORDED_IMAGES])
-    macs = {name: shape.macs for name, shape in workload(loaded.module).items()}
-    products = {name: (one.activations, one.stationary) for name, one in recordings.items()}
-    return operands_of(products, macs, seed=seed, name=f"operands of {loaded.name}")
-
-
-def operands_of(
-    products: Mapping[str, tuple[np.ndarray, np.ndarray]], macs: Mapping[str, int], *, seed: int = 0, name: str
-) -> Operands:
-    """Operands of recorded layers, each in proportion to its MACs.
-
-    ``products``: activations int8 [P, M, K] and stationary operands int8 [S, K, N] by layer; product p uses
-    row p modulo S. Sequences come from layers of at least 32 rows; UserError where there is none.
-    """
-    counts = np.zeros((2, 256))
-    for layer, codes in products.items():
-        for row, part in zip(counts, codes, strict=True):
-            row += macs[layer] * np.bincount(part.view(np.uint8).ravel(), minlength=256) / part.size
-    long = [layer for layer, (activations, _) in products.items() if activations.shape[1] >= LENGTH]
-    if not long:
-        raise UserError(f"{name}: no layer has the {LENGTH} rows of activations that a sequence needs")
-    share = np.array([macs[layer] for layer in long], float)
-    rng = np.random.default_rng(seed)
-    activations, weights = np.empty((SEQUENCES, LENGTH), np.uint16), np.empty(SEQUENCES, np.uint16)
-    for index, choice in enumerate(rng.choice(len(long), SEQUENCES, p=share / share.sum())):
-        a, w = products[long[choice]]
-        product, start = rng.integers(a.shape[0]), rng.integers(a.shape[1] - LENGTH + 1)
-        k, n = rng.integers(w.shape[1]), rng.integers(w.shape[2])
-        activations[index] = a[product, start : start + LENGTH, k].view(np.uint8)
-        weights[index] = w[product % len(w), k, n].view(np.uint8)
-    return Operands(counts[0], counts[1], activations, weights, name)
