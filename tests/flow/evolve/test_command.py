@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slipstick.flow.cli import run
 from slipstick.flow.characterise.operands import Operands, load_operands
+from slipstick.flow.cli import run
 from slipstick.flow.evolve.archive import netlist_from_json
 from slipstick.rtl.cells import cell
 from slipstick.rtl.cells.cell import Cell
