@@ -71,6 +71,11 @@ class Store:
     def __init__(self, kind: str, root: Path | None = None) -> None:
         self.folder = (root or cache_root()) / kind
 
+    def get(self, key: str) -> Any:
+        """The JSON value kept under ``key``; None where there is none."""
+        path = self.folder / f"{key}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
     def json(self, key: str, compute: Callable[[], Any]) -> Any:
         """The JSON value kept under ``key``, computed once."""
         path = self.folder / f"{key}.json"

@@ -1,16 +1,11 @@
 """``slipstick cells``: the list of cells, and the commands that make and share them."""
 
-import sys
-import warnings
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from slipstick.rtl import cells as registry
-
-from . import cells_export, cells_import
-from .options import Json, print_json, print_table
+from . import cells_evolve, cells_export, cells_import, cells_list, cells_workload
 
 
 class _ListByDefault(TyperGroup):
@@ -24,7 +19,7 @@ class _ListByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_ListByDefault,
-    help="""List cells and their errors, or make a cell of your own.
+    help="""List cells with their errors and costs, or make a cell of your own.
 
     Example: slipstick cells 'truncated8s_*' --json
     """,
@@ -32,32 +27,5 @@ app = typer.Typer(
 )
 
 
-@app.command("list")
-def run(pattern: Annotated[str, typer.Argument(help="Shell pattern of cell names.")] = "*", json: Json = False) -> None:
-    """List cells and their errors over all operand pairs (the default command).
-
-    Example: slipstick cells 'truncated8s_*'
-    """
-    with warnings.catch_warnings(record=True) as damaged:
-        warnings.simplefilter("always")
-        found = registry.cells(pattern)
-    for warning in damaged:
-        print(f"slipstick: {warning.message}", file=sys.stderr)
-    if json:
-        print_json([
-            {"name": c.name, "family": c.family, "signed": c.signed, "widths": c.widths, "digest": c.digest,
-             "gates": len(c.netlist.gates), "errors": c.errors.as_json()}
-            for c in found
-        ])  # fmt: skip
-        return
-    rows = [
-        (c.name, str(len(c.netlist.gates)), f"{c.errors.mae:.2f}", f"{'>= ' if c.errors.sample else ''}{c.errors.wce}",
-         f"{100 * c.errors.ep:.1f} %", f"{100 * c.errors.mre:.2f} %", f"{c.errors.mse:.4g}", f"{c.errors.bias:.2f}",
-         f"{c.errors.variance:.4g}")
-        for c in found
-    ]  # fmt: skip
-    print_table(f"{len(found)} cells", ("cell", "gates", "MAE", "WCE", "EP", "MRE", "MSE", "bias", "variance"), rows)
-
-
-for _command in (cells_import, cells_export):
+for _command in (cells_list, cells_import, cells_export, cells_evolve, cells_workload):
     app.command(_command.__name__.rpartition("_")[2])(_command.run)

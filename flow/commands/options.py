@@ -48,13 +48,13 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1))
 
 
-def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; the first column is text, the others are figures."""
+def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], width: int = 110) -> None:
+    """Print a table at least ``width`` wide; the first column is text, the others are figures."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for number, header in enumerate(headers):
         table.add_column(header, justify="left" if number == 0 else "right", no_wrap=number == 0)
     for row in rows:
         table.add_row(*row)
     console = Console()
-    console.width = max(console.width, 110)  # a pipe has no width of its own; figures must not wrap
+    console.width = max(console.width, width)  # a pipe has no width of its own; figures must not wrap
     console.print(table)

@@ -31,7 +31,7 @@ from .workbench import Workbench, open_workbench
 COSIMULATED_IMAGES = 2
 DAMAGE_OF_LOSS = 4.0  # nats of predicted damage, at most, that a fraction of 1 of top-1 may be worth
 CANDIDATES = 8  # cheapest assignments that are measured on every validation image
-CELLS = "exact8s,truncated8s_k?,broken_array8s_*,recursive8s,drum8s_*,mitchell8s"
+CELLS = "exact8s,truncated8s_k?,broken_array8s_h[1-4]_v?,recursive8s,drum8s_k?,mitchell8s"
 
 
 @dataclass(frozen=True)

@@ -57,13 +57,13 @@ void slipstick_table_gemm(const uint8_t* codes, const uint8_t* weights, const ui
   };
   if (batch >= threads && batch > 1) {
     parallel(batch, threads, make, [&](int64_t i, const Scratch& scratch) {
-      const Offsets offsets(table, codes + i * rows * depth, rows, depth);
+      const Offsets offsets(table, codes + i * rows * depth, rows, depth, 1);
       for (int64_t block = 0; block < blocks; block++) matrix(offsets, scratch, i, block);
     });
     return;
   }
   for (int64_t i = 0; i < batch; i++) {
-    const Offsets offsets(table, codes + i * rows * depth, rows, depth);
+    const Offsets offsets(table, codes + i * rows * depth, rows, depth, threads);
     parallel(blocks, threads, make,
              [&](int64_t block, const Scratch& scratch) { matrix(offsets, scratch, i, block); });
   }

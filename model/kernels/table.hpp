@@ -134,7 +134,7 @@ struct Offsets {
   Buffer<uint16_t> offsets;
   std::vector<uint32_t> wanted;  // [K], a bit for 8 rows
 
-  Offsets(const Table& table, const uint8_t* codes, int64_t rows, int64_t depth)
+  Offsets(const Table& table, const uint8_t* codes, int64_t rows, int64_t depth, int threads)
       : offsets(ceil_div(depth, DEPTH) * DEPTH * rows), wanted(ceil_div(depth, DEPTH) * DEPTH, 0) {
     uint16_t offset[256];
     uint32_t bit[256];
@@ -142,9 +142,9 @@ struct Offsets {
       offset[code] = (uint16_t)(table.index[code] * ROW_BYTES);
       bit[code] = 1u << (table.index[code] / 8);
     }
-    uint16_t* to = offsets.get();
-    for (int64_t start = 0; start < depth; start += DEPTH) {
-      const int64_t count = std::min(DEPTH, depth - start);
+    parallel(ceil_div(depth, DEPTH), threads, [&](int64_t part) {
+      const int64_t start = part * DEPTH, count = std::min(DEPTH, depth - start);
+      uint16_t* to = offsets.get() + start * rows;
       uint32_t seen[DEPTH] = {};
       for (int64_t m = 0; m < rows; m++, to += DEPTH) {
         const uint8_t* from = codes + m * depth + start;
@@ -157,7 +157,7 @@ struct Offsets {
         }
       }
       std::copy(seen, seen + DEPTH, wanted.begin() + start);
-    }
+    });
   }
 };
 

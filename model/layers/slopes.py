@@ -33,7 +33,7 @@ class GradientConfig:
     """
 
     kind: Kind = "straight_through"
-    half_window: int = 4
+    half_window: int = 32
     tolerance: float = 0.1
     max_rank: int = 8
 
@@ -41,7 +41,7 @@ class GradientConfig:
         if self.kind not in KINDS:
             raise UserError(f"unknown gradient {self.kind!r}; choose one of {', '.join(KINDS)}")
         if not 0 <= self.half_window < 128:
-            raise UserError(f"a half window of {self.half_window} codes is not 0 to 127; 4 is usual")
+            raise UserError(f"a half window of {self.half_window} codes is not 0 to 127; 32 is usual")
         if not 0 <= self.tolerance < 1:
             raise UserError(f"a tolerance of {self.tolerance} is not a fraction below 1; 0.1 is usual")
         if self.max_rank < 1:

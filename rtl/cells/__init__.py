@@ -1,8 +1,20 @@
-"""Multiplier cells: ``cell(name)``, ``cells(pattern)``, and what a cell is. NumPy only."""
+"""Multiplier cells: ``cell(name)``, ``cells(pattern)``, ``build(family, ...)``. NumPy only."""
 
-from . import array_multipliers, logarithmic, recursive  # noqa: F401  each registers its family
+from . import (  # noqa: F401  each registers its families
+    approximate_booth,
+    array_multipliers,
+    compressors,
+    evolved,
+    exact,
+    logarithmic,
+    recursive,
+    rounding,
+    segmented,
+)
 from .cell import Cell, ErrorFigures
 from .netlist import Netlist
-from .registry import cell, cells, names, register
+from .registry import FAMILIES, Family, build, cell, cells, names, register
 
-__all__ = ["Cell", "ErrorFigures", "Netlist", "cell", "cells", "names", "register"]
+__all__ = [
+    "FAMILIES", "Cell", "ErrorFigures", "Family", "Netlist", "build", "cell", "cells", "names", "register",
+]  # fmt: skip

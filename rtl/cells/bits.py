@@ -1,18 +1,18 @@
-"""Bit-level building blocks of the families: adders, column compression, signs, leading ones.
+"""Words of bits: adders, signs, selection. Least significant bit first; 0 and 1 stand for constants."""
 
-Words are lists of bits, least significant first; Python 0 and 1 stand for constant bits.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import wraps
 
 from .netlist import Bit
 
 AnyBit = Bit | int
-Columns = list[list[AnyBit]]
+Word = list[AnyBit]
+Product = Callable[..., Sequence[AnyBit]]  # (a, w, **parameters) -> product
 
 
-def _is_constant(bit: AnyBit, value: int) -> bool:
-    return (isinstance(bit, int) and bit == value) or (isinstance(bit, Bit) and bit.node == value)
+def is_zero(bit: AnyBit) -> bool:
+    """Whether a bit is the constant 0."""
+    return bit == 0 if isinstance(bit, int) else bit.node == 0
 
 
 def full_add(x: AnyBit, y: AnyBit, z: AnyBit) -> tuple[AnyBit, AnyBit]:
@@ -21,7 +21,7 @@ def full_add(x: AnyBit, y: AnyBit, z: AnyBit) -> tuple[AnyBit, AnyBit]:
     return half ^ z, (x & y) | (half & z)
 
 
-def ripple_add(x: list[AnyBit], y: list[AnyBit], carry: AnyBit = 0) -> list[AnyBit]:
+def ripple_add(x: Sequence[AnyBit], y: Sequence[AnyBit], carry: AnyBit = 0) -> Word:
     """Sum of two words of equal length, modulo 2^length."""
     total = []
     for left, right in zip(x, y, strict=True):
@@ -30,91 +30,66 @@ def ripple_add(x: list[AnyBit], y: list[AnyBit], carry: AnyBit = 0) -> list[AnyB
     return total
 
 
-def negate_if(word: list[AnyBit], condition: AnyBit) -> list[AnyBit]:
+def prefix_add(x: Word, y: Word) -> Word:
+    """Sum of two words of equal length, modulo 2^length, in logarithmic depth.
+
+    Sklansky, "Conditional-Sum Addition Logic", 1960, as a tree of generate and propagate pairs.
+    """
+    half = [left ^ right for left, right in zip(x, y, strict=True)]
+    generate = [left & right for left, right in zip(x, y, strict=True)]
+    propagate = list(half)
+    span = 1
+    while span < len(x):
+        for index in range(len(x)):
+            if index & span:
+                below = (index & ~(span - 1)) - 1
+                generate[index] = generate[index] | (propagate[index] & generate[below])
+                propagate[index] = propagate[index] & propagate[below]
+        span *= 2
+    return [bit ^ carry for bit, carry in zip(half, [0, *generate[:-1]], strict=True)]
+
+
+def negate_if(word: Word, condition: AnyBit) -> Word:
     """Two's complement negation of ``word`` where ``condition`` holds, modulo 2^length."""
-    zeros: list[AnyBit] = [0] * len(word)
+    zeros: Word = [0] * len(word)
     return ripple_add([bit ^ condition for bit in word], zeros, condition)
 
 
-def select(condition: AnyBit, when_one: list[AnyBit], when_zero: list[AnyBit]) -> list[AnyBit]:
+def invert_if(word: Word, condition: AnyBit) -> Word:
+    """One's complement of ``word`` where ``condition`` holds: its negation less one."""
+    return [bit ^ condition for bit in word]
+
+
+def on_magnitudes(product: Product) -> Product:
+    """Make an unsigned product serve signed operands too: magnitudes in, signed product out.
+
+    The magnitude of -2^(n-1) is 2^(n-1), which the n unsigned bits hold: no operand is undefined. A
+    further parameter ``o`` = 1 takes one's complements for negations, which saves three adders and
+    errs by one in each: as in AS-RoBA (Zendegani et al., TVLSI 2017) and in Kim et al., TC 2019.
+    """
+
+    @wraps(product)
+    def either(a: Word, w: Word, *, signed: bool, o: int = 0, **parameters: int) -> Sequence[AnyBit]:
+        if not signed:
+            return product(a, w, **parameters)
+        negate = invert_if if o else negate_if
+        magnitude = product(negate(list(a), a[-1]), negate(list(w), w[-1]), **parameters)
+        return negate(list(magnitude), a[-1] ^ w[-1])
+
+    return either
+
+
+def select(condition: AnyBit, when_one: Word, when_zero: Word) -> Word:
     """Bitwise multiplexer."""
     return [zero ^ (condition & (one ^ zero)) for one, zero in zip(when_one, when_zero, strict=True)]
 
 
-def dadda_add(columns: Columns) -> list[AnyBit]:
-    """Sum of weighted columns modulo 2^len(columns): Dadda tree, then a ripple adder.
-
-    Dadda, "Some Schemes for Parallel Multipliers", 1965: each stage reduces only as far as the next
-    height of 2, 3, 4, 6, 9, 13 ... needs.
-    """
-    columns = [[bit for bit in column if not _is_constant(bit, 0)] for column in columns]
-    heights = [2]
-    while heights[-1] < max(map(len, columns), default=0):
-        heights.append(heights[-1] * 3 // 2)
-    for height in reversed(heights[:-1]):
-        columns = _reduce(columns, height)
-    rows = [[column[i] if i < len(column) else 0 for column in columns] for i in (0, 1)]
-    return ripple_add(rows[0], rows[1])
+def gated(word: Word, condition: AnyBit) -> Word:
+    """The word where ``condition`` holds, else zero."""
+    return [bit & condition for bit in word]
 
 
-def _reduce(columns: Columns, height: int) -> Columns:
-    result: Columns = [[] for _ in columns]
-    carries: list[AnyBit] = []
-    for index, column in enumerate(columns):
-        work, carries_out = column + carries, []
-        while len(work) > height:
-            operands = (work[0], work[1], work[2] if len(work) > height + 1 else 0)
-            work = work[3 if len(work) > height + 1 else 2 :]
-            bit, carry = full_add(*operands)
-            work.append(bit)
-            carries_out.append(carry)
-        result[index], carries = work, carries_out
-    return result
-
-
-def partial_products(
-    a: list[AnyBit], w: list[AnyBit], signed: bool, keep: Callable[[int, int], bool] = lambda i, j: True
-) -> Columns:
-    """Columns of ``a[i] & w[j]`` with weight 2^(i + j), only where ``keep(i, j)``.
-
-    Signed operands use the modified Baugh-Wooley form: products with exactly one sign bit are
-    inverted and two constants are added (Baugh and Wooley, 1973). A dropped inverted product counts
-    as the zero it stands for, so the sum never gains an offset of its own.
-    """
-    width = len(a) + len(w)
-    columns: Columns = [[] for _ in range(width)]
-    constant = 0
-    for i, left in enumerate(a):
-        for j, right in enumerate(w):
-            inverted = signed and ((i == len(a) - 1) != (j == len(w) - 1))
-            if inverted:
-                constant -= 1 << (i + j)
-            if keep(i, j):
-                columns[i + j].append((left & right) ^ 1 if inverted else left & right)
-            elif inverted:
-                constant += 1 << (i + j)
-    add_constant(columns, constant)
-    return columns
-
-
-def add_constant(columns: Columns, value: int) -> None:
-    """Add a constant, modulo 2^len(columns), as constant bits of the columns."""
-    for index, column in enumerate(columns):
-        if (value >> index) & 1:
-            column.append(1)
-
-
-def leading_one(word: list[AnyBit]) -> list[AnyBit]:
-    """One-hot position of the most significant one; all zero for a zero word."""
-    found: AnyBit = 0
-    onehot: list[AnyBit] = [0] * len(word)
-    for index in reversed(range(len(word))):
-        onehot[index] = word[index] & ~found if isinstance(found, Bit) else word[index]
-        found = found | word[index]
-    return onehot
-
-
-def any_of(word: list[AnyBit]) -> AnyBit:
+def any_of(word: Sequence[AnyBit]) -> AnyBit:
     """OR of all bits."""
     result: AnyBit = 0
     for bit in word:
@@ -122,16 +97,6 @@ def any_of(word: list[AnyBit]) -> AnyBit:
     return result
 
 
-def sign_magnitude(
-    product: Callable[[list[AnyBit], list[AnyBit]], list[AnyBit]],
-) -> Callable[[list[AnyBit], list[AnyBit]], list[AnyBit]]:
-    """Wrap an unsigned product for two's complement operands: magnitudes in, signed product out.
-
-    The magnitude of -2^(n-1) is 2^(n-1), which the n unsigned bits hold: no operand is undefined.
-    """
-
-    def signed_product(a: list[AnyBit], w: list[AnyBit]) -> list[AnyBit]:
-        magnitude = product(negate_if(list(a), a[-1]), negate_if(list(w), w[-1]))
-        return negate_if(magnitude, a[-1] ^ w[-1])
-
-    return signed_product
+def resized(word: Sequence[AnyBit], length: int) -> Word:
+    """The word cut or zero-extended to ``length`` bits."""
+    return [*word, *[0] * (length - len(word))][:length]

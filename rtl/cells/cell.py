@@ -32,10 +32,10 @@ class Cell:
 
     @classmethod
     def trace(
-        cls, name: str, family: str, function: BitFunction, *, width: int, signed: bool, **parameters: int
+        cls, name: str, family: str, function: BitFunction, *, widths: tuple[int, int], signed: bool, **parameters: int
     ) -> "Cell":
-        """Trace a bit-level product function of two ``width``-bit operands."""
-        netlist = Netlist.trace(function, (width, width))
+        """Trace a bit-level product function of operands of ``widths`` = (wa, ww) bits."""
+        netlist = Netlist.trace(function, widths)
         return cls(name, family, signed, netlist, tuple(parameters.items()))
 
     @property

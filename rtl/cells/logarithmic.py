@@ -1,85 +1,113 @@
-"""Families that start from the leading one of each operand: DRUM and Mitchell."""
+"""Families that add approximate logarithms: Mitchell and its truncated and compensated forms.
 
-from functools import partial
+With a = 2^ka (1 + x) and w = 2^kw (1 + y), Mitchell reads log2(1 + x) as x: the product is
+2^(ka + kw) (1 + x + y), and 2^(ka + kw + 1) (x + y) where x + y carries.
+"""
 
-from .bits import AnyBit, any_of, dadda_add, leading_one, partial_products, ripple_add, select, sign_magnitude
-from .netlist import BitFunction
-from .registry import register
+from collections.abc import Callable
 
-Word = list[AnyBit]
+from .bits import Word, gated, on_magnitudes, resized, ripple_add, select
+from .leading import logarithm, shift_left
+from .registry import SQUARE, Sizes, complements, family
 
-
-def _encode(onehot: Word, width: int) -> Word:
-    return [any_of([bit for p, bit in enumerate(onehot) if (p >> b) & 1]) for b in range(width.bit_length() - 1)]
-
-
-def _shift_left(word: Word, amount: Word, length: int) -> Word:
-    word = word + [0] * (length - len(word))
-    for power, bit in enumerate(amount):
-        shift = 1 << power
-        word = select(bit, ([0] * shift + word)[:length], word)
-    return word
+Adder = Callable[[Word, Word], Word]
 
 
-def _segment(word: Word, k: int) -> tuple[Word, Word]:
-    """The k bits from the leading one down, the lowest forced to 1 where bits were cut; one-hot shift."""
-    onehot = leading_one(word)
-    cuts = [any_of(onehot[:k]), *onehot[k:]]
-    segment = []
-    for bit in range(k):
-        taken = [choose & word[shift + bit] for shift, choose in enumerate(cuts)]
-        segment.append(any_of(taken))
-    segment[0] = segment[0] | any_of(cuts[1:])
-    return segment, cuts
+def _logarithmic(a: Word, w: Word, fraction: int, add: Adder = ripple_add) -> Word:
+    """The product by logarithms of ``fraction`` fraction bits that ``add`` adds."""
+    words, nonzero = [], []
+    for operand in (a, w):
+        exact, position, any_one = logarithm(operand)
+        words.append([*exact[len(exact) - fraction :], *position])
+        nonzero.append(any_one)
+    total = add([*words[0], 0], [*words[1], 0])
+    product = shift_left([*total[:fraction], 1], total[fraction:], fraction + 2 * len(a))
+    return gated(product[fraction:], nonzero[0] & nonzero[1])
 
 
-def _drum(a: Word, w: Word, k: int) -> Word:
-    width = len(a)
-    (left, left_shift), (right, right_shift) = _segment(a, k), _segment(w, k)
-    product = dadda_add(partial_products(left, right, signed=False))
-    for cuts in (left_shift, right_shift):
-        product = _shift_left(product, _encode(cuts, _ceil_power(len(cuts))), 2 * width)
-    return product
-
-
-def _ceil_power(value: int) -> int:
-    return 1 << (value - 1).bit_length()
-
-
-def drum(*, width: int, signed: bool, k: int) -> BitFunction:
-    """Multiply k-bit segments from each leading one, with an unbiasing lowest bit.
-
-    Hashemi, Bahar and Reda, "DRUM: A Dynamic Range Unbiased Multiplier", ICCAD 2015.
-    """
-    product = partial(_drum, k=k)
-    return sign_magnitude(product) if signed else product
-
-
-def _mitchell(a: Word, w: Word) -> Word:
-    width = len(a)
-    logarithms, nonzero = [], []
-    for word in (a, w):
-        onehot = leading_one(word)
-        position = _encode(onehot, width)
-        normalised = _shift_left(word, [bit ^ 1 for bit in position], width)  # by width - 1 - position
-        logarithms.append(normalised[:-1] + position)
-        nonzero.append(any_of(word))
-    total = ripple_add(logarithms[0] + [0], logarithms[1] + [0])
-    fraction, exponent = total[: width - 1], total[width - 1 :]
-    mantissa = _shift_left([*fraction, 1], exponent, 3 * width - 1)
-    both = nonzero[0] & nonzero[1]
-    return [bit & both for bit in mantissa[width - 1 : 3 * width - 1]]
-
-
-def mitchell(*, width: int, signed: bool) -> BitFunction:
-    """Add the linear approximations of both logarithms; ``width`` a power of two.
+@family(SQUARE, o=complements)
+@on_magnitudes
+def mitchell(a: Word, w: Word) -> Word:
+    """Add the linear approximations of both logarithms.
 
     Mitchell, "Computer Multiplication and Division Using Binary Logarithms", 1962.
     """
-    return sign_magnitude(_mitchell) if signed else _mitchell
+    return _logarithmic(a, w, len(a) - 1)
 
 
-for _signed in (True, False):
-    for _k in (3, 4, 5, 6):
-        register("drum", drum, signed=_signed, k=_k)
-    register("mitchell", mitchell, signed=_signed)
+@family(SQUARE, f=lambda s: range(1, s.wa - 1), o=complements)
+@on_magnitudes
+def truncated_mitchell(a: Word, w: Word, *, f: int) -> Word:
+    """Mitchell's product from the ``f`` highest fraction bits.
+
+    Kim et al., "Efficient Mitchell's Approximate Log Multipliers for Convolutional Neural Networks",
+    TC 2019, without its unbiasing; with ``o`` = 1 as there with one's complements for signs.
+    """
+    return _logarithmic(a, w, f)
+
+
+@family(SQUARE, m=lambda s: range(1, s.wa - 1), o=complements)
+@on_magnitudes
+def alm_loa(a: Word, w: Word, *, m: int) -> Word:
+    """Mitchell's product with a lower-part-OR adder: the ``m`` low bits of the logarithms are ORed.
+
+    Liu et al., "Design and Evaluation of Approximate Logarithmic Multipliers for Low Power
+    Error-Tolerant Applications", TCAS-I 2018 (ALM-LOA); the highest low bits give the carry.
+    """
+
+    def add(x: Word, y: Word) -> Word:
+        low = [left | right for left, right in zip(x[:m], y[:m], strict=True)]
+        return low + ripple_add(x[m:], y[m:], x[m - 1] & y[m - 1])
+
+    return _logarithmic(a, w, len(a) - 1, add)
+
+
+@family(SQUARE, m=lambda s: range(1, s.wa - 1), o=complements)
+@on_magnitudes
+def alm_soa(a: Word, w: Word, *, m: int) -> Word:
+    """Mitchell's product with a set-one adder: the ``m`` low bits of the sum are one.
+
+    Liu et al., "Design and Evaluation of Approximate Logarithmic Multipliers for Low Power
+    Error-Tolerant Applications", TCAS-I 2018 (ALM-SOA); the highest low bits give the carry, and the
+    ones offset that a linear logarithm is too small.
+    """
+
+    def add(x: Word, y: Word) -> Word:
+        return [1] * m + ripple_add(x[m:], y[m:], x[m - 1] & y[m - 1])
+
+    return _logarithmic(a, w, len(a) - 1, add)
+
+
+@family(
+    Sizes("operands of equal width, 5 to 16 bits", lambda wa, ww: wa == ww >= 5),
+    t=lambda s: range(s.wa - 4),
+    o=complements,
+)
+@on_magnitudes
+def mbm(a: Word, w: Word, *, t: int) -> Word:
+    """Mitchell's product plus its mean error of 2^(ka + kw) / 12; ``t`` fraction bits cut, then the lowest set.
+
+    Saadat, Bokhari and Parameswaran, "Minimally Biased Multipliers for Approximate Integer and
+    Floating-Point Multiplication", TCAD 2018. The mean is 1/12 cut to the fraction bits (5/64 for 8-bit
+    operands), half of it where the fractions carry. A product that would overflow is all ones.
+    """
+    width, fraction = len(a), len(a) - 1 - t
+    (x, left, some), (y, right, other) = logarithm(a), logarithm(w)
+    words = [[bits[t] | (t > 0), *bits[t + 1 :]] for bits in (x, y)]
+    total = ripple_add([*words[0], *left, 0], [*words[1], *right, 0])
+    carry = ripple_add([*words[0], 0], [*words[1], 0])[fraction]
+    mean: Word = [((1 << fraction) // 12 >> index) & 1 for index in range(fraction + 2)]
+    mantissa = ripple_add([*total[:fraction], 1, 0], select(carry, [*mean[1:], 0], mean))
+    product = shift_left(mantissa, total[fraction:], fraction + 2 * width + 1)[fraction:]
+    product = [bit | product[-1] for bit in product[:-1]]
+    return gated(resized(product, 2 * width), some & other)
+
+
+mitchell.register()
+mitchell.register(signed=True, o=1)
+truncated_mitchell.register(f=(2, 3, 4, 5))
+truncated_mitchell.register(signed=True, f=(3, 4), o=1)
+alm_loa.register(m=(2, 3, 4, 5))
+alm_soa.register(m=(2, 3, 4, 5))
+alm_soa.register(signed=True, m=(3, 4), o=1)
+mbm.register(t=(0, 1, 2, 3))

@@ -6,6 +6,7 @@ thread is measured in CPU seconds, which other work on the machine disturbs leas
 
 import ctypes
 import gc
+import os
 import resource
 import statistics
 import subprocess
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from slipstick.model import gemm
 from slipstick.model.convert import approximate_, assign_
 from slipstick.model.gemm import PreparedWeights
-from slipstick.model.kernels.native import find_compiler
+from slipstick.model.kernels.compiler import find_compiler
 from slipstick.model.kernels.selftest import plain_loop as slow_loop
 from slipstick.model.layers.gradients import set_gradient_
 from slipstick.model.layers.slopes import GradientConfig
@@ -171,16 +172,23 @@ def whole_model(name: str, batch: int, threads: int) -> list[dict[str, Any]]:
 
 
 def peak_memory(name: str, batch: int) -> list[dict[str, Any]]:
-    """Peak memory of a forward pass and of a training step in a process of its own, as a multiple of float32's."""
+    """Peak memory of a forward pass and of a training step in processes of their own, as multiples of float32's.
+
+    ``held``: glibc returns every block of 64 KiB or more when it is freed, so the process grows by what it
+    holds at once. ``default``: its own policy, under which freed blocks of other sizes stay in the heap.
+    """
     rows = []
     for work in ("forward", "step"):
-        peaks = {}
+        peaks: dict[str, dict[str, int]] = {}
         for one in ("float32", "drum8s_k4", "mitchell8s"):
             command = [sys.executable, "-m", "tests.bench.emulation", work, name, str(batch), one]
-            peaks[one] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            for policy, own in (("held", {"MALLOC_MMAP_THRESHOLD_": "65536"}), ("default", {})):
+                result = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | own)
+                peaks.setdefault(one, {})[policy] = int(result.stdout)
         rows += [
-            {"model": name, "work": work, "cell": one, "times_float32": peak / peaks["float32"]}
-            for one, peak in peaks.items()
+            {"model": name, "work": work, "cell": one}
+            | {policy: peak / peaks["float32"][policy] for policy, peak in found.items()}
+            for one, found in peaks.items()
             if one != "float32"
         ]
     return rows

@@ -11,9 +11,14 @@ round, with the variants taking turns; one thread by CPU time, two by the clock.
 Products are checked against it before they are timed. `drum8s_k4` stands for cells of rank 1, `recursive8s` for rank 2,
 `mitchell8s` (rank 64) for any cell.
 
-Short of the goals where these figures show it: 15 x the plain loop and a training step of 1.5 x for high-rank cells on
-two threads (suspected: the table kernel's offsets are packed by one thread), and 2 x the memory for a forward pass
-(not yet understood: runs differ). AVX-512, NEON and GPUs were not at hand.
+AVX-512, NEON and GPUs were not at hand.
+"""
+
+MEMORY = """## Memory that a forward and a training step add at their peak, as multiples of float32
+
+*Held at once*: glibc gives every block of 64 KiB or more back when it is freed, so the process grows by what is alive.
+With its default policy freed blocks stay in the heap, and how well the next ones fit differs from run to run.
+Weights and what is prepared from them are there before.
 """
 
 
@@ -37,7 +42,8 @@ def page(result: dict[str, Any]) -> str:
     """The whole page; ``result`` as ``nox -s bench -- --json`` prints it."""
     emulation = result["emulation"]
     memory = [
-        [row["model"], row["work"], f"`{row['cell']}`", f"{row['times_float32']:.2f}"] for row in emulation["memory"]
+        [row["model"], row["work"], f"`{row['cell']}`", f"{row['held']:.2f}", f"{row['default']:.2f}"]
+        for row in emulation["memory"]
     ]
     parts = [
         INTRODUCTION,
@@ -49,8 +55,8 @@ def page(result: dict[str, Any]) -> str:
         _by_cell(
             emulation["models"], "model", {"forward_times_float32": "{:.2f}", "step_times_float32": "{:.2f}"}
         ),
-        "## Memory that a forward and a training step add at their peak, as multiples of float32\n",
-        _table(["model", "work", "cell", "times float32"], memory),
+        MEMORY,
+        _table(["model", "work", "cell", "held at once", "process, default allocator"], memory),
         ", ".join(f"{tool} {version}" for tool, version in result["versions"].items()) + "\n",
     ]  # fmt: skip
     return "\n".join(parts)

@@ -66,7 +66,7 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
             f"training step {row['step_times_float32']:.2f} x the time of float32"
         )
     for row in result["emulation"]["memory"]:
-        yield f"{row['model']}, {row['work']}, {row['cell']}: {row['times_float32']:.2f} x the memory of float32"
+        yield f"{row['model']}, {row['work']}, {row['cell']}: {row['held']:.2f} x the memory of float32"
     for mode, value in result["cosim_cycles_per_cpu_second"].items():
         yield f"co-simulation 8 x 8, {mode}: {value:,.0f} cycles a CPU second"
     for name, spread in result["search_hypervolume"].items():

@@ -8,7 +8,7 @@ import pytest
 from slipstick.errors import UserError
 from slipstick.flow.importer import from_verilog
 from slipstick.rtl.cells import Cell, Netlist, cell, cells
-from slipstick.rtl.cells.bits import dadda_add, partial_products
+from slipstick.rtl.cells.columns import dadda_add, partial_products
 from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.multiplier import Multiplier
 

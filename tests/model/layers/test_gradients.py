@@ -211,9 +211,12 @@ def test_slopes_are_those_of_the_moving_average_inside_the_range(name: str) -> N
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("operand", ["activation", "stationary"])
 def test_separable_terms_keep_the_stated_tolerance_or_the_stated_rank(name: str, operand: str) -> None:
-    slopes = slope_table(cell(name), operand, 4)
+    half = 4
+    slopes = slope_table(cell(name), operand, half)
     for tolerance, cap in ((0.02, 256), (0.2, 256), (0.0, 2)):
-        factors = slope_factors(cell(name), operand, GradientConfig(tolerance=tolerance, max_rank=cap))
+        factors = slope_factors(
+            cell(name), operand, GradientConfig(half_window=half, tolerance=tolerance, max_rank=cap)
+        )
         off = np.linalg.norm(factors.left.numpy().T @ factors.right.numpy() - slopes) / np.linalg.norm(slopes)
         assert factors.rank <= cap and off == pytest.approx(factors.error, abs=1e-5)
         assert factors.rank == cap or off <= tolerance + 1e-5

@@ -167,7 +167,7 @@ def test_rules_prefer_exact_names_then_regular_expressions_then_the_default() ->
         ({"attention.qvk": "exact8s"}, "matches no layer; near names: .*attention.qk"),
         ({"re:blocks.*": "exact8s"}, "matches no layer"),
         ({"re:(": "exact8s"}, "not a regular expression"),
-        ({"head": "exact9s"}, "unknown cell 'exact9s'; near names: exact8s"),
+        ({"head": "exakt8s"}, "unknown cell 'exakt8s'; near names: exact8s"),
         ({"head": "exact8u"}, "not signed 8 x 8"),
         ({"head": []}, "names no cell"),
     ],

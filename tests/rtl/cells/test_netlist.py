@@ -1,10 +1,13 @@
 """Tracing, folding and evaluating netlists."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipstick.rtl.cells.bits import dadda_add, leading_one, negate_if, ripple_add
+from slipstick.rtl.cells.bits import negate_if, prefix_add, ripple_add
+from slipstick.rtl.cells.columns import carry_save_add, dadda_add, wallace_add
+from slipstick.rtl.cells.leading import leading_one
 from slipstick.rtl.cells.netlist import Netlist, pack_planes, unpack_planes
 
 
@@ -41,8 +44,9 @@ def _all_pairs(function, widths=(6, 6)):
     return a, w, Netlist.trace(function, widths).evaluate(a, w).astype(np.int64)
 
 
-def test_ripple_adder_adds() -> None:
-    a, w, total = _all_pairs(lambda a, w: ripple_add([*a, 0], [*w, 0]))
+@pytest.mark.parametrize("add", [ripple_add, prefix_add, lambda x, y: carry_save_add([x, y])])
+def test_adders_add(add) -> None:
+    a, w, total = _all_pairs(lambda a, w: add([*a, 0], [*w, 0]))
     np.testing.assert_array_equal(total, a + w)
 
 
@@ -57,10 +61,19 @@ def test_leading_one_is_one_hot() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=6), min_size=1, max_size=7))
-def test_dadda_tree_sums_any_columns(layout: list[list[int]]) -> None:
-    def function(a, w):
-        return dadda_add([[a[index] for index in column] for column in layout])
+def test_trees_sum_any_columns(layout: list[list[int]]) -> None:
+    for tree in (dadda_add, wallace_add):
+        a, _, total = _all_pairs(lambda a, w, tree=tree: tree([[a[i] for i in column] for column in layout]), (6, 1))
+        wanted = sum((((a >> i) & 1) << weight for weight, column in enumerate(layout) for i in column), a * 0)
+        np.testing.assert_array_equal(total, wanted % (1 << len(layout)))
 
-    a, _, total = _all_pairs(function, (6, 1))
-    wanted = sum((((a >> index) & 1) << weight for weight, column in enumerate(layout) for index in column), a * 0)
-    np.testing.assert_array_equal(total, wanted % (1 << len(layout)))
+
+def test_a_prefix_adder_is_shallow() -> None:
+    def depth(add) -> int:
+        netlist = Netlist.trace(lambda a, w: add(a, w), (16, 16))
+        depths = [0] * netlist.first_gate
+        for _, x, y in netlist.gates:
+            depths.append(1 + max(depths[x], depths[y]))
+        return max(depths)
+
+    assert depth(prefix_add) <= 10 < 30 <= depth(ripple_add)

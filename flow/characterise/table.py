@@ -1,0 +1,204 @@
+"""Every figure of a set of cells, computed in parallel, kept by content."""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
+from slipstick.flow.cost.figures import Levels
+from slipstick.flow.library.liberty import Liberty, default_liberty
+from slipstick.flow.power.activity import DELAY_MODEL
+from slipstick.flow.power.synth import tool_versions
+from slipstick.model.kernels.factor import rank
+from slipstick.rtl.cells.cell import Cell
+from slipstick.store import Store, digest
+
+from .exact import ExactPoint, Kind, best_at, exact_cells, exact_points
+from .front import front
+from .measure import ALL_PAIRS, MultiplierCost, WeightedErrors, multiplier_cost, weighted_errors
+from .operands import Operands, uniform_operands
+from .recorded import shipped_operands
+
+WORKERS = 2
+_RESULT_VERSION = 1
+_LAYER = "workload"
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures of one cell.
+
+    ``rank`` of its table over the rationals, None for cells too wide for one; ``pe_fj`` and ``array_fj`` a MAC
+    for signed 8 x 8 cells, the only ones that arrays take.
+    """
+
+    cell: Cell
+    rank: int | None
+    weighted: WeightedErrors
+    cost: MultiplierCost
+    pe_fj: float | None
+    array_fj: float | None
+
+
+@dataclass(frozen=True)
+class Characterisation:
+    """A set of cells beside the exact designs of their kind.
+
+    Kinds are (signed, widths): cells of one kind compare with the exact designs of that kind. ``exact_levels``
+    is the energy of a MAC of the best exact element and array at the clock.
+    """
+
+    rows: tuple[Row, ...]
+    exact: dict[Kind, list[ExactPoint]]
+    exact_levels: Levels | None
+    clock_mhz: float
+    notes: tuple[str, ...]
+
+    def saving(self, row: Row) -> Levels:
+        """Fractions saved: of the multiplier against the best exact one at equal delay, of element and array at the
+        clock. The last two are not a number for cells that arrays do not take."""
+        kind = row.cell.signed, row.cell.widths
+        multiplier = 1 - row.cost.energy_fj / best_at(self.exact[kind], row.cost.delay_ps).cost.energy_fj
+        if row.pe_fj is None or row.array_fj is None or self.exact_levels is None:
+            return Levels(multiplier, float("nan"), float("nan"))
+        return Levels(multiplier, 1 - row.pe_fj / self.exact_levels.pe, 1 - row.array_fj / self.exact_levels.array)
+
+    @cached_property
+    def fronts(self) -> dict[str, set[str]]:
+        """Names on the front of energy against each kind of error, among cells of their kind."""
+        found: dict[str, set[str]] = {"mae": set(), "weighted_mae": set()}
+        for kind in {(row.cell.signed, row.cell.widths) for row in self.rows}:
+            rows = [row for row in self.rows if (row.cell.signed, row.cell.widths) == kind]
+            for title, error in (("mae", lambda r: r.cell.errors.mae), ("weighted_mae", lambda r: r.weighted.mae)):
+                found[title] |= set(front({row.cell.name: (row.cost.energy_fj, error(row)) for row in rows}))
+        return found
+
+
+def characterise(
+    cells: Sequence[Cell],
+    *,
+    liberty: Liberty | None = None,
+    clock_mhz: float = CLOCK_MHZ,
+    operands: Operands | None = None,
+    workers: int = WORKERS,
+    progress: Progress | None = None,
+    exact_progress: Progress | None = None,
+) -> Characterisation:
+    """Figures of all cells; ``progress(done, total, name)`` counts them, ``exact_progress`` the exact designs.
+
+    ``operands``: what signed 8 x 8 cells multiply, the shipped network's unless given; unsigned ones get their
+    magnitudes, other widths uniform operands. A cell's figures are kept as soon as it is done.
+    """
+    liberty, operands = liberty or default_liberty(), operands or shipped_operands()
+    store = Store("characterised")
+    keys = {one.name: _key(one, _operands_for(one.signed, one.widths, operands), liberty, clock_mhz) for one in cells}
+    missing = [one for one in cells if store.get(keys[one.name]) is None]
+    total = len(missing)
+    if missing:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(workers, total), context, _start, (liberty, operands, clock_mhz)) as pool:
+            try:
+                waiting: dict[Future[None], str] = {
+                    pool.submit(_measure, one, keys[one.name]): one.name for one in missing
+                }
+                for done, future in enumerate(as_completed(waiting), 1):
+                    future.result()
+                    if progress:
+                        progress(done, total, waiting[future])
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    rows = tuple(_row(one, store.get(keys[one.name])) for one in cells)
+    kinds = dict.fromkeys((one.signed, one.widths) for one in cells)
+    exact = {
+        kind: exact_points(
+            kind, _operands_for(*kind, operands), liberty, clock_mhz=clock_mhz, workers=workers, progress=exact_progress
+        )
+        for kind in kinds
+    }
+    levels = _exact_levels(operands, liberty, clock_mhz) if (True, (8, 8)) in kinds and operands.tiles else None
+    notes = (
+        f"{liberty.describe()}, {clock_mhz:g} MHz, {tool_versions()}, {DELAY_MODEL}",
+        f"workload: {operands.name}; unsigned cells see its magnitudes, widths other than 8 x 8 uniform operands",
+        "savings: multiplier against the best exact one at equal delay; element and 16 x 16 array at the clock",
+    )
+    return Characterisation(rows, exact, levels, clock_mhz, notes)
+
+
+def _operands_for(signed: bool, widths: tuple[int, int], operands: Operands) -> Operands:
+    """The operands that a cell of this kind sees."""
+    if tuple(1 << width for width in widths) != tuple(count.size for count in operands.counts):
+        return uniform_operands(widths)
+    return operands if signed else operands.magnitudes()
+
+
+def _key(cell: Cell, operands: Operands, liberty: Liberty, clock_mhz: float) -> str:
+    return digest(
+        cell.digest, operands.digest, liberty.digest, clock_mhz, DELAY_MODEL, tool_versions(), _RESULT_VERSION
+    )
+
+
+def _row(cell: Cell, found: dict[str, Any]) -> Row:
+    return Row(
+        cell, found["rank"], WeightedErrors(**found["weighted"]), MultiplierCost(**found["cost"]),
+        found["pe_fj"], found["array_fj"],
+    )  # fmt: skip
+
+
+_setting: tuple[Liberty, Operands, float]
+
+
+def _start(*setting: Any) -> None:
+    global _setting
+    _setting = setting  # type: ignore[assignment]
+
+
+def _measure(cell: Cell, key: str) -> None:
+    """In a worker: every figure of one cell, into the store."""
+    liberty, operands, clock_mhz = _setting
+    own = _operands_for(cell.signed, cell.widths, operands)
+
+    def compute() -> dict[str, Any]:
+        levels = None
+        if cell.signed and cell.widths == (8, 8) and own.tiles:
+            levels = _levels([cell], own, liberty, clock_mhz)
+        return {
+            "rank": rank(cell.table) if sum(cell.widths) <= ALL_PAIRS else None,
+            "weighted": asdict(weighted_errors(cell, own)),
+            "cost": asdict(multiplier_cost(cell, own, liberty, clock_mhz=clock_mhz)),
+            "pe_fj": levels and levels.energy_per_mac(cell.name, _LAYER).pe_fj,
+            "array_fj": levels and levels.array_energy(cell.name, _LAYER).total_fj,
+        }
+
+    Store("characterised").json(key, compute)
+
+
+def _levels(cells: Iterable[Cell], operands: Operands, liberty: Liberty, clock_mhz: float) -> CostModel:
+    return CostModel.build(
+        list(cells), {_LAYER: operands.tiles}, liberty=liberty, clock_mhz=clock_mhz,
+        rows_per_tile={_LAYER: operands.rows_per_tile},
+    )  # fmt: skip
+
+
+def _exact_levels(operands: Operands, liberty: Liberty, clock_mhz: float) -> Levels:
+    """Energy of a MAC at each level of the best exact design there: a form of Verilog's ``*``, or a cell; kept."""
+    cells = exact_cells(True, (8, 8))
+    key = digest(
+        [one.digest for one in cells], operands.digest, liberty.digest, clock_mhz, DELAY_MODEL, tool_versions(),
+        _RESULT_VERSION,
+    )  # fmt: skip
+
+    def compute() -> dict[str, float]:
+        model = _levels(cells, operands, liberty, clock_mhz)
+        found = [model.inference_energy({}, {_LAYER: 1_000_000}).exact_total_nj]  # of a million MACs in nJ: fJ a MAC
+        for one in cells:
+            energy = model.energy_per_mac(one.name, _LAYER)
+            array = model.array_energy(one.name, _LAYER).total_fj
+            found.append(Levels(energy.multiplier_fj, energy.pe_fj, array))
+        return {level: min(getattr(one, level) for one in found) for level in ("multiplier", "pe", "array")}
+
+    return Levels(**Store("characterised").json(key, compute))
