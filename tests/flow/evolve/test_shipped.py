@@ -13,7 +13,7 @@ from slipstick.rtl.cells import cell, cells
 from slipstick.rtl.cells.evolved import ASSET
 
 RIVALS = (
-    "exact_booth8s", "recursive8s_x3", "recursive8s_x1", "broken_array8s_h2_v4", "narrowed8s_a1_w2",
+    "exact_booth8s", "exact_magnitude8s", "recursive8s_x3", "recursive8s_x1", "broken_array8s_h2_v4", "narrowed8s_a1_w2",
     "narrowed8s_a2_w1", "etm8s_l2", "narrowed8s_a2_w2", "narrowed8s_a2_w3", "narrowed8s_a3_w3", "broken_array8s_h5_v8",
 )  # fmt: skip
 """The families' front of energy against weighted MAE."""
