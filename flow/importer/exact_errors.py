@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slipstick.model.kernels.native import KernelError, find_compiler
+from slipstick.model.kernels.compiler import KernelError, find_compiler
 from slipstick.rtl.cells import Cell, ErrorFigures
 from slipstick.rtl.cells.errors import exhaustive, operand_values
 from slipstick.rtl.cells.netlist import AND, NOT, OR
