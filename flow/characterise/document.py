@@ -52,7 +52,7 @@ def front_area(
 def _identity(one: Cell) -> dict[str, Any]:
     return {
         "name": one.name, "family": one.family, "signed": one.signed, "widths": list(one.widths),
-        "digest": one.digest, "gates": len(one.netlist.gates), "errors": asdict(one.errors),
+        "digest": one.digest, "gates": len(one.netlist.gates), "errors": one.errors.as_json(),
     }  # fmt: skip
 
 

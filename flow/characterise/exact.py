@@ -16,7 +16,7 @@ from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.multiplier import Multiplier
 from slipstick.store import Store, digest
 
-from .measure import TOP, MultiplierCost, design_cost
+from .measure import ALL_PAIRS, TOP, MultiplierCost, design_cost
 from .operands import Operands
 
 SPEED_UPS = (1.0, 0.8)
@@ -54,7 +54,7 @@ def exact_points(
 ) -> list[ExactPoint]:
     """Every exact cell of a kind and every form of Verilog's ``*``, mapped for the clock and for speed; kept."""
     cells = exact_cells(*kind)
-    forms = [form for form in FORMS if form.product]
+    forms = [form for form in FORMS if form.product and sum(kind[1]) <= ALL_PAIRS]  # no SAT solver proves Booth's wide
     key = digest(
         [(one.name, one.digest) for one in cells], [asdict(form) for form in forms], liberty.digest, clock_mhz,
         operands.digest, DELAY_MODEL, tool_versions(), SPEED_UPS, _RESULT_VERSION,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from slipstick.errors import UserError
 from slipstick.store import Store, digest
 
 from .operands import LENGTH, SEQUENCES, Operands, load_operands
+
+if TYPE_CHECKING:
+    from slipstick.model.data import Images
+    from slipstick.model.zoo import LoadedModel
 
 TILES, TILE_SIZE = 64, 16
 RECORDED_IMAGES = 16
@@ -23,23 +28,25 @@ def shipped_operands(store: Store | None = None) -> Operands:
     key = digest(*sources, SEQUENCES, LENGTH, TILES, TILE_SIZE, RECORDED_IMAGES, _RESULT_VERSION)[:32]
     path = (store or Store("operands")).folder / key / "shipped ViT.npz"
     if not path.exists():
-        _record_shipped().save(path)
+        from slipstick.model.data import shipped  # torch comes with it: seconds, for a file that is kept
+        from slipstick.model.zoo import load_model
+
+        record_operands(load_model(), shipped("calibration")).save(path)
     return load_operands(path)
 
 
-def _record_shipped() -> Operands:
-    from slipstick.model.convert import approximate_  # torch comes with it: seconds, for a file that is kept
-    from slipstick.model.data import shipped
+def record_operands(loaded: "LoadedModel", images: "Images", *, seed: int = 0, name: str = "shipped ViT") -> Operands:
+    """Convert and calibrate a model on images, and record the operands of all its layers on the first 16."""
+    from slipstick.model.convert import approximate_
     from slipstick.model.evaluate import input_batches
     from slipstick.model.workload import record, workload
-    from slipstick.model.zoo import load_model
 
-    loaded = load_model()
-    batches = input_batches(loaded, shipped("calibration"))
-    approximate_(loaded.module, {}, batches)
+    batches = input_batches(loaded, images)
+    approximate_(loaded.module, {}, batches, seed=seed)
     recordings = record(loaded.module, batches[0][:RECORDED_IMAGES])
-    macs = {name: shape.macs for name, shape in workload(loaded.module).items()}
-    return operands_of({name: (one.activations, one.stationary) for name, one in recordings.items()}, macs)
+    macs = {layer: shape.macs for layer, shape in workload(loaded.module).items()}
+    products = {layer: (one.activations, one.stationary) for layer, one in recordings.items()}
+    return operands_of(products, macs, seed=seed, name=name)
 
 
 def operands_of(

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from slipstick.errors import UserError
 from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
 from slipstick.flow.cost.figures import Levels
 from slipstick.flow.library.liberty import Liberty, default_liberty
@@ -19,12 +18,11 @@ from slipstick.store import Store, digest
 
 from .exact import ExactPoint, Kind, best_at, exact_cells, exact_points
 from .front import front
-from .measure import MultiplierCost, WeightedErrors, multiplier_cost, weighted_errors
+from .measure import ALL_PAIRS, MultiplierCost, WeightedErrors, multiplier_cost, weighted_errors
 from .operands import Operands, uniform_operands
 from .recorded import shipped_operands
 
 WORKERS = 2
-LARGEST = 16  # bits of both operands of cells whose table is compared with their gates
 _RESULT_VERSION = 1
 _LAYER = "workload"
 Progress = Callable[[int, int, str], None]
@@ -34,12 +32,12 @@ Progress = Callable[[int, int, str], None]
 class Row:
     """Figures of one cell.
 
-    ``rank`` of its table over the rationals; ``pe_fj`` and ``array_fj`` a MAC for signed 8 x 8 cells, the only
-    ones that arrays take.
+    ``rank`` of its table over the rationals, None for cells too wide for one; ``pe_fj`` and ``array_fj`` a MAC
+    for signed 8 x 8 cells, the only ones that arrays take.
     """
 
     cell: Cell
-    rank: int
+    rank: int | None
     weighted: WeightedErrors
     cost: MultiplierCost
     pe_fj: float | None
@@ -93,12 +91,8 @@ def characterise(
     """Figures of all cells; ``progress(done, total, name)`` counts them, ``exact_progress`` the exact designs.
 
     ``operands``: what signed 8 x 8 cells multiply, the shipped network's unless given; unsigned ones get their
-    magnitudes, other widths uniform operands. A cell's figures are kept as soon as it is done. Raises UserError
-    for cells of more than 16 operand bits.
+    magnitudes, other widths uniform operands. A cell's figures are kept as soon as it is done.
     """
-    for one in cells:
-        if sum(one.widths) > LARGEST:
-            raise UserError(f"cell {one.name!r} has {sum(one.widths)} operand bits; costs are for up to {LARGEST}")
     liberty, operands = liberty or default_liberty(), operands or shipped_operands()
     store = Store("characterised")
     keys = {one.name: _key(one, _operands_for(one.signed, one.widths, operands), liberty, clock_mhz) for one in cells}
@@ -173,7 +167,7 @@ def _measure(cell: Cell, key: str) -> None:
         if cell.signed and cell.widths == (8, 8) and own.tiles:
             levels = _levels([cell], own, liberty, clock_mhz)
         return {
-            "rank": rank(cell.table),
+            "rank": rank(cell.table) if sum(cell.widths) <= ALL_PAIRS else None,
             "weighted": asdict(weighted_errors(cell, own)),
             "cost": asdict(multiplier_cost(cell, own, liberty, clock_mhz=clock_mhz)),
             "pe_fj": levels and levels.energy_per_mac(cell.name, _LAYER).pe_fj,

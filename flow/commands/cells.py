@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from . import cells_export, cells_import, cells_list
+from . import cells_evolve, cells_export, cells_import, cells_list, cells_workload
 
 
 class _ListByDefault(TyperGroup):
@@ -27,5 +27,5 @@ app = typer.Typer(
 )
 
 
-for _command in (cells_list, cells_import, cells_export):
+for _command in (cells_list, cells_import, cells_export, cells_evolve, cells_workload):
     app.command(_command.__name__.rpartition("_")[2])(_command.run)

@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from slipstick.errors import UserError
 from slipstick.flow.importer import Imported, add_to_library, import_files
+from slipstick.flow.importer.exact_errors import exact_errors
 from slipstick.rtl.cells import ErrorFigures
-from slipstick.rtl.cells.errors import LARGEST_EXHAUSTIVE, SAMPLE, exhaustive, sampled
+from slipstick.rtl.cells.errors import LARGEST_EXHAUSTIVE, SAMPLE, sampled
 
 from .options import Json, Seed, print_json
+
+QUICK = 20  # bits of both operands up to which figures take no time worth a progress bar
 
 
 def run(
@@ -31,7 +35,7 @@ def run(
     ] = None,
     index: Annotated[str, typer.Option(help="Rows and columns of a table by operand 'bits' or 'value'.")] = "bits",
     exact_errors: Annotated[
-        bool, typer.Option("--exact-errors", help="All pairs beyond 24 bits of operands too: minutes.")
+        bool, typer.Option("--exact-errors", help="All pairs beyond 24 bits of operands too: a minute for 16x16.")
     ] = False,
     samples: Annotated[int, typer.Option(min=1000, help="Pairs drawn where not all are evaluated.")] = SAMPLE,
     seed: Seed = 0,
@@ -90,13 +94,15 @@ def describe(errors: ErrorFigures, product_width: int) -> list[str]:
 
 def _errors(imported: Imported, exact: bool, samples: int, seed: int) -> ErrorFigures:
     """Figures over all pairs, with a progress bar where that is long, or of a sample."""
-    cell = imported.cell
-    if sum(cell.widths) > LARGEST_EXHAUSTIVE and not exact:
+    cell, bits = imported.cell, sum(imported.cell.widths)
+    if bits <= QUICK:
+        return cell.errors
+    if bits > LARGEST_EXHAUSTIVE and not exact:
         return sampled(cell.netlist, cell.signed, samples, seed)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=sum(cell.widths) < LARGEST_EXHAUSTIVE) as bar:
+    with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
         task = bar.add_task(f"errors of {cell.name}")
-        return exhaustive(cell.netlist, cell.signed, lambda done, total: bar.update(task, completed=100 * done / total))
+        return exact_errors(cell, lambda done, total: bar.update(task, completed=100 * done / total))
 
 
 def _widths(text: str | None) -> tuple[int, int] | None:

@@ -8,10 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from slipstick.errors import UserError
 from slipstick.flow.characterise.document import document, errors_document
 from slipstick.flow.characterise.operands import load_operands
-from slipstick.flow.characterise.table import LARGEST, WORKERS, characterise
+from slipstick.flow.characterise.table import WORKERS, characterise
 from slipstick.flow.cost.cost import CLOCK_MHZ
 from slipstick.flow.job.console import Steps, Update
 from slipstick.flow.library.liberty import load_liberty
@@ -48,16 +47,10 @@ def run(
     if errors_only:
         _show_errors(found, json)
         return
-    wide = [one for one in found if sum(one.widths) > LARGEST]
-    narrow = [one for one in found if sum(one.widths) <= LARGEST]
-    if not narrow:
-        raise UserError(
-            f"costs are for cells of up to {LARGEST} operand bits together; add --errors-only for wider ones"
-        )
     steps = Steps(quiet=json)
     with steps.step("characterisation"):
         table = characterise(
-            narrow, liberty=load_liberty(liberty) if liberty else None, clock_mhz=clock_mhz,
+            found, liberty=load_liberty(liberty) if liberty else None, clock_mhz=clock_mhz,
             operands=load_operands(workload) if workload else None, workers=workers,
             progress=_counted(steps.bar("cells")), exact_progress=_counted(steps.bar("exact designs")),
         )  # fmt: skip
@@ -65,13 +58,11 @@ def run(
     if plot:
         write_whole(plot, lambda path: path.write_text(render_cells(figures)))
     if json:
-        print_json(figures | {"cells": figures["cells"] + errors_document(wide)["cells"]})
+        print_json(figures)
         return
-    print_table(f"{len(narrow)} cells", HEADERS, [_line(one) for one in figures["cells"]], width=158)
+    print_table(f"{len(found)} cells", HEADERS, [_line(one) for one in figures["cells"]], width=158)
     for note in figures["notes"]:
         typer.echo(note)
-    if wide:
-        typer.echo(f"too wide to map here, see --errors-only: {', '.join(one.name for one in wide)}")
     if plot:
         typer.echo(f"page: {plot}")
 
@@ -97,10 +88,11 @@ def _find(pattern: str) -> list[Cell]:
 
 def _line(cell: dict[str, Any]) -> tuple[str, ...]:
     errors, weighted, front = cell["errors"], cell["weighted_errors"], cell["pareto"]
+    worst = f"{'>= ' if 'sample' in errors else ''}{errors['wce']}"
     saved = (cell["saving"][level] for level in ("multiplier", "pe", "array"))
     return (
-        cell["name"], f"{errors['mae']:.2f}", str(errors["wce"]), f"{100 * errors['ep']:.1f}", f"{errors['bias']:.2f}",
-        f"{weighted['mae']:.2f}", f"{weighted['bias']:.2f}", str(cell["rank"]), f"{cell['area_um2']:.0f}",
+        cell["name"], f"{errors['mae']:.2f}", worst, f"{100 * errors['ep']:.1f}", f"{errors['bias']:.2f}",
+        f"{weighted['mae']:.2f}", f"{weighted['bias']:.2f}", str(cell["rank"] or "-"), f"{cell['area_um2']:.0f}",
         f"{cell['delay_ps']:.0f}", f"{cell['energy_fj']:.0f}",
         " / ".join(f"{100 * share:.1f}" if share is not None else "-" for share in saved),
         {(True, True): "both", (True, False): "alike", (False, True): "workload"}.get(

@@ -3,7 +3,8 @@
 import typer
 
 from slipstick.errors import ToolNotFound
-from slipstick.model.kernels.native import KernelError, build
+from slipstick.model.kernels.compiler import KernelError
+from slipstick.model.kernels.native import build
 
 from .options import Json, print_json
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.model.kernels.native import KernelError, find_compiler
+from slipstick.model.kernels.compiler import KernelError, find_compiler
 
 from .forms import ALL_PAIRS, Form, check_widths
 from .verilog_text import read_text

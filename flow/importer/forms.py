@@ -1,6 +1,6 @@
 """The forms in which a cell comes: each gives product bits for operand bits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,10 +82,12 @@ def closest_reading(form: Form) -> tuple[bool, float, float]:
     return bool(signed_mae < unsigned_mae), float(signed_mae), float(unsigned_mae)
 
 
-def decide_signed(form: Form, wanted: bool | None) -> tuple[bool, str | None]:
-    """Signedness: what the user wants, else what the source says, else the nearer reading, with a note."""
-    if wanted is not None or form.signed is not None:
-        return bool(form.signed if wanted is None else wanted), None
+def decide_signed(forms: Sequence[Form], wanted: bool | None) -> tuple[bool, str | None]:
+    """Signedness: what the user wants, else what a source says, else the nearer reading, with a note."""
+    known = [signed for signed in (wanted, *(form.signed for form in forms)) if signed is not None]
+    if known:
+        return known[0], None
+    form = forms[0]
     signed, signed_mae, unsigned_mae = closest_reading(form)
     low, high = sorted((signed_mae, unsigned_mae))
     if high < DOUBT * low or high == 0:

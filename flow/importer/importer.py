@@ -115,7 +115,7 @@ def import_files(
         function = function or (forms[0].name if verilog else None)
         if function is None:
             raise UserError(f"{programs[0]}: say which function is the cell with --c-function")
-        known = decide_signed(forms[0], signed)[0] if forms else signed
+        known = decide_signed(forms, signed)[0] if forms else signed
         forms.append(read_c(programs[0], function, allow_run=allow_run_c, signed=known, widths=widths, names=ports[:2]))
     provenance = {
         "sources": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
@@ -146,7 +146,7 @@ def _by_kind(paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]
 
 def _finish(forms: Sequence[Form], wanted: bool | None, name: str, provenance: dict[str, Any]) -> Imported:
     library.check_name(name)
-    signed, reading = decide_signed(forms[0], wanted)
+    signed, reading = decide_signed(forms, wanted)
     notes = [*(note for form in forms for note in form.notes), *([reading] if reading else [])]
     notes += check_agreement(forms, signed)
     netlist = forms[0].netlist

@@ -77,10 +77,12 @@ def table_form(
 
 
 def _shape(table: np.ndarray, widths: tuple[int, int] | None, source: str) -> tuple[int, int]:
+    found = " x ".join(map(str, table.shape))
+    if table.size < 4 ** WIDTHS[0]:
+        raise UserError(f"{source} is {found}; a table of products has 2^wa rows of 2^ww, such as 256 x 256")
     if table.ndim == 1 and widths is None:
         width = (table.size.bit_length() - 1) // 2
         widths = (width, width)
-    found = " x ".join(map(str, table.shape))
     if widths is None:
         if table.ndim != 2 or any(side & (side - 1) or side.bit_length() - 1 not in WIDTHS for side in table.shape):
             raise UserError(f"{source} is {found}; a table of products has 2^wa rows of 2^ww, such as 256 x 256")

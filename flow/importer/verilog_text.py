@@ -5,6 +5,7 @@ one word of it that enters a script, the name of the top module, is a plain iden
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -39,13 +40,14 @@ class Token(NamedTuple):
 class Sources:
     """Checked Verilog: ``roots`` are what to read, ``texts`` all files under the names they get, by order met.
 
-    ``origins`` gives the user's file of each name; ``modules`` are the names of all modules.
+    ``origins`` gives the user's file of each name; ``modules`` names all modules, ``words`` counts all words.
     """
 
     texts: dict[str, str] = field(default_factory=dict)
     origins: dict[str, Path] = field(default_factory=dict)
     roots: list[str] = field(default_factory=list)
     modules: list[str] = field(default_factory=list)
+    words: Counter[str] = field(default_factory=Counter)
 
 
 def load_sources(paths: Sequence[Path]) -> Sources:
@@ -59,12 +61,13 @@ def load_sources(paths: Sequence[Path]) -> Sources:
 
 
 def choose_top(sources: Sources, top: str | None) -> str:
-    """The top module: the given one, or the only one; UserError lists the modules."""
+    """The top module: the given one, or the only one that no other names; UserError lists the modules."""
     if top is None:
-        if len(sources.modules) > 1:
-            several = f"{sources.origins[sources.roots[0]]} has several modules ({', '.join(sources.modules[:8])})"
-            raise UserError(f"{several}; say which one with --top")
-        return sources.modules[0]
+        unnamed = [module for module in sources.modules if sources.words[module] == 1]
+        if len(unnamed) != 1:
+            several = ", ".join((unnamed or sources.modules)[:8])
+            raise UserError(f"{sources.origins[sources.roots[0]]} has several modules ({several}); choose with --top")
+        return unnamed[0]
     if not _IDENTIFIER.fullmatch(top):
         raise UserError(f"module name {top!r} {NOT_PLAIN}")
     if top not in sources.modules:
@@ -117,6 +120,7 @@ def _load(path: Path, folder: Path, sources: Sources, within: tuple[Path, ...]) 
             pieces += [text[copied : following.start], f'"{name}"']
             copied = following.start + len(following.text)
         _check(token, following, where)
+        sources.words[token.text] += token.kind == "word"
         if token.kind == "word" and token.text in MODULE_KEYWORDS:
             sources.modules.append(following.text)
     name = f"source{len(sources.texts)}{'.sv' if path.suffix == '.sv' else '.v'}"

@@ -1,61 +1,29 @@
 """``kernels.cpp`` as a library: compiled once for this CPU, tested against the plain loop, bound by ctypes.
 
-The library stands in the cache under a hash of source, flags, compiler and CPU. ``$SLIPSTICK_KERNELS``
-set to ``off`` keeps it away; ``$CXX`` chooses the compiler.
+``$SLIPSTICK_KERNELS`` set to ``off`` keeps it away.
 """
 
 import ctypes
 import functools
 import os
-import platform
-import shutil
-import subprocess
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slipstick.errors import UserError
-from slipstick.store import Store, digest
 
+from .compiler import KernelError, Native, build_library, compile_library
 from .selftest import check
 
 VARIABLE = "SLIPSTICK_KERNELS"
 FOLDER = Path(__file__).parent
 SOURCES = ("kernels.cpp", "common.hpp", "factor.hpp", "table.hpp", "elementwise.hpp")
-FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-pthread")
-TUNING: tuple[tuple[str, ...], ...] = (("-march=native",), ("-mcpu=native",), ())  # the first that compiles
-COMPILERS = ("c++", "g++", "clang++")
-LIBRARY = "kernels.so"
-
-
-class KernelError(RuntimeError):
-    """The kernels cannot be compiled here, or compute something else than the plain loop."""
-
-
-@dataclass(frozen=True)
-class Native:
-    """A compiled and tested library and how it was made."""
-
-    library: ctypes.CDLL
-    path: Path
-    compiler: str
-    flags: tuple[str, ...]
 
 
 def compile_kernels(compiler: str, flags: Sequence[str], folder: Path) -> Path:
     """Compile the source into ``folder``; KernelError with the compiler's words when it refuses."""
-    path = folder / LIBRARY
-    done = subprocess.run(
-        [compiler, *flags, str(FOLDER / SOURCES[0]), "-o", str(path)],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    if done.returncode:
-        raise KernelError(f"{compiler} {' '.join(flags)}: {done.stderr.strip()[-2000:]}")
-    return path
+    return compile_library(compiler, flags, FOLDER / SOURCES[0], folder)
 
 
 def load(path: Path) -> ctypes.CDLL:
@@ -82,38 +50,19 @@ def load(path: Path) -> ctypes.CDLL:
     return library
 
 
-def find_compiler() -> str:
-    """``$CXX`` or the first C++ compiler on PATH; KernelError says how to get one."""
-    own = os.environ.get("CXX")
-    for name in [own] if own else COMPILERS:
-        found = shutil.which(name)
-        if found:
-            return found
-    raise KernelError(f"no C++ compiler ({own or ', '.join(COMPILERS)}) on PATH; apt-get install g++")
-
-
 def build() -> Native:
     """Compile, test and bind, or take what an earlier build of the same source left. KernelError if impossible."""
-    compiler = find_compiler()
-    sources = [(FOLDER / name).read_text() for name in SOURCES]
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
-    refusal = KernelError(f"{compiler} compiled nothing")
-    for tuning in TUNING:
-        flags = (*FLAGS, *tuning)
-        key = digest(sources, list(flags), compiler, version, _processor())[:24]
-        try:
-            with Store("kernels").building(key) as (folder, ready):
-                path = folder / LIBRARY if ready else compile_kernels(compiler, flags, folder)
-                library = load(path)
-                if not ready:
-                    check(library)
-                library.slipstick_use_team(loaded_team())
-                if not ready:
-                    check(library)
-                return Native(library, path, compiler, flags)
-        except (KernelError, OSError, AssertionError) as error:
-            refusal = KernelError(f"{compiler} {' '.join(flags)}: {error}")
-    raise refusal
+    return build_library("kernels", [FOLDER / name for name in SOURCES], compile_kernels, _use)
+
+
+def _use(path: Path, new: bool) -> ctypes.CDLL:
+    library = load(path)
+    if new:
+        check(library)
+    library.slipstick_use_team(loaded_team())
+    if new:
+        check(library)
+    return library
 
 
 def loaded_team() -> int | None:
@@ -126,16 +75,6 @@ def loaded_team() -> int | None:
         return ctypes.cast(ctypes.CDLL(paths[0]).GOMP_parallel, ctypes.c_void_p).value if paths else None
     except (OSError, AttributeError):
         return None
-
-
-def _processor() -> str:
-    """What this CPU can run: a library compiled for one kind must not meet another through a shared cache."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        features = {line for line in lines if line.startswith(("flags", "Features", "model name"))}
-        return platform.machine() + "".join(sorted(features))
-    except OSError:
-        return f"{platform.machine()} {platform.processor()} {platform.platform()}"
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from . import (  # noqa: F401  each registers its families
     approximate_booth,
     array_multipliers,
     compressors,
+    evolved,
     exact,
     logarithmic,
     recursive,

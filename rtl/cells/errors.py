@@ -21,7 +21,8 @@ class Sample:
     """How figures were estimated, and how far each may be off: ``margins`` are half widths of the intervals.
 
     Intervals of means follow from the central limit theorem; that of ``ep`` holds for every distribution
-    (Maurer and Pontil, "Empirical Bernstein Bounds", COLT 2009). ``wce`` has none: a sample gives a lower bound.
+    (Maurer and Pontil, "Empirical Bernstein Bounds", COLT 2009). That of ``mre`` is too narrow for samples that
+    miss the rare pairs of tiny products. ``wce`` has none: a sample gives a lower bound.
     """
 
     pairs: int

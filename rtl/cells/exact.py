@@ -3,7 +3,7 @@
 ``fast`` = 1 ends a tree with a prefix adder instead of a ripple adder.
 """
 
-from .bits import Word, prefix_add, ripple_add
+from .bits import Word, on_magnitudes, prefix_add, ripple_add
 from .booth import booth_products
 from .columns import carry_save_add, dadda_add, partial_products, wallace_add
 from .registry import family
@@ -45,6 +45,16 @@ def exact_booth(a: Word, w: Word, *, signed: bool, fast: int) -> Word:
     return dadda_add(booth_products(a, w, signed), prefix_add if fast else ripple_add)
 
 
+@family()
+@on_magnitudes
+def exact_magnitude(a: Word, w: Word) -> Word:
+    """Signs and magnitudes apart: an unsigned Dadda tree between negations, in which values about zero toggle few bits.
+
+    Number representation for low power: Chandrakasan and Brodersen, Proc. IEEE, 1995.
+    """
+    return dadda_add(partial_products(a, w, False))
+
+
 def _product_rows(a: Word, w: Word, signed: bool) -> list[Word]:
     """Row j holds the products of w[j]; one more row holds the constants."""
     columns = partial_products(a, w, signed)
@@ -60,5 +70,6 @@ exact.register(fast=1)
 exact_array.register()
 exact_wallace.register(fast=(0, 1))
 exact_booth.register(fast=(0, 1))
+exact_magnitude.register(signed=True)
 for _widths in ((4, 4), (8, 2), (8, 4)):
     exact.register(widths=_widths)

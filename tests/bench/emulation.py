@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from slipstick.model import gemm
 from slipstick.model.convert import approximate_, assign_
 from slipstick.model.gemm import PreparedWeights
-from slipstick.model.kernels.native import find_compiler
+from slipstick.model.kernels.compiler import find_compiler
 from slipstick.model.kernels.selftest import plain_loop as slow_loop
 from slipstick.model.layers.gradients import set_gradient_
 from slipstick.model.layers.slopes import GradientConfig

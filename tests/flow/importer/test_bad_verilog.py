@@ -55,10 +55,7 @@ BAD = {
     "nothing": ("", "has no module"),
     "a binary": ("\0\1", "not a text file"),
     "an unknown task": (module("initial foo(a); assign p = a * w;"), "Yosys says"),
-    "readmem": (
-        module('reg [7:0] t[0:255]; initial $readmemh("x", t); assign p = t[{a, w}];'),
-        "system task '\\$readmemh'",
-    ),
+    "readmem": (module('reg [7:0] t[0:255]; initial $readmemh("x", t); assign p = 0;'), "system task .*readmemh"),
     "display": (module('initial $display("x"); assign p = a * w;'), "mul.v:2: system task '\\$display'"),
     "a task in a macro": ("`define D $finish\n" + module("initial `D; assign p = a * w;"), "system task '\\$finish'"),
     "a pasted task": ("`define D(x) `` x\n" + PRODUCT, "token pasting"),
@@ -96,7 +93,7 @@ def test_an_unknown_top_shows_near_names_and_several_modules_ask_for_one(tmp_pat
     path.write_text(PRODUCT + module("assign p = 0;", name="mul8"))
     with pytest.raises(UserError, match="unknown module 'mul9'; near names: mul8"):
         from_verilog(path, top="mul9")
-    with pytest.raises(UserError, match=r"several modules \(m, mul8\); say which one with --top"):
+    with pytest.raises(UserError, match=r"several modules \(m, mul8\); choose with --top"):
         from_verilog(path)
 
 

@@ -121,6 +121,12 @@ def test_includes_beside_the_file_are_read(read, tmp_path: Path) -> None:
     assert read(text, signed=False).widths == (4, 4)
 
 
+def test_the_top_is_the_module_that_no_other_names(read) -> None:
+    inner = module("input [3:0] a, w, output [7:0] p", "assign p = a * w;", "inner")
+    outer = module("input [3:0] a, w, output [7:0] p", "inner u(a, w, p);", "outer")
+    assert read(inner + outer, signed=False).name == read(outer + inner, signed=False).name == "outer"
+
+
 def test_several_files_make_one_design(tmp_path: Path) -> None:
     (tmp_path / "a.v").write_text(module("input [3:0] a, w, output [7:0] p", "inner u(a, w, p);", "outer"))
     (tmp_path / "b.v").write_text(module("input [3:0] a, w, output [7:0] p", "assign p = a * w;", "inner"))

@@ -12,11 +12,12 @@ import torch
 from slipstick.model import gemm
 from slipstick.model.gemm import PreparedWeights, approx_matmul
 from slipstick.model.kernels import native
-from slipstick.model.kernels.native import FLAGS, KernelError, build, compile_kernels, load
+from slipstick.model.kernels.compiler import COMPILERS, FLAGS, KernelError, find_compiler
+from slipstick.model.kernels.native import build, compile_kernels, load
 from slipstick.model.kernels.selftest import check, plain_loop
 from slipstick.rtl.cells import cell
 
-needs_compiler = pytest.mark.skipif(not any(map(shutil.which, native.COMPILERS)), reason="no C++ compiler on PATH")
+needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler on PATH")
 CELLS = ["exact8s", "drum8s_k4", "recursive8s", "truncated8s_k7", "mitchell8s"]
 
 
@@ -33,7 +34,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 @needs_compiler
 @pytest.mark.parametrize("flags", [("-O1",), ("-O2", "-DSLIPSTICK_PORTABLE"), ("-O3", "-march=native")])
 def test_every_instruction_set_passes_the_self_test(flags: tuple[str, ...], tmp_path: Path) -> None:
-    check(load(compile_kernels(native.find_compiler(), (*FLAGS, *flags), tmp_path)))
+    check(load(compile_kernels(find_compiler(), (*FLAGS, *flags), tmp_path)))
 
 
 @needs_compiler
@@ -54,7 +55,7 @@ def test_a_library_that_computes_something_else_is_never_used(fresh_cache: Path)
 @needs_compiler
 def test_source_that_does_not_compile_says_so(tmp_path: Path) -> None:
     with pytest.raises(KernelError, match="unknown-flag"):
-        compile_kernels(native.find_compiler(), (*FLAGS, "--unknown-flag"), tmp_path)
+        compile_kernels(find_compiler(), (*FLAGS, "--unknown-flag"), tmp_path)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -92,7 +93,7 @@ def test_calls_from_many_threads_do_not_meet() -> None:
 
 @needs_compiler
 def test_own_threads_serve_where_torch_lends_none(tmp_path: Path) -> None:
-    library = load(compile_kernels(native.find_compiler(), (*FLAGS, "-O1"), tmp_path))
+    library = load(compile_kernels(find_compiler(), (*FLAGS, "-O1"), tmp_path))
     for team in (native.loaded_team(), None):
         library.slipstick_use_team(team)
         check(library)

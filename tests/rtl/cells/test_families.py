@@ -36,7 +36,7 @@ def test_products_equal_the_gates_walked_one_by_one(name: str) -> None:
 def test_the_signed_families_are_many() -> None:
     signed = [cell(name) for name in EIGHT if cell(name).signed]
     assert len(signed) >= 100
-    assert {choice.family for choice in signed} == set(FAMILIES) and len(FAMILIES) >= 14
+    assert {choice.family for choice in signed} - {"evolved"} == set(FAMILIES) and len(FAMILIES) >= 14
 
 
 @pytest.mark.parametrize("name", names("exact*"))

@@ -1,0 +1,28 @@
+"""Evolved cells: netlists of least mapped energy under bounds on errors that a workload weighs.
+
+``evolved8s_mae20`` was evolved under a bound of 20 on its mean absolute error, operands weighted as the
+shipped ViT has them. Found by ``slipstick cells evolve``, Cartesian genetic programming (Miller and
+Thomson, EuroGP 2000; of approximate multipliers: Vasicek and Sekanina, IEEE TEC 2015). The asset holds
+the netlists, the settings of the run, and the cell that each one started from; all figures derive from
+the netlists.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .cell import Cell
+from .netlist import Netlist
+from .registry import register
+
+ASSET = Path(__file__).parent / "assets" / "evolved.json"
+
+
+def _build(entry: dict[str, Any]) -> Cell:
+    widths, gates = (entry["widths"][0], entry["widths"][1]), tuple((gate, x, y) for gate, x, y in entry["gates"])
+    return Cell(entry["name"], "evolved", entry["signed"], Netlist(widths, gates, tuple(entry["outputs"])))
+
+
+for _entry in json.loads(ASSET.read_text())["cells"]:
+    register(_entry["name"], partial(_build, _entry))

@@ -1,0 +1,100 @@
+"""The commands of ``slipstick cells`` end to end: list, import, export."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slipstick.flow import cli
+from slipstick.rtl.cells import cell
+
+VERILOG = "module my8s(input signed [7:0] a, w, output signed [15:0] p); assign p = a * w & ~16'sd7; endmodule\n"
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["slipstick", *arguments])
+        try:
+            code = cli.run()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_an_imported_cell_goes_by_its_name_everywhere(call, tmp_path: Path) -> None:
+    (tmp_path / "mul.v").write_text(VERILOG)
+    code, out, error = call("cells", "import", "mul.v", "--top", "my8s", "--json")
+    shown = json.loads(out)
+    assert (code, error) == (0, "") and shown["name"] == "my8s" and shown["signed"]
+    assert set(shown["errors"]) == {"mae", "wce", "ep", "mre", "mse", "bias", "variance"}
+    assert shown["errors"]["wce"] == 7 and shown["errors_relative"]["wce"] == 7 / 65536
+    assert shown["digest"] == cell("my8s").digest
+    assert call("generate", "--rows", "2", "--columns", "2", "--mix", "my8s:1,exact8s:1", "--out", "array.v")[0] == 0
+    assert "mul_my8s" in (tmp_path / "array.v").read_text()
+    code, out, _ = call("cells", "my*", "--json")
+    assert [one["name"] for one in json.loads(out)] == ["my8s"]
+
+
+def test_the_same_file_twice_needs_force_and_a_shipped_name_is_taken(call, tmp_path: Path) -> None:
+    (tmp_path / "mul.v").write_text(VERILOG)
+    assert call("cells", "import", "mul.v")[0] == 0
+    code, out, error = call("cells", "import", "mul.v")
+    assert code == 2 and out == "" and error.count("\n") == 1 and "already; give another --name, or --force" in error
+    assert call("cells", "import", "mul.v", "--force")[0] == 0
+    code, _, error = call("cells", "import", "mul.v", "--name", "exact8s", "--force")
+    assert code == 2 and "'exact8s' is one of Slipstick's own" in error
+
+
+def test_a_mistake_leaves_nothing_behind(call, tmp_path: Path, own_cells: Path) -> None:
+    (tmp_path / "mul.v").write_text(VERILOG.replace("15:0", "14:0"))
+    for arguments in (
+        ["mul.v"],
+        ["mul.v", "--top", "x;y"],
+        ["nothing.v"],
+        ["mul.v", "--widths", "8"],
+        ["mul.v", "--name", "a-b"],
+    ):
+        code, out, error = call("cells", "import", *arguments)
+        assert code == 2 and out == "" and error.startswith("slipstick: ") and error.count("\n") == 1
+    assert list(own_cells.iterdir()) == [] and [path.name for path in tmp_path.iterdir()] == ["mul.v"]
+
+
+def test_what_is_exported_imports_as_the_same_products(call, tmp_path: Path) -> None:
+    assert call("cells", "export", "drum8s_k4", "--verilog", "d.v", "--table", "d.npy")[0] == 0
+    assert call("cells", "export", "drum8s_k4", "--table", "d.csv", "--json")[0] == 0
+    code, out, _ = call("cells", "import", "d.v", "d.npy", "d.csv", "--name", "back")
+    assert code == 0 and out.count("agree on all 65,536 pairs") == 2
+    np.testing.assert_array_equal(cell("back").table, cell("drum8s_k4").table)
+    assert call("cells", "export", "drum8s_k4")[0] == call("cells", "export", "drum8s_k4", "--table", "d.txt")[0] == 2
+
+
+def test_figures_of_a_wide_cell_are_said_to_be_estimates(call, tmp_path: Path) -> None:
+    (tmp_path / "m.v").write_text(
+        "module m(input [15:0] a, w, output [31:0] p); assign p = a * w & ~32'd255; endmodule"
+    )
+    code, out, _ = call("cells", "import", "m.v", "--samples", "20000")
+    assert code == 0 and "WCE      >= 255" in out and "MAE" in out and " +- " in out
+    assert "estimated from 20,000 random pairs (seed 0), 99% intervals" in out
+    assert ">= " in call("cells", "m")[1]
+
+
+def test_a_damaged_cell_is_left_out_of_the_list_with_a_line(call, own_cells: Path) -> None:
+    (own_cells / "my8s.json").write_text("{")
+    code, out, error = call("cells", "*8s", "--json")
+    assert code == 0 and "exact8s" in out and error.count("\n") == 1 and "my8s.json is no cell" in error
+    code, out, error = call("cells", "my8s")
+    assert code == 2 and error.count("\n") == 1
+
+
+def test_the_list_is_the_default_and_patterns_are_not_commands(call) -> None:
+    assert call("cells", "drum8s_k4")[1] == call("cells", "list", "drum8s_k4")[1]
+    assert (
+        "import" in call("cells", "--help")[1] and "Example: slipstick cells import" in call("cells", "import", "-h")[1]
+    )
+    assert call("cells", "imports")[0] == 2
