@@ -3,7 +3,7 @@
 import pytest
 
 from slipstick.flow.importer.exact_errors import exact_errors
-from slipstick.rtl.cells import Cell, build, cell, cells
+from slipstick.rtl.cells import Cell, build, cell
 
 
 def same(left: Cell) -> None:
@@ -14,8 +14,8 @@ def same(left: Cell) -> None:
 
 
 def test_figures_equal_those_of_the_plain_loop() -> None:
-    for one in cells("*8s*")[::6] + cells("*8u*")[::6]:
-        same(one)
+    for name in ("exact8s", "truncated8u_k6", "drum8s_k4", "mitchell8u", "broken_array8s_h2_v6"):
+        same(cell(name))
 
 
 @pytest.mark.parametrize("signed", [True, False])
