@@ -19,9 +19,10 @@ Streams = Mapping[str, Sequence[TileStream]]
 
 @dataclass(frozen=True)
 class Form:
-    """A way to build the exact multiplier: its own gates (``product`` empty) or Verilog's ``*``, and Yosys' options."""
+    """A way to build the exact multiplier: the gates of a cell, or a ``product`` in Verilog and Yosys' options."""
 
     name: str
+    cell: str = "exact8s"
     product: str = ""
     booth: bool = False
     alumacc: bool = False
@@ -29,6 +30,10 @@ class Form:
 
 FORMS = (
     Form("dadda gates"),
+    Form("array gates", "exact_array8s"),
+    Form("booth gates", "exact_booth8s"),
+    Form("booth gates, fast adder", "exact_booth8s_fast1"),
+    Form("sign-magnitude gates", "exact_magnitude8s"),
     Form("yosys default", product="a * w", alumacc=True),
     Form("yosys -noalumacc", product="a * w"),
     Form("yosys -booth -noalumacc", product="a * w", booth=True),
@@ -92,20 +97,15 @@ def exact_baseline(
     Only elements that meet the clock qualify; UserError says how fast the fastest is when none does.
     Energies are means over the layers of ``streams``, a tile's weight loading included.
     """
-    cell, clock_ps = find_cell("exact8s"), 1e6 / clock_mhz
-    own = element_verilog(cell, element_sum_width(cell, rows))
-    designs = [
-        design
-        for form in FORMS
-        for design in element_designs(
-            form.name,
-            operator_verilog(own, form.product) if form.product else own,
-            booth=form.booth,
-            alumacc=form.alumacc,
-        )
-    ]
+    clock_ps = 1e6 / clock_mhz
+    designs = []
+    for form in FORMS:
+        cell = find_cell(form.cell)
+        text = element_verilog(cell, element_sum_width(cell, rows))
+        text = operator_verilog(text, form.product) if form.product else text
+        designs += element_designs(form.name, text, booth=form.booth, alumacc=form.alumacc)
     mapped = synthesise_all(designs, liberty, clock_ps=clock_ps, progress=progress)
-    elements = [build_element(form.name, cell, rows, mapped, liberty, clock_ps) for form in FORMS]
+    elements = [build_element(form.name, find_cell(form.cell), rows, mapped, liberty, clock_ps) for form in FORMS]
     candidates = tuple(_candidate(element, streams, clock_ps) for element in elements)
     ranked = sorted((one.tile_fj, index) for index, one in enumerate(candidates) if one.meets_clock)
     if not ranked:
