@@ -41,8 +41,9 @@ def test_a_behavioural_product_is_exact(read, width_a: int, width_w: int, signed
     assert (found.widths, found.signed, found.name) == ((width_a, width_w), signed, "m")
 
 
-def test_every_shipped_cell_survives_the_way_through_verilog(read) -> None:
-    for one in cells("*8s*")[::7] + cells("*8u*")[::9]:
+def test_shipped_cells_survive_the_way_through_verilog(read) -> None:
+    families = {one.family: one for one in cells("*8[su]*")}
+    for one in list(families.values())[::3]:
         back = read(to_verilog(Multiplier(one), f"mul_{one.name}"), signed=one.signed)
         np.testing.assert_array_equal(back.table, one.table)
         assert len(back.netlist.gates) <= len(one.netlist.gates)
