@@ -28,6 +28,8 @@ PRICE = (0.5, 0.05)
 """Energy of the seed that an error as large as the bound is worth, at the start and at the end of a walk."""
 TEMPERATURE = (3e-3, 3e-5)
 """Mean rise that a generation accepts, as a fraction of the seed's energy, at the start and at the end."""
+BEHIND = 1.1
+"""Objective of the last seed that gets walks of its own, as a multiple of the first one's."""
 AGAIN = 0.3
 """Share of a walk that one from the archive skips, with its high temperature and price."""
 
@@ -137,9 +139,13 @@ class Search:
         self._fitting = [self._starts(self.settings.bounds(t)) for t in range(len(self.settings.mae))]
 
     def _starts(self, bounds: Bounds) -> list[Seed]:
-        """Seeds within bounds, in order of the objective at the start of a walk."""
-        fitting = within(self.seeds, bounds)
-        return sorted(fitting, key=lambda one: one.score.energy_fj * (1 + PRICE[0] * one.score.mae / bounds.mae))
+        """Seeds within bounds, in order of the objective at the start of a walk, without those far behind."""
+        objective = {
+            one.name: one.score.energy_fj * (1 + PRICE[0] * one.score.mae / bounds.mae)
+            for one in within(self.seeds, bounds)
+        }
+        ahead = [one for one in self.seeds if objective.get(one.name, np.inf) <= BEHIND * min(objective.values())]
+        return sorted(ahead, key=lambda one: objective[one.name])
 
     def step(self) -> None:
         """One slice of a walk; after the last one the walk's best is mapped and offered to the archive."""

@@ -125,6 +125,16 @@ def test_the_front_falls_in_energy_and_rises_in_error(points: list[Member]) -> N
         assert any(mae <= one.measured.mae and energy <= one.measured.energy_fj for mae, energy in front)
 
 
+def test_walks_start_from_the_seed_of_the_best_objective_and_not_from_one_far_behind(
+    evaluator: Evaluator, operands: Operands, unmapped: None
+) -> None:
+    search = begin(evaluator, operands, replace(SETTINGS, mae=(60.0,)), "exact8s,exact8u,drum8s_k6")
+    scores = {seed.name: seed.score for seed in search.seeds}
+    assert scores["drum8s_k6"].energy_fj > 1.2 * scores["exact8s"].energy_fj
+    search.run(rounds(6), lambda state: None)
+    assert {one.seed_cell for one in search.state.archive.members} <= {"exact8s", "sign_magnitude(exact8u)"}
+
+
 def test_bounds_that_no_seed_keeps_name_the_nearest(evaluator: Evaluator, operands: Operands) -> None:
     with pytest.raises(UserError, match=r"no seed cell keeps MAE <= 5, .*nearest: truncated8s_k6 \(MAE .*exact cell"):
         begin(evaluator, operands, seeds="truncated8s_k[67]")

@@ -13,8 +13,10 @@ from slipstick.rtl.cells import cell, cells
 from slipstick.rtl.cells.evolved import ASSET
 
 RIVALS = (
-    "exact_booth8s", "recursive8s_x3", "recursive8s_x1", "broken_array8s_h2_v4", "narrowed8s_a1_w2",
-    "narrowed8s_a2_w1", "etm8s_l2", "narrowed8s_a2_w2", "narrowed8s_a2_w3", "narrowed8s_a3_w3", "broken_array8s_h5_v8",
+    "exact_booth8s", "exact_magnitude8s", "recursive8s_x3", "broken_booth8s_v4_c1", "recursive8s_x1",
+    "broken_booth8s_v5_c1", "broken_booth8s_h1_v6_c2", "broken_booth8s_v6_c1", "broken_booth8s_h2", "narrowed8s_a2_w2",
+    "broken_booth8s_h1_v8_c2", "broken_booth8s_h2_v7_c2", "broken_booth8s_h2_v8_c2", "narrowed8s_a3_w3",
+    "broken_array8s_h5_v8", "broken_array8s_h5_v10",
 )  # fmt: skip
 """The families' front of energy against weighted MAE."""
 SLACK = 1.02  # operands recorded on another CPU differ in a few codes
