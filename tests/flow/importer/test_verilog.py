@@ -122,6 +122,13 @@ def test_includes_beside_the_file_are_read(read, tmp_path: Path) -> None:
     assert read(text, signed=False).widths == (4, 4)
 
 
+def test_hierarchy_that_asks_to_be_kept_is_flattened(read) -> None:
+    inner = module("input [3:0] a, w, output [7:0] p", "assign p = a * w;", "inner")
+    body = "(* keep_hierarchy *) inner u(a, w, p);"
+    outer = module("input [3:0] a, w, output [7:0] p", body, "outer")
+    assert read("(* keep_hierarchy *) " + inner + outer, signed=False).errors.wce == 0
+
+
 def test_the_top_is_the_module_that_no_other_names(read) -> None:
     inner = module("input [3:0] a, w, output [7:0] p", "assign p = a * w;", "inner")
     outer = module("input [3:0] a, w, output [7:0] p", "inner u(a, w, p);", "outer")
