@@ -11,7 +11,7 @@ from slipstick.rtl.cells.registry import cell as find_cell
 from slipstick.rtl.spec.streams import TileStream
 
 from .element import CellCost, Element
-from .modules import ELEMENT, MULTIPLIER, element_sum_width, element_verilog, operator_verilog
+from .modules import ELEMENT, MULTIPLIER, element_sum_width, element_verilog, multiplier_verilog, operator_verilog
 
 BASELINE = "exact_baseline"
 Streams = Mapping[str, Sequence[TileStream]]
@@ -68,9 +68,15 @@ class ExactBaseline:
     elements: tuple[Element, ...]
 
 
-def element_designs(name: str, verilog: str, *, booth: bool = False, alumacc: bool = False) -> list[Design]:
+def element_designs(name: str, cell: Cell, rows: int, form: Form | None = None) -> list[Design]:
     """The two modules of a processing element to synthesise: the multiplier alone and the whole."""
-    return [Design(f"{name}/{top}", verilog, top, booth, alumacc) for top in (MULTIPLIER, ELEMENT)]
+    product, options = (form.product, (form.booth, form.alumacc)) if form else ("", (False, False))
+    alone = operator_verilog(cell, product) if product else multiplier_verilog(cell)
+    whole = element_verilog(cell, element_sum_width(cell, rows), product)
+    return [
+        Design(f"{name}/{MULTIPLIER}", alone, MULTIPLIER, *options),
+        Design(f"{name}/{ELEMENT}", whole, ELEMENT, *options),
+    ]
 
 
 def build_element(
@@ -98,12 +104,7 @@ def exact_baseline(
     Energies are means over the layers of ``streams``, a tile's weight loading included.
     """
     clock_ps = 1e6 / clock_mhz
-    designs = []
-    for form in FORMS:
-        cell = find_cell(form.cell)
-        text = element_verilog(cell, element_sum_width(cell, rows))
-        text = operator_verilog(text, form.product) if form.product else text
-        designs += element_designs(form.name, text, booth=form.booth, alumacc=form.alumacc)
+    designs = [part for form in FORMS for part in element_designs(form.name, find_cell(form.cell), rows, form)]
     mapped = synthesise_all(designs, liberty, clock_ps=clock_ps, progress=progress)
     elements = [build_element(form.name, find_cell(form.cell), rows, mapped, liberty, clock_ps) for form in FORMS]
     candidates = tuple(_candidate(element, streams, clock_ps) for element in elements)
