@@ -77,6 +77,12 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def cells(session: nox.Session) -> None:
+    """Characterise every cell beside ArithsGen's; writes docs/cells.md."""
+    session.run(python(session, "test"), "-m", "tests.bench.cells", external=True)
+
+
+@nox.session
 def matrix(session: nox.Session) -> None:
     """Convert every model family and rewrite the table in docs/conversion.md."""
     session.run(python(session, "test"), "-m", "tests.model.conversion.matrix", external=True)

@@ -1,14 +1,12 @@
 """A characterised set of cells as one JSON-ready document: what ``--json`` prints and the page shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from math import isnan
 from typing import Any
 
 from slipstick.rtl.cells.cell import Cell
 
-from .exact import ExactPoint, best_at
-from .front import front, hypervolume
 from .table import Characterisation, Row
 
 
@@ -34,19 +32,6 @@ def document(found: Characterisation) -> dict[str, Any]:
         "clock_mhz": found.clock_mhz,
         "notes": list(found.notes),
     }
-
-
-def front_area(
-    rows: Sequence[Row], error: str, exact: Sequence[ExactPoint], reference: tuple[float, float]
-) -> tuple[float, list[str]]:
-    """Hypervolume and names of the front of (energy as a fraction of the best exact one's, error).
-
-    ``error`` is ``mae`` or ``weighted_mae``; cells of one kind only. The reference point has the same units.
-    """
-    best = best_at(exact, float("inf")).cost.energy_fj
-    value = {"mae": lambda row: row.cell.errors.mae, "weighted_mae": lambda row: row.weighted.mae}[error]
-    points: Mapping[str, tuple[float, float]] = {row.cell.name: (row.cost.energy_fj / best, value(row)) for row in rows}
-    return hypervolume(points, reference), front(points)
 
 
 def _identity(one: Cell) -> dict[str, Any]:

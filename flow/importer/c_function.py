@@ -15,6 +15,7 @@ from slipstick.errors import UserError
 from slipstick.model.kernels.compiler import KernelError, find_compiler
 
 from .forms import ALL_PAIRS, Form, check_widths
+from .table import COMMENT
 from .verilog_text import read_text
 
 COMPILE_TIMEOUT_S = 60
@@ -24,7 +25,6 @@ LARGEST_FILE = 1 << 30
 _WIDTHS = {"int8": 8, "char": 8, "int16": 16, "short": 16}
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
 _TYPE = re.compile(r"[A-Za-z_][\w ]*")
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 # Parameters of a signed type get the operand's value, those of an unsigned type its bits: EvoApproxLib's signed
 # multipliers have unsigned types and read bits.
 _HARNESS = """
@@ -85,7 +85,7 @@ def find_prototype(text: str, function: str, source: str) -> Prototype:
     """The prototype of ``function`` in C ``text``; UserError unless it takes two integers."""
     if not _PLAIN.fullmatch(function):
         raise UserError(f"C function name {function!r} is no plain identifier")
-    match = re.search(rf"\b{function}\s*\(([^()]*)\)\s*\{{", _COMMENT.sub(" ", text))
+    match = re.search(rf"\b{function}\s*\(([^()]*)\)\s*\{{", COMMENT.sub(" ", text))
     if not match:
         raise UserError(f"{source} does not define a function {function!r} with a body")
     parameters = [" ".join(parameter.split()) for parameter in match[1].split(",")]

@@ -5,14 +5,13 @@
 
 import ctypes
 import math
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from slipstick.model.kernels.compiler import KernelError, find_compiler
+from slipstick.model.kernels.compiler import FLAGS, TUNING, KernelError, compile_library, find_compiler
 from slipstick.rtl.cells import Cell, ErrorFigures
 from slipstick.rtl.cells.errors import exhaustive, operand_values
 from slipstick.rtl.cells.netlist import AND, NOT, OR
@@ -20,8 +19,6 @@ from slipstick.rtl.cells.netlist import AND, NOT, OR
 NARROWEST_W = 8  # bits of operand w that a block of 256 pairs takes
 WIDEST_PRODUCT = 32
 ROWS = 64  # values of operand a between two reports of progress
-FLAGS = ("-x", "c++", "-std=c++17", "-O3", "-shared", "-fPIC")
-TUNING = (("-march=native",), ("-mcpu=native",), ())  # the first that compiles
 # Planes are vectors of 256 bits: pair 32 i + j of a block is bit j of element i. Transposing 32 planes gives 32
 # vectors of eight products each.
 _SOURCE = """
@@ -119,14 +116,13 @@ def source(cell: Cell) -> str:
 
 def _compile(text: str, folder: Path) -> ctypes.CDLL:
     (folder / "errors.cpp").write_text(text)
+    refusal = KernelError()
     for tuning in TUNING:
-        done = subprocess.run(
-            [find_compiler(), *FLAGS, *tuning, "errors.cpp", "-o", "errors.so"],
-            cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False,
-        )  # fmt: skip
-        if done.returncode == 0:
-            return ctypes.CDLL(str(folder / "errors.so"))
-    raise KernelError(done.stderr.decode(errors="replace"))
+        try:
+            return ctypes.CDLL(str(compile_library(find_compiler(), (*FLAGS, *tuning), folder / "errors.cpp", folder)))
+        except KernelError as error:
+            refusal = error
+    raise refusal
 
 
 def _run(library: ctypes.CDLL, cell: Cell, progress: Callable[[int, int], object] | None) -> ErrorFigures:

@@ -12,7 +12,7 @@ from .forms import WIDTHS, Form, check_widths
 from .verilog_text import read_text
 
 INDEXINGS = ("bits", "value")
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
+COMMENT = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.S)  # of C; an open one goes on to the end
 _ARRAY = re.compile(r"\b([A-Za-z_]\w*)\s*((?:\[\s*\w*\s*\]\s*){1,2})=\s*\{([^;=]*)\}\s*;")
 _NUMBER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9]\d*)(?:[uU]?[lL]{0,2}|[lL]{1,2}[uU])\b")
 
@@ -118,7 +118,7 @@ def _read_csv(path: Path) -> np.ndarray:
 
 def _read_header(path: Path) -> np.ndarray:
     """The one array of integers that a C header initialises."""
-    found = list(_ARRAY.finditer(_COMMENT.sub(" ", read_text(path))))
+    found = list(_ARRAY.finditer(COMMENT.sub(" ", read_text(path))))
     if len(found) != 1:
         raise UserError(f"{path} has {len(found) or 'no'} arrays of numbers; a table is one, "
                         "such as: const int lut[256][256] = {{0, ...}, ...};")  # fmt: skip

@@ -66,6 +66,8 @@ def _script(sources: Sources, top: str) -> str:
         *(f"read_verilog{' -sv' if root.endswith('.sv') else ''} {root}" for root in sources.roots),
         f"hierarchy -check -top {top}",
         "proc -norom",
+        "setattr -mod -unset keep_hierarchy",
+        "setattr -unset keep_hierarchy",
         "flatten -noscopeinfo",
         "check",
         "write_json words.json",

@@ -20,7 +20,7 @@ NOT_PLAIN = "is no plain identifier: letters, digits, _ and $ only"
 SYSTEM_FUNCTIONS = {"$signed", "$unsigned", "$clog2", "$bits"}
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 _TOKEN = re.compile(
-    r"""(?P<comment>//[^\n]*|/\*.*?\*/) | (?P<string>"(?:\\.|[^"\\\n])*") | (?P<escaped>\\\S+)
+    r"""(?P<comment>//[^\n]*|/\*.*?(?:\*/|\Z)) | (?P<string>"(?:\\.|[^"\\\n])*") | (?P<escaped>\\\S+)
       | (?P<system>\$[\w$]*) | (?P<directive>`[A-Za-z_]\w*) | (?P<paste>``) | (?P<word>[A-Za-z_][\w$]*)
       | (?P<space>\s+) | (?P<other>.)""",
     re.S | re.X,

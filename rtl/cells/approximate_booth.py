@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from .array_multipliers import CONSTANT, VARIABLE
 from .bits import AnyBit, Word, gated
-from .booth import Digit, Select, booth_products, exact_bit
+from .booth import Digit, Select, booth_products, digits, exact_bit
 from .columns import Columns, add_constant, dadda_add
 from .registry import family
 
@@ -46,7 +46,7 @@ def approximate_booth(a: Word, w: Word, *, signed: bool, e: int, p: int) -> Word
     return _sum(signed, lambda more: booth_products(a, w, signed, select, more=more))
 
 
-@family(h=lambda s: range(s.ww // 2), v=lambda s: range(s.wa + 1), c=lambda s: range(3))
+@family(h=lambda s: range(s.ww // 2), v=lambda s: range(s.wa + s.ww - 1), c=lambda s: range(3))
 def broken_booth(a: Word, w: Word, *, signed: bool, h: int, v: int, c: int) -> Word:
     """Drop the ``h`` lowest Booth rows and every bit, also of negations, in the ``v`` lowest columns.
 
@@ -54,9 +54,9 @@ def broken_booth(a: Word, w: Word, *, signed: bool, h: int, v: int, c: int) -> W
     Processing", CADS 2013. Rows: Leon et al., "Walking Through the Energy-Error Pareto Frontier of
     Approximate Multipliers", IEEE Micro 2018 (perforation); the next digit rounds w to the nearest
     multiple of 4^h. Corrections ``c`` as of ``truncated``: 1 adds the mean that the columns lose, 3/8 of
-    2^v in each row that they cut, rounded to the lowest kept column; 2 adds the bits of column v - 1 once
-    more in column v, the idea of Jou, Tsai and Tsai, "Low-Error Reduced-Width Booth Multipliers for DSP
-    Applications", TCAS-I 2003.
+    2^v in each row that they cut below its sign, rounded to the lowest kept column; 2 adds the bits of
+    column v - 1 once more in column v, the idea of Jou, Tsai and Tsai, "Low-Error Reduced-Width Booth
+    Multipliers for DSP Applications", TCAS-I 2003.
     """
 
     def place(column: int) -> int | None:
@@ -65,7 +65,8 @@ def broken_booth(a: Word, w: Word, *, signed: bool, h: int, v: int, c: int) -> W
     def columns(more: int) -> Columns:
         kept = booth_products(a, w, signed, place=place, first=h, more=more)
         if c == CONSTANT:
-            add_constant(kept, round(max(0, (v + 1) // 2 - h) * 3 / 8) << v)
+            cut = sum(2 * row < v <= 2 * row + len(a) for row in range(h, len(digits(w, signed))))
+            add_constant(kept, round(cut * 3 / 8) << v)
         return kept
 
     return _sum(signed, columns)
@@ -73,9 +74,9 @@ def broken_booth(a: Word, w: Word, *, signed: bool, h: int, v: int, c: int) -> W
 
 for _e in (1, 2):
     approximate_booth.register(e=_e, p=(4, 5, 6, 7, 8))
-broken_booth.register(v=(3, 4, 5, 6, 7, 8))
-broken_booth.register(v=(4, 5, 6, 7, 8), c=CONSTANT)
-broken_booth.register(v=(3, 4, 5, 6, 7, 8), c=VARIABLE)
+broken_booth.register(v=range(3, 9))
+broken_booth.register(v=range(3, 9), c=(CONSTANT, VARIABLE))
 broken_booth.register(h=(1, 2))
-broken_booth.register(h=1, v=(6, 7, 8), c=VARIABLE)
-broken_booth.register(h=2, v=(7, 8), c=VARIABLE)
+for _h, _v in ((1, range(5, 11)), (2, range(7, 12))):  # from 2 h + 9 on, the next row is dropped anyway
+    broken_booth.register(h=_h, v=_v, c=CONSTANT)
+    broken_booth.register(h=_h, v=_v[1:4], c=VARIABLE)

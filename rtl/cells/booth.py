@@ -64,24 +64,26 @@ def booth_products(
     """Columns of the Booth rows of ``a * w`` from digit ``first`` on, and ``more`` above the product's own.
 
     ``select(column)`` makes the bits of a column, which go to the column ``place(column)`` or nowhere
-    where that is None; the sign bits of the rows must stay in place. The columns above the product
-    show whether the sum leaves its range.
+    where that is None. The columns above the product show whether the sum leaves its range.
     """
     columns: Columns = [[] for _ in range(len(a) + len(w) + more)]
     extended = [*a, a[-1]] if signed else [*a, 0, 0]
     sign = len(extended) - 1
     constant = 0
 
-    def put(column: int, bit: AnyBit) -> None:
+    def put(column: int, bit: AnyBit, counts: int = 1) -> None:
+        nonlocal constant
         target = place(column)
-        if target is not None and target < len(columns):
-            columns[target].append(bit)
+        if target is None:
+            return
+        if target < len(columns):
+            columns[target].append(bit if counts > 0 else bit ^ 1)
+        constant -= (counts < 0) << target
 
     for index, digit in enumerate(digits(w, signed)[first:], first):
         for j, bit in enumerate(extended):
             value = select(2 * index + j)(digit, bit, extended[j - 1] if j else 0)
-            put(2 * index + j, value ^ 1 if j == sign else value)
+            put(2 * index + j, value, -1 if j == sign else 1)
         put(2 * index, digit.negative)
-        constant -= 1 << (2 * index + sign)
     add_constant(columns, constant)
     return columns

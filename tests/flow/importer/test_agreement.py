@@ -7,7 +7,7 @@ import pytest
 
 from slipstick.errors import UserError
 from slipstick.flow.importer import import_files
-from slipstick.rtl.cells import cell, cells
+from slipstick.rtl.cells import cell
 from slipstick.rtl.cells.errors import operand_values
 from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.multiplier import Multiplier
@@ -29,7 +29,8 @@ def forms(tmp_path: Path):
 
 
 def test_forms_that_agree_give_the_gates_of_the_verilog(forms) -> None:
-    for one in cells("*8s*")[::9]:
+    for name in ("exact8s", "truncated8u_k6", "drum8s_k4", "mitchell8s"):
+        one = cell(name)
         found = import_files(forms(one.name))
         assert len(found.cell.netlist.gates) <= len(one.netlist.gates)
         assert "agree on all 65,536 pairs" in " ".join(found.notes)

@@ -115,6 +115,14 @@ def test_a_file_of_200_mb_is_refused_before_it_is_read(tmp_path: Path) -> None:
         from_verilog(path)
 
 
+def test_comments_and_strings_without_end_take_no_time(tmp_path: Path) -> None:
+    path = tmp_path / "mul.v"
+    for text in ("/* " * 400_000, '"' * 399_999, '\\" ' * 400_000, "`" * 400_001, "$ " * 10):
+        path.write_text(text)
+        with pytest.raises(UserError):
+            from_verilog(path)
+
+
 def test_a_missing_file_a_folder_and_an_unknown_ending_are_refused(tmp_path: Path) -> None:
     for path, message in (
         (tmp_path / "no.v", "not there"),

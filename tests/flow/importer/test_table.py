@@ -1,5 +1,6 @@
 """Tables of products as arrays, .npy, .csv and C headers become cells of exactly these products."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,24 @@ def test_a_damaged_text_is_refused_in_one_line(ending: str, text: str, message: 
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         from_table(path)
+
+
+@given(st.data())
+def test_a_mutated_header_is_a_table_or_one_line(data: st.DataObject) -> None:
+    text = header(np.outer(np.arange(4), np.arange(4)), flat=data.draw(st.booleans()))
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(text)))
+        piece = data.draw(
+            st.sampled_from(["", "{", "}", ";", "=", "[", "/*", "*/", "9" * 30, "-", "x", "0x", ",", "0", "\n"])
+        )
+        text = text[:start] + piece + text[start + data.draw(st.integers(0, 3)) :]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.h"
+        path.write_text(text)
+        try:
+            assert from_table(path, signed=False).signed is False
+        except UserError as error:
+            assert "\n" not in str(error)
 
 
 def test_wide_tables_are_refused() -> None:

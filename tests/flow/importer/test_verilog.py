@@ -41,8 +41,9 @@ def test_a_behavioural_product_is_exact(read, width_a: int, width_w: int, signed
     assert (found.widths, found.signed, found.name) == ((width_a, width_w), signed, "m")
 
 
-def test_every_shipped_cell_survives_the_way_through_verilog(read) -> None:
-    for one in cells("*8s*")[::7] + cells("*8u*")[::9]:
+def test_shipped_cells_survive_the_way_through_verilog(read) -> None:
+    families = {one.family: one for one in cells("*8[su]*")}
+    for one in list(families.values())[::3]:
         back = read(to_verilog(Multiplier(one), f"mul_{one.name}"), signed=one.signed)
         np.testing.assert_array_equal(back.table, one.table)
         assert len(back.netlist.gates) <= len(one.netlist.gates)
@@ -119,6 +120,13 @@ def test_includes_beside_the_file_are_read(read, tmp_path: Path) -> None:
     (tmp_path / "all.vh").write_text('`include "sub/width.vh"\n')
     text = '`include "all.vh"\n' + module("input [`W-1:0] a, w, output [2*`W-1:0] p", "assign p = a * w;")
     assert read(text, signed=False).widths == (4, 4)
+
+
+def test_hierarchy_that_asks_to_be_kept_is_flattened(read) -> None:
+    inner = module("input [3:0] a, w, output [7:0] p", "assign p = a * w;", "inner")
+    body = "(* keep_hierarchy *) inner u(a, w, p);"
+    outer = module("input [3:0] a, w, output [7:0] p", body, "outer")
+    assert read("(* keep_hierarchy *) " + inner + outer, signed=False).errors.wce == 0
 
 
 def test_the_top_is_the_module_that_no_other_names(read) -> None:

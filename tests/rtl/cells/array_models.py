@@ -79,15 +79,16 @@ def clamped(total: Array, wa: int, ww: int, signed: bool) -> Array:
 
 
 def broken_booth(a: Array, w: Array, wa: int, ww: int, signed: bool, h: int, v: int, c: int) -> Array:
-    total = 0 * a * w
+    total, mean = 0 * a * w, 0.0
     for index, _, row, last in booth_rows(a, w, ww, signed):
         lost = max(0, v - 2 * index)
+        sign = wa if signed else wa + 1  # the place of the bit that counts negatively
         if index < h:
             continue
-        total += (row >> lost << lost) + (last if lost == 0 else 0) << 2 * index
-        if lost and c == 2:
-            total += bit(row, lost - 1) + (last if lost == 1 else 0) << v
-    mean = sum(0.375 * 2**v for index in range(ww) if index >= h and 2 * index < v)
+        mean += 0.375 * 2**v if 2 * index < v <= 2 * index + wa else 0
+        total += (row >> lost << lost if lost <= sign else 0) + (last if lost == 0 else 0) << 2 * index
+        if lost and c == 2 and lost <= sign + 1:
+            total += bit(row, lost - 1) * (-1 if lost == sign + 1 else 1) + (last if lost == 1 else 0) << v
     return clamped(total + (round(mean / 2**v) << v if c == 1 else 0), wa, ww, signed)
 
 

@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from slipstick.rtl.cells import Cell, cell, cells
-from slipstick.rtl.cells.array_multipliers import exact, truncated
+from slipstick.rtl.cells import build, cell, cells
 from slipstick.rtl.cells.errors import exhaustive, sampled
 
 
@@ -24,7 +23,7 @@ def test_figures_follow_their_definitions(name: str) -> None:
 
 
 def test_figures_of_12_bit_cells_are_exact() -> None:
-    one = Cell.trace("t", "truncated", truncated(width=12, signed=False, k=3), width=12, signed=False)
+    one = build("truncated", width=12, signed=False, k=3)
     figures = one.errors
     dropped = 1 * 1 + 2 * 2 + 3 * 4  # the lowest three columns
     assert figures.sample is None and figures.wce == dropped
@@ -39,7 +38,7 @@ def test_fractions_are_percentages_of_the_whole_range() -> None:
 
 
 def test_wide_cells_are_sampled_and_marked_so() -> None:
-    one = Cell.trace("t", "exact", exact(width=16, signed=True), width=16, signed=True)
+    one = build("exact", width=16)
     assert one.errors.sample is not None and one.errors.sample.pairs == 1 << 20
     assert one.errors.wce == 0 and one.errors.as_json()["sample"]["confidence"] == 0.99
 

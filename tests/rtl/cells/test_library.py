@@ -8,14 +8,11 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UnknownName, UserError
-from slipstick.rtl.cells import Cell, cell, cells, library, names
-from slipstick.rtl.cells.array_multipliers import exact
+from slipstick.rtl.cells import Cell, build, cell, cells, library, names
 
 
 def own(name: str = "my8s", width: int = 8) -> Cell:
-    return Cell(
-        name, "imported", True, Cell.trace("x", "x", exact(width=width, signed=True), width=width, signed=True).netlist
-    )
+    return Cell(name, "imported", True, build("exact", width=width).netlist)
 
 
 def test_a_saved_cell_is_found_by_name_and_pattern(own_cells: Path) -> None:
