@@ -75,7 +75,8 @@ def exact_points(
         return costs
 
     def sweep() -> list[tuple[str, dict]]:
-        designs, found = [*cells, *forms], []
+        designs: list[Cell | Form] = [*cells, *forms]
+        found = []
         with ThreadPoolExecutor(workers) as pool:  # threads wait; the work is in child processes
             for done, costs in enumerate(pool.map(at_speeds, designs), 1):
                 found += costs

@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,13 @@ class Operands:
         ):  # fmt: skip
             if codes.dtype != np.uint16 or codes.max() >= count.size:
                 raise UserError(f"{self.name}: {title} hold codes beyond {count.size - 1}")
+        held, passed = self.tile_weights, self.tile_activations
+        if held is None and passed is None:
+            return
+        if held is None or passed is None or held.ndim != 3 or passed.ndim != 3 or len(held) != len(passed):
+            raise UserError(f"{self.name}: tile_activations [T, L, R] and tile_weights [T, R, C] go together")
+        if not self.tiles or not self.rows_per_tile >= 1:
+            raise UserError(f"{self.name}: at least one tile and one row past it are needed")
 
     @cached_property
     def digest(self) -> str:
@@ -75,8 +83,8 @@ class Operands:
         """The same operands without their signs, as an unsigned cell in a sign-magnitude wrapper sees them."""
         values = [np.abs(operand_values(count.size.bit_length() - 1, True)) for count in self.counts]
         counts = [np.bincount(v, c, minlength=c.size) for v, c in zip(values, self.counts, strict=True)]
-        codes = (v[c].astype(np.uint16) for v, c in zip(values, (self.activations, self.weights), strict=True))
-        return Operands(*counts, *codes, name=f"magnitudes of {self.name}")
+        codes = [v[c].astype(np.uint16) for v, c in zip(values, (self.activations, self.weights), strict=True)]
+        return Operands(counts[0], counts[1], codes[0], codes[1], f"magnitudes of {self.name}")
 
     @property
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +111,7 @@ class Operands:
         """Mean of ``values`` [2^wa, 2^ww] over all operand pairs, weighted by both operands' shares."""
         return float(self.activation_weights @ values.astype(np.float64) @ self.weight_weights) / TOTAL**2
 
-    def _arrays(self) -> dict[str, np.ndarray]:
+    def _arrays(self) -> dict[str, Any]:
         names = _ARRAYS + (_TILES if self.tile_weights is not None else ())
         return {name: np.asarray(getattr(self, name)) for name in names}
 
@@ -136,10 +144,10 @@ def load_operands(path: Path) -> Operands:
             if missing:
                 raise UserError(f"{path}: lacks the array {missing[0]!r}; needs {', '.join(_ARRAYS)}")
             arrays = {name: file[name] for name in _ARRAYS}
-            tiles = {name: file[name] for name in _TILES if name in file}
+            tiles: dict[str, Any] = {name: file[name] for name in _TILES if name in file}
         if tiles:
             tiles["rows_per_tile"] = float(tiles.get("rows_per_tile", LENGTH))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not a readable .npz file ({getattr(error, 'strerror', None) or error})") from error
     for name in _ARRAYS[:2]:
         if arrays[name].dtype.kind not in "iuf":
@@ -148,8 +156,8 @@ def load_operands(path: Path) -> Operands:
         if arrays[name].dtype.kind not in "iu" or (arrays[name].size and arrays[name].min() < 0):
             raise UserError(f"{path}: {name} must hold operand bits as whole numbers of at least 0")
         arrays[name] = arrays[name].clip(max=65535).astype(np.uint16)
-    counts = {name: arrays[name].astype(np.float64) for name in _ARRAYS[:2]}
-    return Operands(**counts, activations=arrays["activations"], weights=arrays["weights"], name=path.stem, **tiles)
+    counts = [arrays[name].astype(np.float64) for name in _ARRAYS[:2]]
+    return Operands(counts[0], counts[1], arrays["activations"], arrays["weights"], path.stem, **tiles)
 
 
 def uniform_operands(widths: tuple[int, int], seed: int = 0) -> Operands:

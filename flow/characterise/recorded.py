@@ -87,8 +87,8 @@ def operands_of(
     tile_activations = np.zeros((TILES, LENGTH, TILE_SIZE), np.int8)  # the array pads with zeros
     tile_weights = np.zeros((TILES, TILE_SIZE, TILE_SIZE), np.int8)
     for index, (a, w) in enumerate(draw(TILES)):
-        k, n = (TILE_SIZE * int(rng.integers(-(-size // TILE_SIZE))) for size in w.shape)
-        a, w = a[:, k : k + TILE_SIZE], w[k : k + TILE_SIZE, n : n + TILE_SIZE]
+        top, left = (TILE_SIZE * int(rng.integers(-(-size // TILE_SIZE))) for size in w.shape)
+        a, w = a[:, top : top + TILE_SIZE], w[top : top + TILE_SIZE, left : left + TILE_SIZE]
         tile_activations[index, :, : a.shape[1]] = a
         tile_weights[index, : w.shape[0], : w.shape[1]] = w
     # Loading weights costs by tile, so rows count by the tiles that they share.

@@ -156,7 +156,7 @@ _setting: tuple[Liberty, Operands, float]
 
 def _start(*setting: Any) -> None:
     global _setting
-    _setting = setting  # type: ignore[assignment]
+    _setting = setting
 
 
 def _measure(cell: Cell, key: str) -> None:

@@ -47,10 +47,11 @@ def gate_costs(liberty: Liberty, clock_ps: float, bit_fj: float = 0.0) -> GateCo
     if ands is None or inverter is None:
         raise UserError(f"{liberty.name}: has no two-input gate or no inverter to estimate energies from")
     if xors is None:
-        xors = _XOR_WITHOUT_CELL * ands[0], _XOR_WITHOUT_CELL * ands[1], _XOR_WITHOUT_CELL * ands[2]
+        output, entering, leakage = (_XOR_WITHOUT_CELL * part for part in ands)
+        xors = output, entering, leakage
     by_kind = [xors if kind in (XOR, XNOR) else inverter if kind == NOT else ands for kind in range(KINDS)]
-    output, entering, present = zip(*by_kind, strict=True)
-    return GateCosts(output, entering, present, round(bit_fj / UNIT_FJ))
+    output_units, input_units, present = zip(*by_kind, strict=True)
+    return GateCosts(output_units, input_units, present, bit=round(bit_fj / UNIT_FJ))
 
 
 def _cheapest(liberty: Liberty, clock_ps: float, pins: int, *, odd: bool) -> tuple[int, int, int] | None:

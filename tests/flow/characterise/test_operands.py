@@ -83,6 +83,10 @@ def test_layers_too_short_for_a_sequence_are_refused() -> None:
         ({"activations": np.full((3, 4), 256)}, "beyond 255"),
         ({"weights": np.array([0, -1, 0])}, "whole numbers"),
         ({"weights": None}, "lacks the array 'weights'"),
+        ({"tile_weights": np.zeros((1, 4, 4), np.int8)}, "go together"),
+        ({"tile_weights": np.zeros((1, 4, 4)), "tile_activations": np.zeros((1, 9, 4), np.int8)}, "int8"),
+        ({"tile_weights": np.zeros((1, 4, 4), np.int8), "tile_activations": np.zeros((1, 9, 5), np.int8)}, "T, R"),
+        ({"tile_weights": np.zeros((0, 4, 4), np.int8), "tile_activations": np.zeros((0, 9, 4), np.int8)}, "one tile"),
     ],
 )
 def test_a_wrong_workload_file_is_refused_in_one_line(change: dict, message: str, tmp_path: Path) -> None:

@@ -99,3 +99,20 @@ def test_the_list_is_the_default_and_patterns_are_not_commands(call) -> None:
         "import" in call("cells", "--help")[1] and "Example: slipstick cells import" in call("cells", "import", "-h")[1]
     )
     assert call("cells", "imports")[0] == 2
+
+
+@pytest.mark.slow
+def test_the_list_shows_costs_and_writes_a_page(call, tmp_path: Path) -> None:
+    arguments = ("cells", "truncated8s_k9", "--plot", "page.html", "--json")
+    code, out, _ = call(*arguments)
+    (one,) = json.loads(out)["cells"]
+    assert code == 0 and one["name"] == "truncated8s_k9" and "truncated8s_k9" in (tmp_path / "page.html").read_text()
+    assert one["power_uw"] == pytest.approx(one["energy_fj"] * 0.1)  # fJ an operation at 100 MHz
+    assert 0 < one["saving"]["array"] < one["saving"]["pe"] < one["saving"]["multiplier"] < 1
+    assert call(*arguments)[1] == out
+
+
+def test_a_workload_that_is_none_is_refused_before_anything_is_synthesised(call, tmp_path: Path) -> None:
+    (tmp_path / "w.npz").write_bytes(b"x")
+    code, out, error = call("cells", "exact8s", "--workload", "w.npz", "--plot", "page.html")
+    assert code == 2 and out == "" and error.count("\n") == 1 and "w.npz" in error and not list(tmp_path.glob("*.html"))
