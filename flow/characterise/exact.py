@@ -6,22 +6,21 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from slipstick.flow.cost.baseline import FORMS, Form
+from slipstick.flow.cost.modules import multiplier_verilog, operator_verilog
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import DELAY_MODEL
 from slipstick.flow.power.synth import tool_versions
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.registry import build, names
 from slipstick.rtl.cells.registry import cell as find_cell
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.multiplier import Multiplier
 from slipstick.store import Store, digest
 
-from .measure import ALL_PAIRS, TOP, MultiplierCost, design_cost
+from .measure import ALL_PAIRS, MultiplierCost, design_cost
 from .operands import Operands
 
 SPEED_UPS = (1.0, 0.8)
 """Delays that mapping aims at, as fractions of what the form has at the clock: ABC finds nothing faster below."""
-_RESULT_VERSION = 1
+_RESULT_VERSION = 2
 Progress = Callable[[int, int, str], None]
 Kind = tuple[bool, tuple[int, int]]  # signed, widths
 
@@ -62,9 +61,9 @@ def exact_points(
 
     def at_speeds(design: Cell | Form) -> list[tuple[str, dict]]:
         if isinstance(design, Cell):
-            cost = partial(design_cost, to_verilog(Multiplier(design), TOP), design)
+            cost = partial(design_cost, multiplier_verilog(design), design)
         else:
-            verilog = _operator(cells[0], design.product)
+            verilog = operator_verilog(cells[0], design.product)
             cost = partial(design_cost, verilog, cells[0], booth=design.booth, alumacc=design.alumacc)
         costs: list[tuple[str, dict]] = []
         target = clock_ps = 1e6 / clock_mhz
@@ -93,14 +92,3 @@ def best_at(points: Sequence[ExactPoint], delay_ps: float) -> ExactPoint:
     if not fast:
         return min(points, key=lambda point: point.cost.delay_ps)
     return min(fast, key=lambda point: point.cost.energy_fj)
-
-
-def _operator(cell: Cell, product: str) -> str:
-    kind = "signed " if cell.signed else ""
-    (a, w), out = cell.widths, cell.product_width
-    return f"""module {TOP}(
-  input {kind}[{a - 1}:0] a, input {kind}[{w - 1}:0] w, output {kind}[{out - 1}:0] product
-);
-  assign product = {product};
-endmodule
-"""

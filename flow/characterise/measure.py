@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from slipstick.flow.cost.element import MappingError
+from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import DELAY_MODEL, simulate
 from slipstick.flow.power.equivalence import proved_equal
@@ -12,15 +13,12 @@ from slipstick.flow.power.gates import check_against_table
 from slipstick.flow.power.power import power_model
 from slipstick.flow.power.synth import synthesise, tool_versions
 from slipstick.rtl.cells.cell import Cell
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.multiplier import Multiplier
 from slipstick.store import Store, digest
 
 from .operands import Operands
 
-TOP = "multiplier"
 ALL_PAIRS = 16  # operand bits together up to which mapped gates are compared on all pairs; beyond it SAT proves them
-_RESULT_VERSION = 1
+_RESULT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def multiplier_cost(
     operands.check_fits(cell)
     key = digest(cell.digest, liberty.digest, clock_mhz, operands.digest, DELAY_MODEL, tool_versions(), _RESULT_VERSION)
     found = (store or Store("multipliers")).json(
-        key, lambda: asdict(design_cost(to_verilog(Multiplier(cell), TOP), cell, operands, liberty, 1e6 / clock_mhz))
+        key, lambda: asdict(design_cost(multiplier_verilog(cell), cell, operands, liberty, 1e6 / clock_mhz))
     )
     return MultiplierCost(**found)
 
@@ -87,12 +85,12 @@ def design_cost(
     booth: bool = False,
     alumacc: bool = False,
 ) -> MultiplierCost:
-    """Cost of a module TOP with ports a, w and product that gives the products of ``cell``.
+    """Cost of a module MULTIPLIER with ports a, w and product that gives the products of ``cell``.
 
     ``target_ps`` is the delay that mapping aims at, one clock period unless given; leakage counts for
     ``clock_ps`` in any case.
     """
-    mapped = synthesise(verilog, TOP, liberty, clock_ps=target_ps or clock_ps, booth=booth, alumacc=alumacc)
+    mapped = synthesise(verilog, MULTIPLIER, liberty, clock_ps=target_ps or clock_ps, booth=booth, alumacc=alumacc)
     power = power_model(mapped, liberty, clock_ps)
     if sum(cell.widths) > ALL_PAIRS:
         wrong = 0 if proved_equal(verilog, mapped, power.netlist) else "some"

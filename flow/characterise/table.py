@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from slipstick.flow.cost.baseline import FORMS
 from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
 from slipstick.flow.cost.figures import Levels
 from slipstick.flow.library.liberty import Liberty, default_liberty
@@ -14,16 +15,17 @@ from slipstick.flow.power.activity import DELAY_MODEL
 from slipstick.flow.power.synth import tool_versions
 from slipstick.model.kernels.factor import rank
 from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.cells.registry import cell as find_cell
 from slipstick.store import Store, digest
 
-from .exact import ExactPoint, Kind, best_at, exact_cells, exact_points
+from .exact import ExactPoint, Kind, best_at, exact_points
 from .front import front
 from .measure import ALL_PAIRS, MultiplierCost, WeightedErrors, multiplier_cost, weighted_errors
 from .operands import Operands, uniform_operands
 from .recorded import shipped_operands
 
 WORKERS = 2
-_RESULT_VERSION = 1
+_RESULT_VERSION = 2
 _LAYER = "workload"
 Progress = Callable[[int, int, str], None]
 
@@ -185,20 +187,14 @@ def _levels(cells: Iterable[Cell], operands: Operands, liberty: Liberty, clock_m
 
 
 def _exact_levels(operands: Operands, liberty: Liberty, clock_mhz: float) -> Levels:
-    """Energy of a MAC at each level of the best exact design there: a form of Verilog's ``*``, or a cell; kept."""
-    cells = exact_cells(True, (8, 8))
+    """Energy of a MAC at each level of the best exact design there, kept by content."""
     key = digest(
-        [one.digest for one in cells], operands.digest, liberty.digest, clock_mhz, DELAY_MODEL, tool_versions(),
-        _RESULT_VERSION,
+        [(asdict(form), find_cell(form.cell).digest) for form in FORMS], operands.digest, liberty.digest, clock_mhz,
+        DELAY_MODEL, tool_versions(), _RESULT_VERSION,
     )  # fmt: skip
 
     def compute() -> dict[str, float]:
-        model = _levels(cells, operands, liberty, clock_mhz)
-        found = [model.inference_energy({}, {_LAYER: 1_000_000}).exact_total_nj]  # of a million MACs in nJ: fJ a MAC
-        for one in cells:
-            energy = model.energy_per_mac(one.name, _LAYER)
-            array = model.array_energy(one.name, _LAYER).total_fj
-            found.append(Levels(energy.multiplier_fj, energy.pe_fj, array))
-        return {level: min(getattr(one, level) for one in found) for level in ("multiplier", "pe", "array")}
+        exact = _levels([], operands, liberty, clock_mhz).inference_energy({}, {_LAYER: 1_000_000}).exact_total_nj
+        return asdict(exact)  # of a million MACs in nJ: fJ a MAC
 
     return Levels(**Store("characterised").json(key, compute))

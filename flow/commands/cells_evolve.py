@@ -49,6 +49,9 @@ def run(
     mutations: Annotated[int, typer.Option(help="Most active genes that a candidate changes.")] = Settings.mutations,
     liberty: Library = None,
     clock_mhz: Annotated[float, typer.Option(help="Clock for which cells are mapped.")] = CLOCK_MHZ,
+    bit_fj: Annotated[
+        float, typer.Option(help="Energy that a product bit costs in adder and registers: about 60 in an element.")
+    ] = 0.0,
     seed: Seed = 0,
     name: Annotated[str, typer.Option(help="What the names of the cells begin with.")] = "own",
     out: Annotated[Path, typer.Option(help="Folder of the run; the same command goes on where it stopped.")] = Path(
@@ -68,7 +71,7 @@ def run(
         raise UserError("--minutes must be above 0")
     settings = Settings(
         mae=_bounds(mae), wce=wce, bias=bias, keep_zero=keep_zero, signed=signed, generations=generations,
-        children=children, mutations=mutations, clock_mhz=clock_mhz, seed=seed,
+        children=children, mutations=mutations, clock_mhz=clock_mhz, bit_fj=bit_fj, seed=seed,
     )  # fmt: skip
     if rounds is None and minutes is None:
         minutes = 1.0
@@ -78,7 +81,7 @@ def run(
     with steps.step("operands"):
         operands = _operands(workload, uniform, signed, cells[0].widths)
     operands.check_fits(cells[0])
-    evaluator = Evaluator(cells[0].widths, signed, operands, gate_costs(library, 1e6 / clock_mhz))
+    evaluator = Evaluator(cells[0].widths, signed, operands, gate_costs(library, 1e6 / clock_mhz, bit_fj))
     search = Search(settings, evaluator, operands, library, scored(cells, evaluator))
     inputs = {
         "seed_cells": {cell.name: cell.digest for cell in cells},

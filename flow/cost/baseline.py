@@ -11,7 +11,7 @@ from slipstick.rtl.cells.registry import cell as find_cell
 from slipstick.rtl.spec.streams import TileStream
 
 from .element import CellCost, Element
-from .modules import ELEMENT, MULTIPLIER, element_sum_width, element_verilog, operator_verilog
+from .modules import ELEMENT, MULTIPLIER, element_sum_width, element_verilog, multiplier_verilog, operator_verilog
 
 BASELINE = "exact_baseline"
 Streams = Mapping[str, Sequence[TileStream]]
@@ -19,9 +19,10 @@ Streams = Mapping[str, Sequence[TileStream]]
 
 @dataclass(frozen=True)
 class Form:
-    """A way to build the exact multiplier: its own gates (``product`` empty) or Verilog's ``*``, and Yosys' options."""
+    """A way to build the exact multiplier: the gates of a cell, or a ``product`` in Verilog and Yosys' options."""
 
     name: str
+    cell: str = "exact8s"
     product: str = ""
     booth: bool = False
     alumacc: bool = False
@@ -29,6 +30,10 @@ class Form:
 
 FORMS = (
     Form("dadda gates"),
+    Form("array gates", "exact_array8s"),
+    Form("booth gates", "exact_booth8s"),
+    Form("booth gates, fast adder", "exact_booth8s_fast1"),
+    Form("sign-magnitude gates", "exact_magnitude8s"),
     Form("yosys default", product="a * w", alumacc=True),
     Form("yosys -noalumacc", product="a * w"),
     Form("yosys -booth -noalumacc", product="a * w", booth=True),
@@ -63,9 +68,15 @@ class ExactBaseline:
     elements: tuple[Element, ...]
 
 
-def element_designs(name: str, verilog: str, *, booth: bool = False, alumacc: bool = False) -> list[Design]:
+def element_designs(name: str, cell: Cell, rows: int, form: Form | None = None) -> list[Design]:
     """The two modules of a processing element to synthesise: the multiplier alone and the whole."""
-    return [Design(f"{name}/{top}", verilog, top, booth, alumacc) for top in (MULTIPLIER, ELEMENT)]
+    product, options = (form.product, (form.booth, form.alumacc)) if form else ("", (False, False))
+    alone = operator_verilog(cell, product) if product else multiplier_verilog(cell)
+    whole = element_verilog(cell, element_sum_width(cell, rows), product)
+    return [
+        Design(f"{name}/{MULTIPLIER}", alone, MULTIPLIER, *options),
+        Design(f"{name}/{ELEMENT}", whole, ELEMENT, *options),
+    ]
 
 
 def build_element(
@@ -92,20 +103,10 @@ def exact_baseline(
     Only elements that meet the clock qualify; UserError says how fast the fastest is when none does.
     Energies are means over the layers of ``streams``, a tile's weight loading included.
     """
-    cell, clock_ps = find_cell("exact8s"), 1e6 / clock_mhz
-    own = element_verilog(cell, element_sum_width(cell, rows))
-    designs = [
-        design
-        for form in FORMS
-        for design in element_designs(
-            form.name,
-            operator_verilog(own, form.product) if form.product else own,
-            booth=form.booth,
-            alumacc=form.alumacc,
-        )
-    ]
+    clock_ps = 1e6 / clock_mhz
+    designs = [part for form in FORMS for part in element_designs(form.name, find_cell(form.cell), rows, form)]
     mapped = synthesise_all(designs, liberty, clock_ps=clock_ps, progress=progress)
-    elements = [build_element(form.name, cell, rows, mapped, liberty, clock_ps) for form in FORMS]
+    elements = [build_element(form.name, find_cell(form.cell), rows, mapped, liberty, clock_ps) for form in FORMS]
     candidates = tuple(_candidate(element, streams, clock_ps) for element in elements)
     ranked = sorted((one.tile_fj, index) for index, one in enumerate(candidates) if one.meets_clock)
     if not ranked:

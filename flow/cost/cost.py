@@ -21,7 +21,6 @@ from slipstick.rtl.spec.streams import TileStream
 from .baseline import BASELINE, ExactBaseline, build_element, element_designs, exact_baseline
 from .element import CellCost, Element, EnergyPerMac
 from .figures import ArrayEnergy, InferenceEnergy, Levels
-from .modules import element_sum_width, element_verilog
 from .surroundings import Peripheral, PeripheralCost, Surroundings, measure, surroundings
 
 CLOCK_MHZ = 100.0
@@ -51,11 +50,7 @@ def energy_per_mac(
 def _elements(
     cells: Sequence[Cell], liberty: Liberty, clock_mhz: float, rows: int, progress: Progress | None = None
 ) -> dict[str, Element]:
-    designs = (
-        design
-        for cell in cells
-        for design in element_designs(cell.name, element_verilog(cell, element_sum_width(cell, rows)))
-    )
+    designs = (design for cell in cells for design in element_designs(cell.name, cell, rows))
     clock_ps = 1e6 / clock_mhz
     mapped = synthesise_all(designs, liberty, clock_ps=clock_ps, total=2 * len(cells), progress=progress)
     return {cell.name: build_element(cell.name, cell, rows, mapped, liberty, clock_ps) for cell in cells}

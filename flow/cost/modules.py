@@ -10,19 +10,15 @@ from amaranth.lib.wiring import Component
 from slipstick.errors import UserError
 from slipstick.rtl import emit
 from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.multiplier import Multiplier
 from slipstick.rtl.pe import ProcessingElement
 from slipstick.rtl.requantiser import Requantiser
 from slipstick.rtl.spec.array import signed_width, sum_range
 from slipstick.store import Store, digest
 
-ELEMENT, MULTIPLIER = "pe", "pe_multiplier"
-"""Modules of ``element_verilog``: the processing element and the multiplier in it."""
-_OPERATOR = """module pe_multiplier(a, w, product);
-  input signed [7:0] a;
-  input signed [7:0] w;
-  output signed [15:0] product;
-  assign product = {product};
-endmodule"""
+ELEMENT, MULTIPLIER = "pe", "multiplier"
+"""Modules: a processing element, and a multiplier alone."""
+_WITHIN = "pe_multiplier"  # the multiplier of an element
 
 
 def element_sum_width(cell: Cell, rows: int) -> int:
@@ -30,14 +26,43 @@ def element_sum_width(cell: Cell, rows: int) -> int:
     return signed_width(*sum_range([cell] * rows))
 
 
-def element_verilog(cell: Cell, sum_width: int, store: Store | None = None) -> str:
-    """Verilog of a processing element as the array places it: modules ELEMENT and MULTIPLIER.
+def multiplier_verilog(cell: Cell, store: Store | None = None) -> str:
+    """Verilog of a cell alone: module MULTIPLIER with ports a, w and product, the gates of its netlist."""
+    return _emitted(MULTIPLIER, lambda: Multiplier(cell), [cell.digest], store)
 
-    Kept under the cell's digest and the generator's sources. UserError unless the cell is signed 8 x 8.
+
+def operator_verilog(cell: Cell, product: str = "a * w", top: str = MULTIPLIER) -> str:
+    """A multiplier of the cell's operands made of Verilog's ``*``: module ``top``.
+
+    Booth multipliers recode the right-hand operand, so ``product`` tells a stationary weight from a
+    stationary multiplicand.
+    """
+    kind, (a, w) = "signed " if cell.signed else "", cell.widths
+    return f"""module {top}(a, w, product);
+  input {kind}[{a - 1}:0] a;
+  input {kind}[{w - 1}:0] w;
+  output {kind}[{cell.product_width - 1}:0] product;
+  assign product = {product};
+endmodule
+"""
+
+
+def element_verilog(cell: Cell, sum_width: int, product: str = "", store: Store | None = None) -> str:
+    """Verilog of a processing element as the array places it: module ELEMENT.
+
+    With ``product`` Verilog's ``*`` takes the place of the cell's gates, as in ``operator_verilog``. Kept under
+    the cell's digest and the generator's sources. UserError unless the cell is signed 8 x 8.
     """
     if not cell.signed or cell.widths != (8, 8):
         raise UserError(f"cell {cell.name!r} is not signed 8 x 8; arrays take cells such as 'exact8s'")
-    return _emitted(ELEMENT, lambda: ProcessingElement(cell, sum_width), [cell.digest, sum_width], store)
+    text = _emitted(ELEMENT, lambda: ProcessingElement(cell, sum_width), [cell.digest, sum_width], store)
+    if not product:
+        return text
+    operator = operator_verilog(cell, product, _WITHIN)
+    text, count = re.subn(rf"module {_WITHIN}\b.*?endmodule", lambda _: operator, text, flags=re.S)
+    if count != 1:
+        raise AssertionError(f"the processing element should hold one module {_WITHIN}, not {count}")
+    return text
 
 
 def requantiser_verilog(width: int, store: Store | None = None) -> str:
@@ -49,19 +74,6 @@ def _emitted(name: str, make: Callable[[], Component], parameters: list[str | in
     sources = [path.read_bytes() for path in sorted(Path(str(emit.__file__)).parent.glob("*.py"))]
     key = digest(name, parameters, *sources, importlib.metadata.version("amaranth"))
     return (store or Store("verilog")).json(key, lambda: emit.to_verilog(make(), name))
-
-
-def operator_verilog(element: str, product: str = "a * w") -> str:
-    """The same processing element with Verilog's ``*`` in place of its multiplier's gates.
-
-    Booth multipliers recode the right-hand operand, so ``product`` tells a stationary weight from a
-    stationary multiplicand.
-    """
-    operator = _OPERATOR.format(product=product)
-    text, count = re.subn(rf"module {MULTIPLIER}\b.*?endmodule", lambda _: operator, element, flags=re.S)
-    if count != 1:
-        raise AssertionError(f"the processing element should hold one module {MULTIPLIER}, not {count}")
-    return text
 
 
 def delay_register_verilog(width: int) -> str:

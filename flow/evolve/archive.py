@@ -16,8 +16,11 @@ from .kernel import Bounds
 class Measured:
     """Errors weighted by the operands, and the mapped multiplier: energy of an operation, area, delay.
 
-    ``mae``, ``mse`` and ``bias`` are weighted means over all operand pairs; ``wce`` is over all pairs alike.
+    ``objective_fj`` adds what the product's bits cost outside the multiplier. ``mae``, ``mse`` and ``bias`` are
+    weighted means over all operand pairs; ``wce`` is over all pairs alike.
     """
+
+    objective_fj: float
 
     energy_fj: float
     area_um2: float
@@ -28,10 +31,17 @@ class Measured:
     wce: int
 
 
-def measure(cell: Cell, operands: Operands, liberty: Liberty, clock_mhz: float) -> Measured:
+def product_bits(netlist: Netlist) -> int:
+    """Bits of the product from the lowest one up that is not always zero."""
+    return len(netlist.outputs) - next((i for i, node in enumerate(netlist.outputs) if node), len(netlist.outputs))
+
+
+def measure(cell: Cell, operands: Operands, liberty: Liberty, clock_mhz: float, bit_fj: float) -> Measured:
     """Map a cell (Yosys, in a child process) and simulate it on the operands; kept by content."""
     cost, errors = multiplier_cost(cell, operands, liberty, clock_mhz=clock_mhz), weighted_errors(cell, operands)
-    return Measured(cost.energy_fj, cost.area_um2, cost.delay_ps, errors.mae, errors.mse, errors.bias, cell.errors.wce)
+    objective_fj = cost.energy_fj + bit_fj * product_bits(cell.netlist)
+    figures = cost.energy_fj, cost.area_um2, cost.delay_ps, errors.mae, errors.mse, errors.bias, cell.errors.wce
+    return Measured(objective_fj, *figures)
 
 
 @dataclass(frozen=True)
@@ -108,21 +118,21 @@ class Archive:
             return False
         self.members = [old for old in self.members if not _covers(new, old)]
         self.members.append(new)
-        self.members.sort(key=lambda one: (one.measured.mae, one.measured.energy_fj))
+        self.members.sort(key=lambda one: (one.measured.mae, one.measured.objective_fj))
         return True
 
     def front(self) -> list[Member]:
-        """Members that no other one beats in energy and weighted MAE alone, in order of MAE."""
+        """Members that no other one beats in objective and weighted MAE alone, in order of MAE."""
         kept: list[Member] = []
         for one in self.members:
-            if not kept or one.measured.energy_fj < kept[-1].measured.energy_fj:
+            if not kept or one.measured.objective_fj < kept[-1].measured.objective_fj:
                 kept.append(one)
         return kept
 
     def best(self, bounds: Bounds) -> Member | None:
-        """The member of least energy within bounds."""
+        """The member of least objective within bounds."""
         return min(
-            (one for one in self.members if one.keeps(bounds)), key=lambda one: one.measured.energy_fj, default=None
+            (one for one in self.members if one.keeps(bounds)), key=lambda one: one.measured.objective_fj, default=None
         )
 
 
@@ -130,7 +140,7 @@ def _covers(one: Member, other: Member) -> bool:
     """``one`` is no worse in anything that a bound or a user may ask of it."""
     a, b = one.measured, other.measured
     return (
-        a.energy_fj <= b.energy_fj
+        a.objective_fj <= b.objective_fj
         and a.mae <= b.mae
         and abs(a.bias) <= abs(b.bias)
         and a.wce <= b.wce

@@ -31,9 +31,10 @@ using Plane = uint64_t[WORDS];
 extern "C" {
 
 // Costs are in whole units (the caller's): of a transition of a gate's output and of each of its inputs, and of a
-// gate that is there at all (leakage over the stream's cycles).
+// gate that is there at all (leakage over the stream's cycles); of each product bit from the lowest up that is not
+// always zero, for the adder and the register that take it.
 struct Costs {
-    int64_t output[KINDS], input[KINDS], present[KINDS];
+    int64_t output[KINDS], input[KINDS], present[KINDS], bit;
 };
 
 struct Problem {
@@ -158,7 +159,9 @@ class Evaluator {
     // Energy of the compiled candidate on the stream; anything above `limit` once that is certain.
     int64_t cost(int64_t limit) {
         const Costs& costs = *problem_.costs;
-        int64_t total = 0;
+        int low = 0;
+        while (low < problem_.outputs && output_[low] == 0) ++low;
+        int64_t total = costs.bit * (problem_.outputs - low);
         std::fill(node_cost_.begin(), node_cost_.begin() + inputs_ + int64_t(program_.size()), 0);
         for (const Step& step : program_) {
             total += costs.present[step.kind];

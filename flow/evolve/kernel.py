@@ -25,7 +25,10 @@ _CHUNK = 16  # words of 64 vectors that the kernel runs at a time
 
 
 class _Costs(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64 * KINDS) for name in ("output", "input", "present")]
+    _fields_ = [
+        *((name, ctypes.c_int64 * KINDS) for name in ("output", "input", "present")),
+        ("bit", ctypes.c_int64),
+    ]
 
 
 class _Problem(ctypes.Structure):
@@ -169,7 +172,8 @@ class Evaluator:
         self._shares = operands.activation_weights, operands.weight_weights
         self._planes, self._counted, self._steps = stream_planes(operands, widths)
         present = tuple(self._steps * unit for unit in costs.present)
-        self._costs = _Costs(*((ctypes.c_int64 * KINDS)(*part) for part in (costs.output, costs.input, present)))
+        kinds = ((ctypes.c_int64 * KINDS)(*part) for part in (costs.output, costs.input, present))
+        self._costs = _Costs(*kinds, self._steps * costs.bit)
 
     def score(self, genome: Genome) -> Score:
         """Every figure of a genome."""

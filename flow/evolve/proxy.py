@@ -26,16 +26,21 @@ class GateCosts:
     """Energies in whole units of ``UNIT_FJ`` by kind of gate.
 
     ``output``: of a transition of the gate's output; ``input``: of one of an input; ``present``: leakage in a
-    cycle, at least one unit, so that of two equally active gates the one that is not there wins.
+    cycle, at least one unit, so that of two equally active gates the one that is not there wins. ``bit``: of
+    each product bit, from the lowest up that is not always zero, in a cycle.
     """
 
     output: tuple[int, ...]
     input: tuple[int, ...]
     present: tuple[int, ...]
+    bit: int = 0
 
 
-def gate_costs(liberty: Liberty, clock_ps: float) -> GateCosts:
-    """Costs of the kinds of gates in a library; UserError where it has no inverter or no NAND-like cell."""
+def gate_costs(liberty: Liberty, clock_ps: float, bit_fj: float = 0.0) -> GateCosts:
+    """Costs of the kinds of gates in a library; UserError where it has no inverter or no NAND-like cell.
+
+    ``bit_fj`` is what a product bit costs outside the multiplier.
+    """
     ands = _cheapest(liberty, clock_ps, 2, odd=True)
     xors = _cheapest(liberty, clock_ps, 2, odd=False)
     inverter = _cheapest(liberty, clock_ps, 1, odd=True)
@@ -45,7 +50,7 @@ def gate_costs(liberty: Liberty, clock_ps: float) -> GateCosts:
         output, entering, leakage = (_XOR_WITHOUT_CELL * part for part in ands)
         xors = output, entering, leakage
     by_kind = [xors if kind in (XOR, XNOR) else inverter if kind == NOT else ands for kind in range(KINDS)]
-    return GateCosts(*zip(*by_kind, strict=True))
+    return GateCosts(*zip(*by_kind, strict=True), bit=round(bit_fj / UNIT_FJ))
 
 
 def _cheapest(liberty: Liberty, clock_ps: float, pins: int, *, odd: bool) -> tuple[int, int, int] | None:

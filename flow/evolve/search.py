@@ -39,7 +39,8 @@ class Settings:
     """What decides the result of an evolution, beside seeds, operands and library.
 
     ``mae`` bounds, one walk each a round; ``wce`` None for ``wce_factor`` times the MAE bound; ``bias`` as a
-    fraction of the MAE bound. Raises UserError for values out of range.
+    fraction of the MAE bound; ``bit_fj``: what a product bit costs outside the multiplier. Raises UserError
+    for values out of range.
     """
 
     mae: tuple[float, ...] = (10.0, 30.0, 100.0)
@@ -52,6 +53,7 @@ class Settings:
     children: int = 1
     mutations: int = 5
     clock_mhz: float = 100.0
+    bit_fj: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -63,8 +65,8 @@ class Settings:
             raise UserError("the bound on the WCE must be from 1 to 32767, that on the bias at least 0")
         if self.generations < SLICES or self.children < 1 or self.mutations < 1 or self.seed < 0:
             raise UserError(f"a walk needs {SLICES} generations or more, a child and a mutation; a seed is 0 or more")
-        if not self.clock_mhz > 0:
-            raise UserError("the clock must be above 0 MHz")
+        if not self.clock_mhz > 0 or not 0 <= self.bit_fj < 1e4:
+            raise UserError("the clock must be above 0 MHz, the energy of a product bit from 0 to 10,000 fJ")
 
     def bounds(self, target: int) -> Bounds:
         """The bounds of one target."""
@@ -180,7 +182,7 @@ class Search:
     def _finish(self, walk: Walk, bounds: Bounds) -> None:
         settings, state = self.settings, self.state
         cell = Cell("evolved", "evolved", settings.signed, walk.best.netlist())
-        figures = measure(cell, self.operands, self.liberty, settings.clock_mhz)
+        figures = measure(cell, self.operands, self.liberty, settings.clock_mhz, settings.bit_fj)
         member = Member(cell.netlist, figures, keeps_zero(cell), state.start, bounds.mae, state.round)
         if not member.keeps(bounds):
             raise AssertionError(f"a walk under {bounds} ended with {figures}")

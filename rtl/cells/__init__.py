@@ -7,6 +7,7 @@ from . import (  # noqa: F401  each registers its families
     evolved,
     exact,
     logarithmic,
+    magnitudes,
     recursive,
     rounding,
     segmented,

@@ -52,7 +52,7 @@ def perforated(a: Word, w: Word, *, signed: bool, j: int, k: int) -> Word:
 
 
 @family(a=lambda s: range(s.wa), w=lambda s: range(s.ww))
-def narrowed(a_bits: Word, w_bits: Word, *, signed: bool, a: int, w: int) -> Word:
+def narrowed(a_bits: Word, w_bits: Word, /, *, signed: bool, a: int, w: int) -> Word:
     """Ignore the ``a`` lowest bits of operand a and the ``w`` lowest bits of operand w.
 
     The careful choice of operand widths that approximate operators must beat: Barrois, Sentieys and

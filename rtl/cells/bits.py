@@ -69,7 +69,7 @@ def on_magnitudes(product: Product) -> Product:
     """
 
     @wraps(product)
-    def either(a: Word, w: Word, *, signed: bool, o: int = 0, **parameters: int) -> Sequence[AnyBit]:
+    def either(a: Word, w: Word, /, *, signed: bool, o: int = 0, **parameters: int) -> Sequence[AnyBit]:
         if not signed:
             return product(a, w, **parameters)
         negate = invert_if if o else negate_if

@@ -2,15 +2,13 @@ import numpy as np
 import pytest
 
 from slipstick.flow.cost.element import Element
-from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_verilog, operator_verilog
+from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_verilog, multiplier_verilog, operator_verilog
 from slipstick.flow.library.liberty import default_liberty, load_liberty
 from slipstick.flow.power.activity import simulate
 from slipstick.flow.power.gates import MappedNetlist, check_against_table
 from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.synth import Design, synthesise, synthesise_all
 from slipstick.rtl.cells import cell, names
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.multiplier import Multiplier
 from slipstick.rtl.spec.streams import TileStream
 
 CLOCK_PS = 10_000.0
@@ -19,7 +17,7 @@ FEW = ("exact8s", "truncated8s_k4", "truncated8s_k8", "drum8s_k4", "mitchell8s")
 
 def synthesised(found):
     """Multipliers by name, mapped two at a time."""
-    designs = (Design(name, to_verilog(Multiplier(cell(name)), "multiplier"), "multiplier") for name in found)
+    designs = (Design(name, multiplier_verilog(cell(name)), MULTIPLIER) for name in found)
     return synthesise_all(designs, default_liberty(), clock_ps=CLOCK_PS, total=len(found))
 
 
@@ -78,7 +76,7 @@ def test_the_slim_library_gives_the_power_of_the_full_one(mapped, full_liberty_p
 
 
 def test_verilogs_own_operator_takes_the_place_of_the_gates():
-    text = operator_verilog(element_verilog(cell("exact8s"), 20))
+    text = operator_verilog(cell("exact8s"))
     for booth in (False, True):
         result = synthesise(text, MULTIPLIER, default_liberty(), clock_ps=CLOCK_PS, booth=booth)
         assert check_against_table(MappedNetlist.build(result, default_liberty()), cell("exact8s")) == 0
@@ -88,8 +86,9 @@ def test_verilogs_own_operator_takes_the_place_of_the_gates():
 def test_any_library_works(full_liberty_path, file):
     """Full adders as one cell, swapped tables, flip-flops with enable: what the shipped library lacks."""
     liberty = load_liberty(full_liberty_path.with_name(file))
-    text, one = element_verilog(cell("exact8s"), 20), cell("exact8s")
-    alone, whole = (synthesise(text, top, liberty, clock_ps=CLOCK_PS) for top in (MULTIPLIER, ELEMENT))
+    one = cell("exact8s")
+    texts = {MULTIPLIER: multiplier_verilog(one), ELEMENT: element_verilog(one, 20)}
+    alone, whole = (synthesise(text, top, liberty, clock_ps=CLOCK_PS) for top, text in texts.items())
     element = Element(one.name, one, 20, alone, whole, liberty, CLOCK_PS)
     element.check()
     rng = np.random.default_rng(0)

@@ -1,5 +1,7 @@
 """The compiled kernel: its figures are those of the netlist, its walks keep their bounds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from slipstick.errors import ToolNotFound, UserError
 from slipstick.flow.characterise.operands import Operands, uniform_operands
 from slipstick.flow.evolve import kernel
+from slipstick.flow.evolve.archive import product_bits
 from slipstick.flow.evolve.genome import Genome
 from slipstick.flow.evolve.kernel import Bounds, Evaluator, Rules, Score, Walk
 from slipstick.flow.evolve.proxy import UNIT_FJ, GateCosts
@@ -58,6 +61,14 @@ def test_energy_counts_the_transitions_of_every_gate(operands: Operands, costs: 
     assert Evaluator((8, 8), True, operands, costs).score(genome).energy_fj == pytest.approx(
         plain_energy(genome, operands, costs)
     )
+
+
+@pytest.mark.parametrize(("name", "bits"), [("exact8s", 16), ("truncated8s_k5", 11), ("truncated8s_k10", 6)])
+def test_each_bit_of_the_product_has_its_price(operands: Operands, costs: GateCosts, name: str, bits: int) -> None:
+    genome = Genome.of(cell(name).netlist)
+    free, dear = (Evaluator((8, 8), True, operands, replace(costs, bit=unit)).score(genome) for unit in (0, 60_000))
+    assert dear.energy_fj - free.energy_fj == pytest.approx(60 * bits)
+    assert product_bits(cell(name).netlist) == bits
 
 
 def plain_energy(genome: Genome, operands: Operands, costs: GateCosts) -> float:

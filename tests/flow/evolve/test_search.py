@@ -35,7 +35,7 @@ def unmapped(evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch) -> None:
         error = (own.table - own.exact).astype(float)
         wce = int(np.abs(error).max())
         means = [operands.mean(part) for part in (np.abs(error), error**2, error)]
-        return Measured(len(own.netlist.gates), 0, 0, *means, wce)
+        return Measured(len(own.netlist.gates), 0, 0, 0, *means, wce)
 
     monkeypatch.setattr(module, "measure", estimate)
 
@@ -93,7 +93,7 @@ def test_every_member_keeps_the_bounds_it_was_found_under(
 
 
 def member(energy: float, mae: float, bias: float = 0.0, wce: int = 1, zero: bool = True) -> Member:
-    return Member(cell("exact8s").netlist, Measured(energy, 0, 0, mae, 0, bias, wce), zero, "x", mae, 0)
+    return Member(cell("exact8s").netlist, Measured(energy, 0, 0, 0, mae, 0, bias, wce), zero, "x", mae, 0)
 
 
 POINTS = st.lists(
@@ -109,9 +109,9 @@ def test_an_archive_never_loses_the_best_under_any_bounds(
     archive, bounds = Archive(), Bounds(mae, bias, wce, zero)
     for one in points:
         archive.offer(one)
-    fitting = [one.measured.energy_fj for one in points if one.keeps(bounds)]
+    fitting = [one.measured.objective_fj for one in points if one.keeps(bounds)]
     best = archive.best(bounds)
-    assert (best.measured.energy_fj if best else None) == (min(fitting) if fitting else None)
+    assert (best.measured.objective_fj if best else None) == (min(fitting) if fitting else None)
 
 
 @given(POINTS)
@@ -119,10 +119,10 @@ def test_the_front_falls_in_energy_and_rises_in_error(points: list[Member]) -> N
     archive = Archive()
     for one in points:
         archive.offer(one)
-    front = [(one.measured.mae, one.measured.energy_fj) for one in archive.front()]
+    front = [(one.measured.mae, one.measured.objective_fj) for one in archive.front()]
     assert front == sorted(front) and [e for _, e in front] == sorted({e for _, e in front}, reverse=True)
     for one in points:
-        assert any(mae <= one.measured.mae and energy <= one.measured.energy_fj for mae, energy in front)
+        assert any(mae <= one.measured.mae and energy <= one.measured.objective_fj for mae, energy in front)
 
 
 def test_walks_start_from_the_seed_of_the_best_objective_and_not_from_one_far_behind(
@@ -145,7 +145,8 @@ def test_bounds_that_no_seed_keeps_name_the_nearest(evaluator: Evaluator, operan
 @pytest.mark.parametrize(
     "wrong",
     [{"mae": ()}, {"mae": (0.0,)}, {"mae": (5.0, 2.0)}, {"mae": (2.0, 2.0)}, {"wce": 0}, {"wce": 40000}, {"bias": -1.0},
-     {"mae": (float("nan"),)}, {"generations": 3}, {"children": 0}, {"mutations": 0}, {"seed": -1}, {"clock_mhz": 0.0}],
+     {"mae": (float("nan"),)}, {"generations": 3}, {"children": 0}, {"mutations": 0}, {"seed": -1},
+     {"clock_mhz": 0.0}, {"bit_fj": -1.0}],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(wrong: dict) -> None:
     with pytest.raises(UserError):

@@ -139,5 +139,17 @@ def on_values(model: Callable[..., Array]) -> Callable[..., Array]:
     return values
 
 
+def of_array(model: Callable[..., Array], tree: bool) -> Callable[..., Array]:
+    """The model of an unsigned array between negations; a ``tree`` is laid out for the bits that there are."""
+
+    def values(a: Array, w: Array, wa: int, ww: int, signed: bool, /, o: int = 0, **parameters: int) -> Array:
+        left, right = (np.where(v < 0, ~v if o else -v, v) for v in (a, w))
+        spare = 1 if o and tree and signed else 0  # bits that one's complements leave zero
+        product = model(left, right, wa - spare, ww - spare, False, **parameters)
+        return np.where((a < 0) != (w < 0), ~product if o else -product, product)
+
+    return values
+
+
 FAMILIES = (mitchell, truncated_mitchell, alm_soa, alm_loa, mbm, drum, ssm, tosam, roba, etm, recursive, error_recovery)
 MODELS = {model.__name__: on_values(model) for model in FAMILIES}
