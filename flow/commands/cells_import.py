@@ -78,7 +78,9 @@ def describe(errors: ErrorFigures, product_width: int) -> list[str]:
     for key, value in errors.as_json().items():
         if key == "sample":
             continue
-        absolute = f"{value:.6g}" if key not in ("ep", "mre") else f"{100 * value:.4g} %"
+        absolute = (
+            str(value) if key == "wce" else f"{value:.6g}" if key not in ("ep", "mre") else f"{100 * value:.6g} %"
+        )
         scale, unit = (1, "") if key not in ("ep", "mre") else (100, " %")
         margin = f" +- {scale * margins[key]:.2g}{unit}" if key in margins else ""
         bound = ">= " if margins and key == "wce" else ""
