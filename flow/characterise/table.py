@@ -99,14 +99,23 @@ def characterise(
     store = Store("characterised")
     keys = {one.name: _key(one, _operands_for(one.signed, one.widths, operands), liberty, clock_mhz) for one in cells}
     missing = [one for one in cells if store.get(keys[one.name]) is None]
-    total = len(missing)
+    kinds = dict.fromkeys((one.signed, one.widths) for one in cells)
+    # First: every element is costed beside the exact ones, which two processes would map twice.
+    levels = _exact_levels(operands, liberty, clock_mhz) if (True, (8, 8)) in kinds and operands.tiles else None
+    exact = {
+        kind: exact_points(
+            kind, _operands_for(*kind, operands), liberty, clock_mhz=clock_mhz, workers=workers, progress=exact_progress
+        )
+        for kind in kinds
+    }
     if missing:
+        total = len(missing)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(workers, total), context, _start, (liberty, operands, clock_mhz)) as pool:
             try:
-                waiting: dict[Future[None], str] = {
-                    pool.submit(_measure, one, keys[one.name]): one.name for one in missing
-                }
+                waiting: dict[Future[None], str] = {}
+                for one in missing:
+                    waiting[pool.submit(_measure, one, keys[one.name])] = one.name
                 for done, future in enumerate(as_completed(waiting), 1):
                     future.result()
                     if progress:
@@ -115,14 +124,6 @@ def characterise(
                 pool.shutdown(cancel_futures=True)
                 raise
     rows = tuple(_row(one, store.get(keys[one.name])) for one in cells)
-    kinds = dict.fromkeys((one.signed, one.widths) for one in cells)
-    exact = {
-        kind: exact_points(
-            kind, _operands_for(*kind, operands), liberty, clock_mhz=clock_mhz, workers=workers, progress=exact_progress
-        )
-        for kind in kinds
-    }
-    levels = _exact_levels(operands, liberty, clock_mhz) if (True, (8, 8)) in kinds and operands.tiles else None
     notes = (
         f"{liberty.describe()}, {clock_mhz:g} MHz, {tool_versions()}, {DELAY_MODEL}",
         f"workload: {operands.name}; unsigned cells see its magnitudes, widths other than 8 x 8 uniform operands",

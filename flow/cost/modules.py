@@ -10,6 +10,7 @@ from amaranth.lib.wiring import Component
 from slipstick.errors import UserError
 from slipstick.rtl import emit
 from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.cells.registry import cell as find_cell
 from slipstick.rtl.multiplier import Multiplier
 from slipstick.rtl.pe import ProcessingElement
 from slipstick.rtl.requantiser import Requantiser
@@ -31,14 +32,14 @@ def multiplier_verilog(cell: Cell, store: Store | None = None) -> str:
     return _emitted(MULTIPLIER, lambda: Multiplier(cell), [cell.digest], store)
 
 
-def operator_verilog(cell: Cell, product: str = "a * w", top: str = MULTIPLIER) -> str:
-    """A multiplier of the cell's operands made of Verilog's ``*``: module ``top``.
+def operator_verilog(cell: Cell, product: str = "a * w") -> str:
+    """A multiplier of the cell's operands made of Verilog's ``*``: module MULTIPLIER.
 
     Booth multipliers recode the right-hand operand, so ``product`` tells a stationary weight from a
     stationary multiplicand.
     """
     kind, (a, w) = "signed " if cell.signed else "", cell.widths
-    return f"""module {top}(a, w, product);
+    return f"""module {MULTIPLIER}(a, w, product);
   input {kind}[{a - 1}:0] a;
   input {kind}[{w - 1}:0] w;
   output {kind}[{cell.product_width - 1}:0] product;
@@ -50,16 +51,17 @@ endmodule
 def element_verilog(cell: Cell, sum_width: int, product: str = "", store: Store | None = None) -> str:
     """Verilog of a processing element as the array places it: module ELEMENT.
 
-    With ``product`` Verilog's ``*`` takes the place of the cell's gates, as in ``operator_verilog``. Kept under
-    the cell's digest and the generator's sources. UserError unless the cell is signed 8 x 8.
+    With ``product`` Verilog's ``*`` takes the place of the cell's gates, as in ``operator_verilog``. The generator
+    writes one element for each ``sum_width``, and each multiplier once: the element's is replaced. UserError unless
+    the cell is signed 8 x 8.
     """
     if not cell.signed or cell.widths != (8, 8):
         raise UserError(f"cell {cell.name!r} is not signed 8 x 8; arrays take cells such as 'exact8s'")
-    text = _emitted(ELEMENT, lambda: ProcessingElement(cell, sum_width), [cell.digest, sum_width], store)
-    if not product:
-        return text
-    operator = operator_verilog(cell, product, _WITHIN)
-    text, count = re.subn(rf"module {_WITHIN}\b.*?endmodule", lambda _: operator, text, flags=re.S)
+    any_cell = find_cell("exact8s")
+    text = _emitted(ELEMENT, lambda: ProcessingElement(any_cell, sum_width), [any_cell.digest, sum_width], store)
+    alone = operator_verilog(cell, product) if product else multiplier_verilog(cell, store)
+    alone = re.sub(rf"\bmodule {MULTIPLIER}\b", f"module {_WITHIN}", alone).strip()
+    text, count = re.subn(rf"module {_WITHIN}\b.*?endmodule", lambda _: alone, text, flags=re.S)
     if count != 1:
         raise AssertionError(f"the processing element should hold one module {_WITHIN}, not {count}")
     return text

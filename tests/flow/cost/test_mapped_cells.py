@@ -9,6 +9,8 @@ from slipstick.flow.power.gates import MappedNetlist, check_against_table
 from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.synth import Design, synthesise, synthesise_all
 from slipstick.rtl.cells import cell, names
+from slipstick.rtl.emit import to_verilog
+from slipstick.rtl.pe import ProcessingElement
 from slipstick.rtl.spec.streams import TileStream
 
 CLOCK_PS = 10_000.0
@@ -103,3 +105,8 @@ def test_own_timing_agrees_with_abc(mapped):
     for name in ("exact8s", "mitchell8s"):
         model = PowerModel(MappedNetlist.build(mapped[name], default_liberty()), clock_ps=CLOCK_PS)
         assert model.timing.delay_ps == pytest.approx(mapped[name].delay_ps, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["exact8s", "mitchell8s", "evolved8s_mae20"])
+def test_an_element_reads_as_the_generator_writes_it(name):
+    assert element_verilog(cell(name), 20) == to_verilog(ProcessingElement(cell(name), 20), ELEMENT)
