@@ -36,8 +36,7 @@ class ExactPoint:
 def exact_cells(signed: bool, widths: tuple[int, int]) -> list[Cell]:
     """The registered cells of a kind that never err, or the family's own where none is registered."""
     plain = build("exact", width=widths, signed=signed)
-    size = plain.name.removeprefix("exact")
-    found = [find_cell(name) for name in names(f"exact*{size}*")]
+    found = [find_cell(name) for name in names("exact*") if name.partition("_fast")[0].endswith(plain.name[5:])]
     return [one for one in found if (one.signed, one.widths) == (signed, widths) and one.errors.wce == 0] or [plain]
 
 

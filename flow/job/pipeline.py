@@ -31,7 +31,8 @@ from .workbench import Workbench, open_workbench
 COSIMULATED_IMAGES = 2
 DAMAGE_OF_LOSS = 4.0  # nats of predicted damage, at most, that a fraction of 1 of top-1 may be worth
 CANDIDATES = 8  # cheapest assignments that are measured on every validation image
-CELLS = "exact8s,truncated8s_k?,broken_array8s_h[1-4]_v?,recursive8s,drum8s_k?,mitchell8s"
+CELLS = "exact8s,truncated8s_k[12],truncated_magnitude8s_k*_c2,evolved8s_*"
+"""About the front of array energy against the workload's weighted error (docs/cells.md)."""
 
 
 @dataclass(frozen=True)
