@@ -7,6 +7,7 @@ from slipstick.flow.characterise.measure import multiplier_cost, weighted_errors
 from slipstick.flow.characterise.operands import Operands
 from slipstick.flow.library.liberty import Liberty
 from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.cells.library import netlist_json, read_netlist
 from slipstick.rtl.cells.netlist import Netlist
 
 from .kernel import Bounds
@@ -78,24 +79,7 @@ class Member:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Member":
         """What ``to_json`` made."""
-        return cls(
-            **{**value, "netlist": netlist_from_json(value["netlist"]), "measured": Measured(**value["measured"])}
-        )
-
-
-def netlist_json(netlist: Netlist) -> dict[str, Any]:
-    """A netlist as JSON values, field by field."""
-    return {
-        "widths": list(netlist.widths),
-        "gates": [list(gate) for gate in netlist.gates],
-        "outputs": list(netlist.outputs),
-    }
-
-
-def netlist_from_json(value: dict[str, Any]) -> Netlist:
-    """What ``netlist_json`` made."""
-    gates = tuple((int(gate), int(x), int(y)) for gate, x, y in value["gates"])
-    return Netlist((value["widths"][0], value["widths"][1]), gates, tuple(value["outputs"]))
+        return cls(**{**value, "netlist": read_netlist(value["netlist"]), "measured": Measured(**value["measured"])})
 
 
 def keeps_zero(cell: Cell) -> bool:

@@ -9,11 +9,12 @@ from typing import Any
 from slipstick.errors import UserError
 from slipstick.flow.job.manifest import manifest
 from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.cells.library import cell_document
 from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.multiplier import Multiplier
 from slipstick.store import write_whole
 
-from .archive import Archive, Member, netlist_json
+from .archive import Archive, Member
 from .search import Settings
 
 MANIFEST, STATE, CELLS = "manifest.json", "state.json", "cells"
@@ -85,25 +86,14 @@ def write_cells(out: Path, found: Sequence[Found], provenance: Mapping[str, Any]
     """Write every cell as a netlist in JSON and as Verilog; cells of an earlier stage of the run go."""
     folder = out / CELLS
     names = {one.cell.name for one in found}
-    for old in folder.glob("*") if folder.is_dir() else ():
-        if old.stem not in names:
+    own = {name.rpartition("_mae")[0] for name in names}
+    for old in folder.glob("*_mae*") if folder.is_dir() else ():  # others in a folder of cells are the user's
+        if old.suffix in (".json", ".v") and old.stem not in names and old.stem.rpartition("_mae")[0] in own:
             old.unlink()
     for one in found:
-        document = cell_document(one, provenance)
-        _write(folder / f"{one.cell.name}.json", json.dumps(document) + "\n")
+        origin = {"seed_cell": one.member.seed_cell, "found_for_mae": one.member.target_mae, **provenance}
+        _write(folder / f"{one.cell.name}.json", json.dumps(cell_document(one.cell, origin)) + "\n")
         _write(folder / f"{one.cell.name}.v", to_verilog(Multiplier(one.cell), f"mul_{one.cell.name}"))
-
-
-def cell_document(one: Found, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """A cell in the form of a user's library of cells."""
-    return {
-        "name": one.cell.name,
-        "family": one.cell.family,
-        "signed": one.cell.signed,
-        **netlist_json(one.cell.netlist),
-        "digest": one.cell.digest,
-        "provenance": {"seed_cell": one.member.seed_cell, "found_for_mae": one.member.target_mae, **provenance},
-    }
 
 
 def _write(path: Path, text: str) -> None:

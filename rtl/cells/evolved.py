@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from .cell import Cell
-from .netlist import Netlist
+from .library import read_netlist
 from .registry import register
 
 ASSET = Path(__file__).parent / "assets" / "evolved.json"
 
 
 def _build(entry: dict[str, Any]) -> Cell:
-    widths, gates = (entry["widths"][0], entry["widths"][1]), tuple((gate, x, y) for gate, x, y in entry["gates"])
-    return Cell(entry["name"], "evolved", entry["signed"], Netlist(widths, gates, tuple(entry["outputs"])))
+    return Cell(entry["name"], "evolved", entry["signed"], read_netlist(entry))
 
 
 for _entry in json.loads(ASSET.read_text())["cells"]:

@@ -61,18 +61,29 @@ def save(cell: Cell, provenance: dict[str, Any], *, replace: bool = False) -> Pa
     path = folder() / f"{cell.name}.json"
     if path.exists() and not replace:
         raise UserError(f"cell {cell.name!r} is in {folder()} already; give another --name, or --force to replace it")
-    document = {
+    write_whole(path, lambda file: file.write_text(json.dumps(cell_document(cell, provenance)) + "\n"))
+    return path
+
+
+def cell_document(cell: Cell, provenance: dict[str, Any]) -> dict[str, Any]:
+    """A cell as the JSON of its file."""
+    return {
         "name": cell.name,
         "family": cell.family,
         "signed": cell.signed,
-        "widths": cell.widths,
-        "gates": cell.netlist.gates,
-        "outputs": cell.netlist.outputs,
+        **netlist_json(cell.netlist),
         "digest": cell.digest,
         "provenance": provenance,
     }
-    write_whole(path, lambda file: file.write_text(json.dumps(document) + "\n"))
-    return path
+
+
+def netlist_json(netlist: Netlist) -> dict[str, Any]:
+    """A netlist as JSON values, field by field."""
+    return {
+        "widths": list(netlist.widths),
+        "gates": [list(gate) for gate in netlist.gates],
+        "outputs": list(netlist.outputs),
+    }
 
 
 def read_netlist(document: dict[str, Any]) -> Netlist:

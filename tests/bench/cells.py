@@ -119,7 +119,7 @@ def main() -> None:
         families=sources | {"evolved": "`slipstick cells evolve`, from exact multipliers on magnitudes."},
         worst=WORST, versions=tool_versions(),
     )  # fmt: skip
-    (DOCS / "cells.md").write_text(page)
+    (DOCS / "cells.md").write_text("\n".join(line.rstrip() for line in page.splitlines()) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import pytest
 
 from slipstick.flow.characterise.operands import Operands, load_operands
 from slipstick.flow.cli import run
-from slipstick.flow.evolve.archive import netlist_from_json
 from slipstick.rtl.cells import cell
 from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.cells.library import read_netlist
 
 COMMAND = ("cells", "evolve")
 
@@ -43,7 +43,7 @@ def test_a_run_writes_cells_that_keep_their_bounds_and_goes_on(
     operands = load_operands(workload)
     for one, bound in zip(shown["cells"], (20, 80), strict=True):
         document = json.loads((out / "cells" / f"{one['name']}.json").read_text())
-        own = Cell(document["name"], document["family"], document["signed"], netlist_from_json(document))
+        own = Cell(document["name"], document["family"], document["signed"], read_netlist(document))
         error = (own.table - own.exact).astype(int)
         assert own.digest == one["digest"] == document["digest"]
         assert operands.mean(np.abs(error)) == pytest.approx(one["mae"]) and one["mae"] <= bound
@@ -52,8 +52,11 @@ def test_a_run_writes_cells_that_keep_their_bounds_and_goes_on(
     asked = json.loads((out / "manifest.json").read_text())
     assert asked["asked"]["seed_cells"] == {"exact8s": cell("exact8s").digest} and asked["commit"]
 
+    foreign, stale = (out / "cells" / f"{name}.json" for name in ("mine_mae3", "own8s_mae7"))
+    foreign.write_text("the user's"), stale.write_text("of an earlier stage")
     assert call(monkeypatch, *common, "--rounds", "1") == 0  # nothing left to do
     assert json.loads(capsys.readouterr().out)["cells"] == shown["cells"]
+    assert foreign.exists() and not stale.exists()
     assert call(monkeypatch, *common, "--rounds", "1", "--seed", "5") == 2
     assert "holds a run with another seed" in capsys.readouterr().err
 
