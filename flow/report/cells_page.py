@@ -51,7 +51,7 @@ def energy_error(cells: list[dict[str, Any]]) -> go.Figure:
         legend={"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "font": {"size": 11}},
     )
     figure.update_xaxes(title="energy an operation (fJ)")
-    figure.update_yaxes(type="log", exponentformat="power")
+    figure.update_yaxes(type="log", exponentformat="power", dtick=1)
     figure.update_yaxes(title="mean absolute error", col=1)
     return figure
 

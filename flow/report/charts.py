@@ -52,6 +52,12 @@ def accuracy_energy(summary: dict[str, Any]) -> go.Figure:
     return figure
 
 
+def _in_lines(name: str) -> str:
+    """A cell's name in the narrow field of a map: a word of the family a line, then the parameters."""
+    family, _, parameters = name.partition("8s")
+    return "<br>".join([*family.split("_"), parameters.strip("_").replace("_", " ")])
+
+
 def assignment(summary: dict[str, Any]) -> go.Figure:
     """Which cell each layer got: blocks down, kinds of product across."""
     chosen: dict[str, str] = summary["accelerator"]["assignment"]
@@ -62,7 +68,7 @@ def assignment(summary: dict[str, Any]) -> go.Figure:
     kinds = list(dict.fromkeys(kind for cells in rows.values() for kind in cells))
     names = summary["search"]["cells"]
     values = [[names.index(cells[kind]) if kind in cells else None for kind in kinds] for cells in rows.values()]
-    texts = [[cells.get(kind, "").replace("8s", "<br>").replace("_", " ") for kind in kinds] for cells in rows.values()]
+    texts = [[_in_lines(cells.get(kind, "")) for kind in kinds] for cells in rows.values()]
     count = len(names)
     scale = [[edge, SEQUENCE[i % len(SEQUENCE)]] for i in range(count) for edge in (i / count, (i + 1) / count)]
     figure = go.Figure(

@@ -1,5 +1,6 @@
 """Proofs of equivalence: what is mapped rightly passes, any single changed gate does not."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -24,12 +25,12 @@ def mapped(cell: Cell, store: Store):
 
 
 def wide(family: str) -> Cell:
-    """A 12 x 12 cell of a family, 16 x 16 where it takes no 12 bits, with the parameters of a registered 8 x 8 one."""
-    parameters = dict(next(one for one in map(cell, names("*8s*")) if one.family == family).parameters)
-    try:
-        return build(family, width=12, **parameters)
-    except UserError:
-        return build(family, width=16, **parameters)
+    """A 12 x 12 cell of a family, 16 x 16 where it takes no 12 bits, with parameters of a registered 8 x 8 one."""
+    for width in (12, 16):
+        for one in map(cell, names(f"{family}8s*")):
+            with contextlib.suppress(UserError):
+                return build(family, width=width, **dict(one.parameters))
+    raise AssertionError(f"{family} takes neither 12 nor 16 bits")
 
 
 @pytest.mark.parametrize("family", ["exact", "truncated_magnitude", "drum"])
