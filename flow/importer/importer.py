@@ -109,7 +109,12 @@ def import_files(
     forms: list[Form] = []
     if verilog:
         forms.append(read_verilog(verilog, top=top, a=ports[0], w=ports[1], product=ports[2]))
-        widths = widths or forms[0].widths
+        if widths not in (None, forms[0].widths):
+            declared = "x".join(map(str, forms[0].widths))
+            raise UserError(
+                f"{verilog[0]}: its operands are {declared}, not {widths[0]}x{widths[1]}; leave --widths out"
+            )
+        widths = forms[0].widths
     forms += [read_table(path, signed=signed, index=index, widths=widths) for path in tables]
     if programs:
         function = function or (forms[0].name if verilog else None)

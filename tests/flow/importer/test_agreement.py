@@ -81,6 +81,11 @@ def test_an_unsigned_disagreement_has_no_quadrants(forms) -> None:
         import_files(forms("exact8u", change))
 
 
+def test_widths_that_the_verilog_contradicts_are_refused(forms) -> None:
+    with pytest.raises(UserError, match="its operands are 8x8, not 8x4"):
+        import_files(forms("truncated8s_k3")[:1], widths=(8, 4))
+
+
 def test_forms_of_other_widths_or_signedness_are_refused(forms, tmp_path: Path) -> None:
     verilog, table = forms("exact8s")
     np.save(table, np.zeros((16, 16), int))
