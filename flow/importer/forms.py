@@ -54,7 +54,8 @@ def operand_pairs(widths: tuple[int, int], seed: int = 0) -> Iterator[tuple[np.n
         return
     corners = [sorted({0, 1, 2, half - 1, half, half + 1, 2 * half - 2, 2 * half - 1})
                for half in (1 << (width_a - 1), 1 << (width_w - 1))]  # fmt: skip
-    yield tuple(axis.ravel() for axis in np.meshgrid(*corners, indexing="ij"))  # type: ignore[misc]
+    a, w = np.meshgrid(*corners, indexing="ij")
+    yield a.ravel(), w.ravel()
     random = np.random.default_rng(seed)
     for _ in range(SAMPLE // CHUNK):
         yield random.integers(0, 1 << width_a, CHUNK), random.integers(0, 1 << width_w, CHUNK)

@@ -1,5 +1,6 @@
 """What all layers on multiplier cells share: scales, cells, statistics of the operand codes, requantiser."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ Cells = Grid | HeadGrids
 Recorder = Callable[[str, "TableLayer", Tensor, Tensor, Tensor], None]
 
 
-class TableLayer(Hidden):
+class TableLayer(Hidden, ABC):
     """What all kinds share: scales, cells, statistics of the operand codes, requantiser.
 
     ``grid[k % R][n % C]`` is the cell of reduction index k and output channel n. A layer computes
@@ -99,17 +100,17 @@ class TableLayer(Hidden):
     def freeze_compensation(self) -> None:
         """Keep the offset that compensates the cells' mean error as it is, whatever training does to weights."""
 
+    @abstractmethod
     def integer_product(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Operand codes int8 [..., M, K] and [..., K, N] of float values, and their accumulators [..., M, N]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stationary_scales(self) -> Tensor:
         """Scale of the second operand's codes: [N] or [1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
         """Flat places where the second operand's quantiser, which gave ``codes``, clamps; None where it never does."""
-        raise NotImplementedError
 
     def calibrated(self, config: QuantConfig) -> None:
         """Fix the scales from what was observed and leave the observing state."""
@@ -130,17 +131,17 @@ class TableLayer(Hidden):
             raise UserError(f"layer {self.path!r}: its {what} on the calibration data holds NaN or Inf")
         observer.update(values)
 
+    @abstractmethod
     def multiply(self, codes: Tensor, stationary: Tensor, grid: Cells) -> Tensor:
         """Sums int32 [..., M, N] of ``grid`` for operand codes as the recorder gets them, without bias."""
-        raise NotImplementedError
 
+    @abstractmethod
     def product_scale(self) -> Tensor:
         """Value of one unit of the accumulators: [N] or [1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def error_moments(self, grid: Cells) -> Moments:
         """Mean and variance of the accumulators' error, by channel, in units of one."""
-        raise NotImplementedError
 
     def requant(self) -> Requant:
         """The requantiser from accumulators to output codes, one entry a channel (or one for all).
