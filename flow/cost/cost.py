@@ -216,7 +216,7 @@ class CostModel:
 
     def inference_fj(self, mix: Mix, layer: str) -> float:
         """Energy per MAC of all that an inference takes on a layer, clock tree and wires by their models."""
-        return 1e6 * self._layer(mix, layer, _Counts(1, 1, 0))[0].inference
+        return self._layer(mix, layer, _Counts(1_000_000, 1_000_000, 0))[0].inference  # nJ of a million
 
     def idle_cycle_fj(self, mix: Mix, layer: str) -> tuple[float, float]:
         """Energy of a whole array in a cycle in which nothing moves: its gates, and its clock tree."""
