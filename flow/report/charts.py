@@ -130,9 +130,8 @@ def parts_of_energy(summary: dict[str, Any]) -> go.Figure:
     bars = {
         name: {part: energy / 1000 for part, energy in power[name]["parts_nj"].items()} for name in ("exact", "chosen")
     }
-    figure = style(_stacked(bars, PARTS, orientation="h"), 280, barmode="stack")
-    figure.update_layout(legend={"orientation": "h", "y": -0.28, "yanchor": "top", "x": 0})
-    figure.update_layout(margin={"l": 64, "r": 20, "t": 16, "b": 110})
+    figure = style(_stacked(bars, PARTS, orientation="h"), 300, barmode="stack")
+    figure.update_layout(margin={"l": 64, "r": 20, "t": 90, "b": 52}, legend_traceorder="normal")
     figure.update_xaxes(title="energy an inference (µJ)")
     figure.update_yaxes(autorange="reversed")
     return figure
@@ -167,7 +166,7 @@ def layers_energy(summary: dict[str, Any]) -> go.Figure:
         name="exact design", marker={"color": INK, "symbol": "line-ew-open", "size": 14, "line": {"width": 2}},
     )  # fmt: skip
     figure = style(figure, 460, barmode="stack", bargap=0.25)
-    figure.update_layout(margin={"l": 64, "r": 20, "t": 70, "b": 140})
+    figure.update_layout(margin={"l": 64, "r": 20, "t": 90, "b": 140}, legend_traceorder="normal")
     figure.update_yaxes(title="µJ an inference")
     figure.update_xaxes(tickangle=-60, tickfont={"size": 10})
     return figure
@@ -179,7 +178,7 @@ def cells_energy(summary: dict[str, Any]) -> go.Figure:
     cells = [cell for cell in summary["cells"] if cell["name"] in summary["search"]["cells"]]
     figure = _stacked({cell["name"]: cell["pe_parts_fj"] for cell in cells}, titles, orientation="h")
     figure = style(figure, 110 + 34 * len(cells), barmode="stack")
-    figure.update_layout(margin={"l": 64, "r": 20, "t": 40, "b": 52})
+    figure.update_layout(margin={"l": 64, "r": 20, "t": 40, "b": 52}, legend_traceorder="normal")
     figure.update_xaxes(title="energy a multiply-accumulate, processing element (fJ)")
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
