@@ -1,7 +1,8 @@
 """A processing element as mapped gates: its cost, and its energy on real operand streams."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,21 +10,27 @@ import numpy as np
 
 from slipstick.errors import UserError
 from slipstick.flow.library.liberty import Liberty
-from slipstick.flow.power.activity import DELAY_MODEL, simulate
+from slipstick.flow.power.activity import DELAY_MODEL, Activity, simulate
 from slipstick.flow.power.cell_power import NO_ENERGY, Energy
 from slipstick.flow.power.gates import check_against_table
-from slipstick.flow.power.power import PowerModel, power_model
+from slipstick.flow.power.power import GroupEnergy, PowerModel, power_model
 from slipstick.flow.power.synth import Synthesis
 from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.spec.array import signed_width
 from slipstick.rtl.spec.streams import ElementSequences, TileStream
 from slipstick.store import Store, digest
+
+from .groups import ACTIVATION_REGISTER, ADDER, MULTIPLIER, REGISTERS, WEIGHT_LOADING, element_groups, plain
+from .modules import constant_low_bits
+from .surroundings import pin_toggles
+from .timeline import boundary_timeline
 
 SAMPLES = 8192
 """Vectors simulated per cell and layer; Monte Carlo noise of the total is about 0.2 %."""
 _WINDOW = 32
 _SETTLE = 1  # the sum register shows its first real value one cycle into a sequence
 _SEED = 2026
-_RESULT_VERSION = 3
+_RESULT_VERSION = 4
 
 
 class MappingError(Exception):
@@ -53,26 +60,53 @@ class CellCost:
         return 1e6 / self.pe_delay_ps
 
 
+Groups = dict[str, GroupEnergy]
+PARTS = (MULTIPLIER, ADDER, WEIGHT_LOADING, "registers", "clock pins")
+_NOTHING = GroupEnergy(NO_ENERGY, NO_ENERGY)
+
+
 @dataclass(frozen=True)
 class EnergyPerMac:
-    """Energy of one multiply-accumulate on a layer's streams, one a cycle, zero-delay activity.
+    """Energy of one multiply-accumulate on a layer's streams, one a cycle, by part (``groups``).
 
-    ``multiplier`` is the cell mapped alone; ``pe`` the whole element, of which ``registers`` (with
-    their clock pins) is measured in place. ``load`` and ``idle`` are an element's energy in a cycle
-    that shifts weights, and in one in which nothing moves; they count at array level.
+    ``multiplier`` is the cell mapped alone; the groups are those of the whole element, measured in
+    place. ``load_groups`` and ``idle_groups`` are an element's in a cycle that shifts weights, which pass
+    as activations too, and in one in which nothing moves; they count at array level. ``pin_toggles``
+    are transitions of an input pin other than the clock's, in a MAC and in a cycle that loads.
     """
 
     multiplier: Energy
-    pe: Energy
-    registers: Energy
-    load: Energy
-    idle: Energy
+    groups: Groups
+    load_groups: Groups
+    idle_groups: Groups
     cycles: int
+    pin_toggles: float = 0.0
+    load_pin_toggles: float = 0.0
 
     @property
     def multiplier_fj(self) -> float:
         """Total of the multiplier alone."""
         return self.multiplier.total_fj
+
+    @cached_property
+    def pe(self) -> Energy:
+        """The whole element."""
+        return _total(self.groups)
+
+    @cached_property
+    def load(self) -> Energy:
+        """The element in a cycle that shifts weights."""
+        return _total(self.load_groups)
+
+    @cached_property
+    def idle(self) -> Energy:
+        """The element in a cycle in which nothing moves."""
+        return _total(self.idle_groups)
+
+    @property
+    def registers(self) -> Energy:
+        """The element's registers, clock pins included."""
+        return _total({name: one for name, one in self.groups.items() if plain(name) in REGISTERS})
 
     @property
     def pe_fj(self) -> float:
@@ -80,9 +114,23 @@ class EnergyPerMac:
         return self.pe.total_fj
 
     @property
-    def adder_fj(self) -> float:
-        """The rest of the element: adder, weight multiplexer and input pins, less what mapping them together gains."""
-        return self.pe_fj - self.registers.total_fj - self.multiplier_fj
+    def parts_fj(self) -> dict[str, float]:
+        """The element's total by part: multiplier, adder, weight loading, registers, clock pins."""
+        return self.parts_of(self.groups)
+
+    @staticmethod
+    def parts_of(groups: Groups, presence: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Totals by part, fJ; ``presence`` is the share of the elements that have each group."""
+        parts = dict.fromkeys(PARTS, 0.0)
+        for name, one in groups.items():
+            share = 1.0 if presence is None else presence[name]
+            parts["registers" if plain(name) in REGISTERS else plain(name)] += share * one.data.total_fj
+            parts["clock pins"] += share * one.clock_pins.total_fj
+        return parts
+
+
+def _total(groups: Groups) -> Energy:
+    return NO_ENERGY.plus(*(one.total for one in groups.values()))
 
 
 @dataclass(frozen=True)
@@ -131,62 +179,137 @@ class Element:
             raise MappingError(f"the mapped gates of {self.name!r} differ from its table on {wrong} operand pairs")
 
     def energy(
-        self, streams: Sequence[TileStream], *, samples: int = SAMPLES, store: Store | None = None
+        self,
+        streams: Sequence[TileStream],
+        *,
+        samples: int = SAMPLES,
+        rows: int | None = None,
+        store: Store | None = None,
     ) -> EnergyPerMac:
-        """Energy of a MAC on the streams of one layer; kept by content."""
+        """Energy of a MAC on the streams of one layer in an array of ``rows``; kept by content.
+
+        ``rows`` are by default those of the tallest tile. Weights pass an array of as many columns.
+        """
+        rows = rows or max(len(stream.weights) for stream in streams)
         parts = [part for stream in streams for part in (stream.activations, stream.weights)]
         key = digest(
-            self.cell.digest, self.multiplier.key, self.pe.key, self.clock_ps, samples, DELAY_MODEL, _RESULT_VERSION,
-            *parts,
+            self.cell.digest, self.multiplier.key, self.pe.key, self.clock_ps, samples, rows, DELAY_MODEL,
+            _RESULT_VERSION, *parts,
         )  # fmt: skip
-        found = (store or Store("energy")).json(key, lambda: self._measure(streams, samples))
-        shares = {name: Energy(*value) for name, value in found.items() if name != "cycles"}
-        return EnergyPerMac(**shares, cycles=found["cycles"])
+        found = (store or Store("energy")).json(key, lambda: self._measure(streams, samples, rows))
+        active, load, idle = (
+            {name: GroupEnergy(Energy(*own), Energy(*clock)) for name, (own, clock) in found[phase].items()}
+            for phase in ("active", "load", "idle")
+        )
+        alone, (moved, moved_loading) = Energy(*found["multiplier"]), found["pin_toggles"]
+        return EnergyPerMac(alone, active, load, idle, found["cycles"], moved, moved_loading)
 
-    def _measure(self, streams: Sequence[TileStream], samples: int) -> dict[str, Any]:
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """Part of the element by instance and input port (``groups``)."""
+        width = signed_width(int(self.cell.table.min()), int(self.cell.table.max()))
+        return element_groups(self.pe_power.netlist, width)
+
+    @cached_property
+    def flops(self) -> dict[str, int]:
+        """Flip-flops by group."""
+        return dict(Counter(self.groups[flop.name] for flop in self.pe_power.netlist.flops))
+
+    @cached_property
+    def group_area_um2(self) -> dict[str, float]:
+        """Area by group."""
+        netlist, area = self.pe_power.netlist, dict.fromkeys(self.groups.values(), 0.0)
+        for one in (*netlist.flops, *netlist.gates):
+            area[self.groups[one.name]] += one.cell.area_um2
+        return area
+
+    def presence(self, rows: int, columns: int) -> dict[str, float]:
+        """Share of an array's elements that have each group.
+
+        In the last column nothing takes the activations on; the first row adds nothing, and row r can
+        move at most r bits above the product's.
+        """
+        width = signed_width(int(self.cell.table.min()), int(self.cell.table.max()))
+        found = {}
+        for name in set(self.groups.values()):
+            missing = 1 if plain(name) == ADDER else 0
+            if " bit " in name:
+                missing = int(name.split(" bit ")[1]) - width + 1
+            found[name] = max(0, rows - missing) / rows
+            if name == ACTIVATION_REGISTER:
+                found[name] = (columns - 1) / columns
+        return found
+
+    def _measure(self, streams: Sequence[TileStream], samples: int, rows: int) -> dict[str, Any]:
         sequences = sample_elements(streams, self.cell, samples)
-        segments = len(sequences.activation)
-        a, w, sums = sequences.activation.ravel(), sequences.weight.ravel(), sequences.sum_in.ravel()
-        alone = simulate(self.multiplier_power.netlist, {"a": a, "w": w}, segments=segments, settle=_SETTLE)
-        whole = simulate(
-            self.pe_power.netlist, {"activation_in": a, "weight_in": w, "sum_in": sums}, {"weight_out": w},
-            segments=segments, settle=_SETTLE,
-        )  # fmt: skip
-        sums_out = whole.values("sum_out", signed=True).reshape(segments, -1)[:, 1:]
-        expected = sequences.sum_in + self.cell.table[sequences.activation & 0xFF, sequences.weight & 0xFF]
-        if not np.array_equal(sums_out, expected[:, :-1]):
-            raise MappingError(f"the mapped processing element of {self.name!r} computes other sums than its table")
-        report = self.pe_power.report(whole)
+        shape = sequences.activation.shape
+        a, w = sequences.activation.ravel(), sequences.weight.ravel()
+        alone = simulate(self.multiplier_power.netlist, {"a": a, "w": w}, segments=shape[0], settle=_SETTLE)
+        active = self._simulate(sequences, sequences.weight)
+        windows = waiting_windows(streams, self.cell, rows, samples)
+        still = ElementSequences(*(np.repeat(x[:, :1], _SETTLE + 2, axis=1) for x in vars(sequences).values()))
+        still = replace(still, activation=np.zeros_like(still.activation), sum_in=np.zeros_like(still.sum_in))
+        report = self.pe_power.report_groups
+        idle = report(self._simulate(still, still.weight), self.groups)
+        passing = self._simulate(windows.sequences, windows.weights_in, windows.load)
+        waiting = report(passing, self.groups)
+        drain = 2 * rows
+        load = {
+            name: GroupEnergy(*(
+                one.scaled((rows + drain) / rows).plus(rest.scaled(-drain / rows))
+                for one, rest in zip(waiting[name], idle.get(name, _NOTHING), strict=True)
+            ))
+            for name in waiting
+        }  # fmt: skip
         return {
             "multiplier": self.multiplier_power.report(alone).total,
-            "pe": report.total,
-            "registers": report.registers,
-            "load": self._load(streams),
-            "idle": self._idle(sequences),
-            "cycles": whole.cycles,
+            "active": report(active, self.groups),
+            "load": load,
+            "idle": idle,
+            "cycles": active.cycles,
+            "pin_toggles": [pin_toggles(active), pin_toggles(passing) * (rows + drain) / rows],
         }
 
-    def _load(self, streams: Sequence[TileStream]) -> Energy:
-        """A cycle in which the weights of a column shift down past a zero activation."""
-        tiles = [stream.weights.astype(np.int64) for stream in streams]
-        longest = max(len(tile) for tile in tiles)
-        if longest < _SETTLE + 2:
-            return NO_ENERGY
-        columns = np.concatenate([tile[::-1].T for tile in tiles if len(tile) == longest])  # [columns, R]
-        words = columns.ravel()
-        inputs = {"weight_in": words, "load": np.ones_like(words), "activation_in": np.zeros_like(words)}
-        activity = simulate(self.pe_power.netlist, inputs, segments=len(columns), settle=_SETTLE)
-        return self.pe_power.report(activity).total
+    def _simulate(
+        self, sequences: ElementSequences, weights_in: np.ndarray, load: np.ndarray | None = None
+    ) -> Activity:
+        """Waveforms of the element; MappingError where its sums are not those of the table."""
+        a, w, sums = sequences.activation, sequences.weight, sequences.sum_in
+        inputs = {"activation_in": a.ravel(), "weight_in": weights_in.ravel(), "sum_in": sums.ravel()}
+        inputs["load"] = np.zeros_like(a).ravel() if load is None else load.astype(np.int64).ravel()
+        activity = simulate(self.pe_power.netlist, inputs, {"weight_out": w.ravel()}, segments=len(a), settle=_SETTLE)
+        low = constant_low_bits(self.cell)  # tied in the sum from above, as ``column_element_verilog`` tells
+        expected = (sums >> low << low) + self.cell.table[a & 0xFF, w & 0xFF]
+        if not np.array_equal(activity.values("sum_out", signed=True).reshape(a.shape)[:, 1:], expected[:, :-1]):
+            raise MappingError(f"the mapped processing element of {self.name!r} computes other sums than its table")
+        return activity
 
-    def _idle(self, sequences: ElementSequences) -> Energy:
-        """A cycle in which nothing moves: clock pins and leakage, averaged over the weights."""
-        weights = np.repeat(sequences.weight[:, 0], _SETTLE + 2)
-        zeros = np.zeros_like(weights)
-        activity = simulate(
-            self.pe_power.netlist, {"activation_in": zeros, "weight_in": weights}, {"weight_out": weights},
-            segments=len(sequences.weight), settle=_SETTLE,
-        )  # fmt: skip
-        return self.pe_power.report(activity).total
+
+@dataclass(frozen=True)
+class WaitingWindows:
+    """Elements between two tiles: ``sequences``, and ``weights_in`` int64 and ``load`` bool of the same shape."""
+
+    sequences: ElementSequences
+    weights_in: np.ndarray
+    load: np.ndarray
+
+
+def waiting_windows(streams: Sequence[TileStream], cell: Cell, rows: int, samples: int = SAMPLES) -> WaitingWindows:
+    """Elements from a tile's last row of activations to the next tile's first, the weights' passage in between.
+
+    In an array of ``rows`` x ``rows``: 3 ``rows`` counted cycles each. Drawn by shapes only, like ``sample_elements``.
+    """
+    line = boundary_timeline(streams, rows)
+    starts, count = line.waiting_starts, line.waiting + 1 + _SETTLE
+    wanted = max(1, round(samples / line.waiting))
+    rng = np.random.default_rng(_SEED)
+    row, column = rng.integers(0, rows, (2, wanted))
+    boundary = rng.permutation(wanted) % len(starts)
+    times = (starts[boundary] + row + column - _SETTLE)[:, None] + np.arange(count)
+    sums = line.sums([cell] * rows)
+    place = row[:, None], column[:, None]
+    sequences = ElementSequences(*(x[times, *place] for x in (line.activations, line.weights, sums)))
+    return WaitingWindows(sequences, line.weights_in[times, *place], line.load[times])
 
 
 def sample_elements(streams: Sequence[TileStream], cell: Cell, samples: int = SAMPLES) -> ElementSequences:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from amaranth.lib.wiring import Component
 
 from slipstick.errors import UserError
@@ -65,6 +66,39 @@ def element_verilog(cell: Cell, sum_width: int, product: str = "", store: Store 
     if count != 1:
         raise AssertionError(f"the processing element should hold one module {_WITHIN}, not {count}")
     return text
+
+
+def constant_low_bits(cell: Cell) -> int:
+    """Low bits of the product that are the same for all operands: a column of such cells never moves them."""
+    table = cell.table.astype(np.int64)
+    moving = int(np.bitwise_or.reduce((table ^ table.flat[0]).ravel()))
+    return (moving & -moving).bit_length() - 1 if moving else 0
+
+
+def column_element_verilog(cell: Cell, sum_width: int, product: str = "", store: Store | None = None) -> str:
+    """A processing element as a column of equal cells lets synthesis see it: module ELEMENT.
+
+    Where the products' low bits are constant, so are those of the sum from above, and no register or
+    adder stage is left of them; they are tied to 0 here.
+    """
+    text, low = element_verilog(cell, sum_width, product, store), constant_low_bits(cell)
+    if not low:
+        return text
+    inner, high = f"{ELEMENT}_free", sum_width - 1
+    text = re.sub(rf"\bmodule {ELEMENT}\b", f"module {inner}", text)
+    signals = {
+        "activation_in": "activation_in", "weight_in": "weight_in", "load": "load", "activation_out": "activation_out",
+        "weight_out": "weight_out", "sum_in": f"{{sum_in[{high}:{low}], {low}'d0}}", "sum_out": "sum_out", "clk": "clk",
+    }  # fmt: skip
+    connections = ", ".join(f".{port}({signal})" for port, signal in signals.items())
+    return f"""{text}
+module {ELEMENT}(
+  input clk, input [7:0] activation_in, weight_in, input load, input [{high}:0] sum_in,
+  output [7:0] activation_out, weight_out, output [{high}:0] sum_out
+);
+  {inner} free ({connections});
+endmodule
+"""
 
 
 def requantiser_verilog(width: int, store: Store | None = None) -> str:
