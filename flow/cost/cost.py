@@ -26,6 +26,7 @@ from .clock_tree import MAX_FANOUT, NO_TREE, ClockTree, clock_tree
 from .element import CellCost, Element, EnergyPerMac
 from .figures import LEVELS, ArrayEnergy, InferenceEnergy, LayerFigures, Levels
 from .surroundings import Peripheral, PeripheralCost, Surroundings, measure, surroundings
+from .timeline import drain_cycles, tile_cycles
 from .wires import WIRES, WireModel
 
 CLOCK_MHZ = 100.0
@@ -216,7 +217,7 @@ class CostModel:
 
     def inference_fj(self, mix: Mix, layer: str) -> float:
         """Energy per MAC of all that an inference takes on a layer, clock tree and wires by their models."""
-        return 1e6 * self._layer(mix, layer, _Counts(1, 1, 0))[0].inference
+        return self._layer(mix, layer, _Counts(1_000_000, 1_000_000, 0))[0].inference  # nJ of a million
 
     def idle_cycle_fj(self, mix: Mix, layer: str) -> tuple[float, float]:
         """Energy of a whole array in a cycle in which nothing moves: its gates, and its clock tree."""
@@ -370,16 +371,11 @@ class CostModel:
         ), details
 
     def _details(self, mix: Mix, layer: str, counts: "_Counts", array: ArrayEnergy) -> LayerFigures:
-        """Everything for a layer: its tiles, then a drain of every accumulator row through the requantisers.
-
-        A drain takes a beat for each column's bias, one to start, and a row a cycle with three of pipeline.
-        """
+        """Everything for a layer: its tiles, then a drain of every accumulator row through the requantisers."""
         active, size = self._rows_per_tile(layer), self.rows * self.columns
-        tile_cycles = active + 2 * self.rows + self.columns
         drained = counts.outputs / self.columns
-        drains = drained / active
-        extra = drained + drains * (self.columns + 4)
-        cycles = counts.macs / (size * active) * tile_cycles + extra
+        extra = drain_cycles(self.columns, active) * drained / active
+        cycles = counts.macs / (size * active) * tile_cycles(self.rows, self.columns, active) + extra
         parts = {name.removesuffix("_fj"): value * counts.macs for name, value in vars(array).items()}
         idle, tree = self.idle_cycle_fj(mix, layer)
         resting = self.columns * self._requantiser_cost.idle.total_fj if self._requantiser_cost else 0.0

@@ -121,8 +121,8 @@ class InferenceEnergy:
         return Levels(*(1 - own / exact if exact else 0.0 for own, exact in pairs))
 
 
-def whole(details: Mapping[str, LayerFigures], period: float | None = None) -> dict[str, Any]:
-    """``LayerFigures.as_json`` of all layers together, one after another.
+def whole(details: Mapping[str, LayerFigures], elements: int, period: float | None = None) -> dict[str, Any]:
+    """``LayerFigures.as_json`` of all layers together, one after another, on ``elements`` in all arrays.
 
     ``period`` in cycles is what passes from image to image where several arrays work at a time: it
     decides power and utilisation, while the latency stays that of one image.
@@ -135,7 +135,10 @@ def whole(details: Mapping[str, LayerFigures], period: float | None = None) -> d
     cycles = sum(one.cycles for one in every)
     macs, useful = sum(one.macs for one in every), sum(one.useful_macs for one in every)
     clock = every[0].clock_mhz
-    elements = max(one.elements for one in every)
     found = LayerFigures(parts, macs, useful, cycles, elements, clock).as_json()
     period = period or cycles
-    return found | {"mw": found["energy_nj"] * clock / period, "images_per_second": 1e6 * clock / period}
+    return found | {
+        "mw": found["energy_nj"] * clock / period,
+        "utilisation": useful / (period * elements),
+        "images_per_second": 1e6 * clock / period,
+    }

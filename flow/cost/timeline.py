@@ -94,6 +94,19 @@ class Timeline:
         return sums
 
 
+def tile_cycles(rows: int, columns: int, active: float) -> float:
+    """Cycles of one weight tile in the accelerator: ``rows`` of weights, ``active`` rows of activations, the drain."""
+    return rows + active + rows + columns
+
+
+def drain_cycles(columns: int, active: float) -> float:
+    """Cycles of one drain of ``active`` accumulator rows.
+
+    A beat for each column's bias, one that starts, and a row a cycle with three stages of pipeline.
+    """
+    return columns + 1 + active + 3
+
+
 def boundary_timeline(tiles: Sequence[TileStream], rows: int) -> Timeline:
     """The changes from each tile to the next in an array of ``rows`` x ``rows``: first and last rows only.
 

@@ -16,6 +16,7 @@ def summarise(result: FlowResult) -> dict[str, Any]:
     """All figures of a flow as JSON-ready values; fractions are of 1, energies nJ an inference."""
     compared = sum(one.result.compared for one in result.checked)
     saving = result.inference.saving
+    elements = result.config.rows * result.config.columns
     return {
         "schema": SCHEMA,
         "config": asdict(result.config),
@@ -39,8 +40,8 @@ def summarise(result: FlowResult) -> dict[str, Any]:
             "notes": list(result.inference.notes),
         },
         "power": {
-            "chosen": whole(result.inference.details, result.inference.period_cycles),
-            "exact": whole(result.inference.exact_details),
+            "chosen": whole(result.inference.details, elements, result.inference.period_cycles),
+            "exact": whole(result.inference.exact_details, elements),
             "layers": {
                 layer: {"chosen": own.as_json(), "exact": result.inference.exact_details[layer].as_json()}
                 for layer, own in result.inference.details.items()

@@ -7,8 +7,11 @@ from slipstick.errors import UnknownName, UserError
 from slipstick.flow.cost.baseline import BASELINE
 from slipstick.flow.cost.cost import CostModel, cell_cost, energy_per_mac
 from slipstick.flow.cost.element import sample_elements
-from slipstick.flow.cost.figures import LEVELS
-from slipstick.flow.cost.surroundings import requantiser
+from slipstick.flow.cost.figures import LEVELS, whole
+from slipstick.flow.cost.surroundings import pin_toggles, requantiser
+from slipstick.flow.cost.wires import NO_WIRES
+from slipstick.flow.power.activity import simulate
+from slipstick.flow.power.power import PowerModel
 from slipstick.rtl.cells import cell, cells
 
 from .operands import tile
@@ -150,3 +153,49 @@ def test_sampling_noise_is_small(model):
     element = model.element("exact8s")
     many, few = (element.energy(STREAMS["busy"], samples=count).pe_fj for count in (32768, 8192))
     assert few == pytest.approx(many, rel=0.01)
+
+
+def test_an_inference_has_every_part_and_the_models_can_be_switched_off(model):
+    macs, outputs = dict.fromkeys(LAYERS, 16 * 16 * 64 * 10), dict.fromkeys(LAYERS, 64 * 16 * 5)
+    part = requantiser(np.random.default_rng(0).integers(-30_000, 30_000, 512), 20, multiplier=40_000, shift=24)
+    full, bare = (
+        CostModel.build([], STREAMS, requantiser=part, **setting).inference_energy({}, macs, outputs)
+        for setting in ({}, {"wires": NO_WIRES, "clock_fanout": None})
+    )
+    for layer in LAYERS:
+        everything, without = full.details[layer], bare.details[layer]
+        assert everything.energy_nj == pytest.approx(full.layers_nj[layer].inference)
+        assert all(energy > 0 for energy in everything.parts_nj.values())
+        assert without.parts_nj["wires"] == without.parts_nj["clock_tree"] == 0
+        for name in set(without.parts_nj) - {"wires", "clock_tree"}:
+            assert without.parts_nj[name] == everything.parts_nj[name]
+        assert full.layers_nj[layer].array == bare.layers_nj[layer].array < without.energy_nj < everything.energy_nj
+        # Ten tiles of 16 + 64 + 32 cycles, and five drains of 64 rows with 17 + 3 cycles around them.
+        assert everything.cycles == 10 * (16 + 64 + 32) + 5 * (64 + 20)
+
+
+def test_figures_of_a_layer_follow_from_energy_and_cycles(model):
+    macs, useful = {"busy": 16 * 16 * 64 * 10}, {"busy": 16 * 16 * 64 * 9}
+    one = model.inference_energy({}, macs, None, useful).details["busy"]
+    figures = one.as_json()
+    assert figures["mw"] == pytest.approx(one.energy_nj / (one.cycles * 10e-3))  # nJ over us at 10 ns
+    assert figures["pj_per_mac"] == pytest.approx(one.energy_nj * 1e3 / useful["busy"])
+    assert figures["tops_per_watt"] == pytest.approx(2 / figures["pj_per_mac"])  # operations a pJ
+    assert figures["utilisation"] == pytest.approx(useful["busy"] / (one.cycles * 256))
+    together = whole({"a": one, "b": one}, 256, period=one.cycles)
+    assert together["energy_nj"] == pytest.approx(2 * one.energy_nj) and together["cycles"] == 2 * one.cycles
+    assert together["mw"] == pytest.approx(2 * figures["mw"])
+
+
+def test_wires_are_the_switching_of_their_capacitance(model):
+    """Beside the power model with the same capacitance on every pin: its switching, clock nets apart."""
+    element = model.element("exact8s")
+    netlist, ff = element.pe_power.netlist, model._wire_ff("exact8s")
+    rng = np.random.default_rng(0)
+    words = {name: rng.integers(0, 256, 500) for name in ("activation_in", "sum_in")}
+    activity = simulate(netlist, words, {"weight_out": np.full(500, 3)}, settle=1)
+    wired = PowerModel(netlist, clock_ps=model.clock_ps, wire_ff_per_fanout=ff).report(activity).total.switching_fj
+    bare = element.pe_power.report(activity).total.switching_fj
+    clock = sum(netlist.fanout[net] * 2.0 for net in netlist.clock_nets)
+    half = 0.5 * model.liberty.voltage_v**2 * ff
+    assert half * pin_toggles(activity) == pytest.approx(wired - bare - half * clock)
