@@ -25,7 +25,7 @@ from .operands import Operands, uniform_operands
 from .recorded import shipped_operands
 
 WORKERS = 2
-_RESULT_VERSION = 4
+_RESULT_VERSION = 5
 _LAYER = "workload"
 Progress = Callable[[int, int, str], None]
 

@@ -16,7 +16,7 @@ MAX_FANOUT = 16
 """Sinks of a clock buffer: within the 10 to 30 that clock tree synthesis commonly makes its clusters of."""
 
 MAX_SLEW_PS = 200.0
-"""Slowest clock edge that a buffer may give."""
+"""Slowest clock edge that a buffer may give, unless it drives two pins only."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ def _tree(
     own_ff = max(source.capacitance_rise_ff, source.capacitance_fall_ff)
     while pins > 1 or not levels:
         fanout = min(max_fanout, int(most / (pin_ff + wire_ff)))
+        while fanout > 2 and _slew_ps(output, fanout * (pin_ff + wire_ff)) > MAX_SLEW_PS:
+            fanout -= 1
         if fanout < 2:
             return None
         count = -(-pins // fanout)
         load = (pin_ff + wire_ff) * pins / count
-        if any(t.at(INPUT_SLEW_PS, load) > MAX_SLEW_PS for a in output.timing for t in (a.slew_rise, a.slew_fall) if t):
-            return None
         internal = 2 * sum(_mean(arc, load) for arc in (*source.internal, *output.internal))
         capacitance = count * own_ff + pins * wire_ff  # of the buffers' inputs, and of the wires that they drive
         leakage = _leakage_nw(cell) * clock_ps * 1e-6
@@ -87,6 +87,11 @@ def _tree(
 def _largest_load(output: Pin) -> float:
     tables = [table for arc in output.timing for table in (arc.delay_rise, arc.delay_fall) if table]
     return max((table.load[-1] for table in tables), default=0.0)
+
+
+def _slew_ps(output: Pin, load: float) -> float:
+    tables = [table for arc in output.timing for table in (arc.slew_rise, arc.slew_fall) if table]
+    return max((table.at(INPUT_SLEW_PS, load) for table in tables), default=0.0)
 
 
 def _mean(arc: InternalPower, load: float) -> float:

@@ -25,6 +25,7 @@ from .baseline import BASELINE, ExactBaseline, build_element, element_designs, e
 from .clock_tree import MAX_FANOUT, NO_TREE, ClockTree, clock_tree
 from .element import CellCost, Element, EnergyPerMac
 from .figures import LEVELS, ArrayEnergy, InferenceEnergy, LayerFigures, Levels
+from .modules import used_bits
 from .surroundings import Peripheral, PeripheralCost, Surroundings, measure, surroundings
 from .timeline import drain_cycles, tile_cycles
 from .wires import WIRES, WireModel
@@ -83,6 +84,7 @@ class CostModel:
         default_factory=dict, repr=False
     )
     _trees: dict[tuple[str, ...], ClockTree] = field(default_factory=dict, repr=False)
+    _present: dict[tuple[tuple[str, ...], str], dict[str, float]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def build(
@@ -191,10 +193,10 @@ class CostModel:
 
         for name, count in Counter(names).items():
             energy, around = self.energy_per_mac(name, layer), self._around(name, layer)
-            element, wire_ff = self.element(name), self._wire_ff(name)
+            wire_ff = self._wire_ff(name)
             share = count / self.columns
             stages = sum(self.columns - 1 - c for c, one in enumerate(names) if one == name)
-            present = element.presence(self.rows, self.columns)
+            present = self._presence(names, name)
             own = energy.parts_of(energy.groups, present)
             for part, value in own.items():
                 parts[f"{part.replace(' ', '_')}_fj"] += share * value
@@ -208,7 +210,7 @@ class CostModel:
             add("skew_fj", around.deskew, stages, wire_ff)
             if beside:
                 add("accumulate_fj", around.accumulate, count, wire_ff)
-        around = self._around(names[0], layer)
+        around = self._around(self._widest(names), layer)
         add("skew_fj", around.skew, self.rows * (self.rows - 1) / 2, self._wire_ff(names[0]))
         if beside:
             cycles = (active + self.rows + drain) / active
@@ -225,10 +227,10 @@ class CostModel:
         total = 0.0
         for c, name in enumerate(names):
             energy, around = self.energy_per_mac(name, layer), self._around(name, layer)
-            present = self.element(name).presence(self.rows, self.columns)
+            present = self._presence(names, name)
             total += self.rows * sum(energy.parts_of(energy.idle_groups, present).values())
             total += (self.columns - 1 - c) * around.deskew.idle.total_fj + around.accumulate.idle.total_fj
-        around = self._around(names[0], layer)
+        around = self._around(self._widest(names), layer)
         total += self.rows * (self.rows - 1) / 2 * around.skew.idle.total_fj + around.control.active.total_fj
         if self._requantiser_cost:
             total += self.columns * self._requantiser_cost.idle.total_fj
@@ -237,13 +239,14 @@ class CostModel:
     def clock_tree(self, mix: Mix) -> ClockTree:
         """The clock tree of an array and its requantisers; empty where the model has none."""
         names = self._column_names(mix)
-        if self.clock_fanout is None:
+        if self.clock_fanout is None or not self.liberty.buffers:
             return NO_TREE
         if names not in self._trees:
             layer = next(iter(self.streams))
-            flops = 8 * self.rows * (self.rows - 1) / 2 + self._around(names[0], layer).control.flops
+            widest = self._around(self._widest(names), layer)
+            flops = self.rows * (self.rows - 1) / 2 * widest.skew.flops + widest.control.flops
             for c, name in enumerate(names):
-                present = self.element(name).presence(self.rows, self.columns)
+                present = self._presence(names, name)
                 flops += self.rows * sum(count * present[group] for group, count in self.element(name).flops.items())
                 flops += (self.columns - 1 - c) * self._around(name, layer).deskew.flops
             if self._requantiser_cost:
@@ -261,17 +264,37 @@ class CostModel:
         names = self._column_names(mix)
         layer = next(iter(self.streams))
         around = [self._around(name, layer) for name in names]
-        area = sum(self.rows * self._present_area_um2(name) for name in names)
-        area += self.rows * (self.rows - 1) / 2 * around[0].skew.area_um2 + around[0].control.area_um2
+        area = sum(self.rows * self._present_area_um2(names, name) for name in names)
+        widest = self._around(self._widest(names), layer)
+        area += self.rows * (self.rows - 1) / 2 * widest.skew.area_um2 + widest.control.area_um2
         area += sum((self.columns - 1 - c) * one.deskew.area_um2 for c, one in enumerate(around))
         area += sum(one.accumulate.area_um2 for one in around)
         return area + (self.columns * self._requantiser_cost.area_um2 if self._requantiser_cost else 0.0)
 
-    def _present_area_um2(self, name: str) -> float:
-        """Area of an element, mean over the array."""
-        element = self.element(name)
-        present = element.presence(self.rows, self.columns)
-        return sum(present[group] * area for group, area in element.group_area_um2.items() if area)
+    def _present_area_um2(self, names: tuple[str, ...], name: str) -> float:
+        """Area of an element, mean over those of its cell."""
+        present = self._presence(names, name)
+        return sum(present[group] * area for group, area in self.element(name).group_area_um2.items() if area)
+
+    def _presence(self, names: tuple[str, ...], name: str) -> dict[str, float]:
+        """Share of the elements of ``name`` that have each group, in an array with these columns."""
+        key = (names, name)
+        if key not in self._present:
+            masks = {one: used_bits(self.element(one).cell)[0] for one in set(names)}
+            after = [0] * len(names)  # bits that any later column reads
+            for column in range(len(names) - 2, -1, -1):
+                after[column] = after[column + 1] | masks[names[column + 1]]
+            own = [column for column, one in enumerate(names) if one == name]
+            passing, unused = (
+                sum(bool(after[column] & mask) for column in own) / len(own)
+                for mask in (masks[name], 0xFF & ~masks[name])
+            )
+            self._present[key] = self.element(name).presence(self.rows, passing, unused)
+        return self._present[key]
+
+    def _widest(self, names: tuple[str, ...]) -> str:
+        """The cell that reads most bits of an activation: the skew registers keep them."""
+        return max(names, key=lambda name: used_bits(self.element(name).cell)[0].bit_count())
 
     def _wire_ff(self, name: str) -> float:
         element = self.element(name)
@@ -318,6 +341,7 @@ class CostModel:
         size, count = f"{self.rows} x {self.columns} elements", len(self.baseline.candidates)
         missing = "accumulator and operand memories" + ("" if self.requantiser else ", requantisers")
         tree = f"buffers of at most {self.clock_fanout} pins" if self.clock_fanout else "none"
+        tree = tree if self.liberty.buffers else "none: the library has no buffer"
         return (
             f"{self.liberty.describe()}, {self.clock_mhz:g} MHz, {size}, {tool_versions()}",
             f"activity: {DELAY_MODEL}, recorded operands of {len(self.streams)} layers",

@@ -20,8 +20,8 @@ from slipstick.rtl.spec.array import signed_width
 from slipstick.rtl.spec.streams import ElementSequences, TileStream
 from slipstick.store import Store, digest
 
-from .groups import ACTIVATION_REGISTER, ADDER, MULTIPLIER, REGISTERS, WEIGHT_LOADING, element_groups, plain
-from .modules import constant_low_bits
+from .groups import ACTIVATION_REGISTER, ADDER, MULTIPLIER, REGISTERS, UNUSED, WEIGHT_LOADING, element_groups, plain
+from .modules import constant_low_bits, used_bits
 from .surroundings import pin_toggles
 from .timeline import boundary_timeline
 
@@ -30,7 +30,7 @@ SAMPLES = 8192
 _WINDOW = 32
 _SETTLE = 1  # the sum register shows its first real value one cycle into a sequence
 _SEED = 2026
-_RESULT_VERSION = 4
+_RESULT_VERSION = 5
 
 
 class MappingError(Exception):
@@ -208,7 +208,7 @@ class Element:
     def groups(self) -> dict[str, str]:
         """Part of the element by instance and input port (``groups``)."""
         width = signed_width(int(self.cell.table.min()), int(self.cell.table.max()))
-        return element_groups(self.pe_power.netlist, width)
+        return element_groups(self.pe_power.netlist, width, used_bits(self.cell))
 
     @cached_property
     def flops(self) -> dict[str, int]:
@@ -223,21 +223,24 @@ class Element:
             area[self.groups[one.name]] += one.cell.area_um2
         return area
 
-    def presence(self, rows: int, columns: int) -> dict[str, float]:
-        """Share of an array's elements that have each group.
+    def presence(self, rows: int, passing: float, passing_unused: float = 0.0) -> dict[str, float]:
+        """Share of an array's elements of this cell that have each group.
 
-        In the last column nothing takes the activations on; the first row adds nothing, and row r can
-        move at most r bits above the product's.
+        The first row adds nothing, and row r can move at most r bits above the product's. ``passing`` is
+        the share of these elements whose activation another takes on, ``passing_unused`` that of those
+        where it takes bits that this cell ignores.
         """
         width = signed_width(int(self.cell.table.min()), int(self.cell.table.max()))
         found = {}
         for name in set(self.groups.values()):
-            missing = 1 if plain(name) == ADDER else 0
-            if " bit " in name:
-                missing = int(name.split(" bit ")[1]) - width + 1
-            found[name] = max(0, rows - missing) / rows
-            if name == ACTIVATION_REGISTER:
-                found[name] = (columns - 1) / columns
+            group, _, bit = name.partition(" bit ")
+            if bit == UNUSED:
+                found[name] = passing_unused if group == ACTIVATION_REGISTER else 0.0
+            elif group == ACTIVATION_REGISTER:
+                found[name] = passing
+            else:
+                missing = int(bit) - width + 1 if bit else int(group == ADDER)
+                found[name] = max(0, rows - missing) / rows
         return found
 
     def _measure(self, streams: Sequence[TileStream], samples: int, rows: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Flattening and ABC leave no hierarchy, so the netlist itself decides. A gate tha
 loading's; all others depend on the operands alone and are the multiplier's. Flip-flops are registers.
 
 Bits of the sum above a product's are groups of their own, with the adder's gates that feed nothing
-lower: near the top of a column, synthesis removes them.
+lower: near the top of a column, synthesis removes them. So are operand bits that a multiplier ignores.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,11 @@ _PORTS = {
 _OUTPUTS = {"activation_out": ACTIVATION_REGISTER, "weight_out": WEIGHT_REGISTER, "sum_out": SUM_REGISTER}
 
 
-def bit_group(group: str, bit: int) -> str:
-    """Name of the group of one high bit of the sum, of ADDER or SUM_REGISTER."""
+UNUSED = "unused"
+
+
+def bit_group(group: str, bit: int | str) -> str:
+    """Name of the group of one high bit of the sum, of ADDER or SUM_REGISTER, or of a register's UNUSED bits."""
     return f"{group} bit {bit}"
 
 
@@ -32,8 +35,12 @@ def plain(group: str) -> str:
     return group.split(" bit ")[0]
 
 
-def element_groups(netlist: MappedNetlist, product_width: int) -> dict[str, str]:
-    """Group of every instance and input port of a mapped processing element (module ``pe``)."""
+def element_groups(netlist: MappedNetlist, product_width: int, used: tuple[int, int]) -> dict[str, str]:
+    """Group of every instance and input port of a mapped processing element (module ``pe``).
+
+    ``used`` are masks of the bits of activation and weight that the multiplier reads.
+    """
+    masks = {"activation_out": used[0], "weight_out": used[1]}
     found = dict(_PORTS)
     register_of = {
         netlist.source_of(net): (name, bit)
@@ -41,6 +48,7 @@ def element_groups(netlist: MappedNetlist, product_width: int) -> dict[str, str]
         for bit, net in enumerate(netlist.ports[name][1])
         if net > 1
     }
+    unused: set[int] = set()
     lowest: dict[int, int] = {}  # net -> lowest bit of the sum that it reaches
     for flop in netlist.flops:
         shown = [flop.nets[pin.name] for pin in flop.cell.outputs if pin.name in flop.nets]
@@ -49,6 +57,9 @@ def element_groups(netlist: MappedNetlist, product_width: int) -> dict[str, str]
             name, bit = _behind(netlist, shown, register_of)
         high = name == "sum_out" and bit >= product_width
         found[flop.name] = bit_group(SUM_REGISTER, bit) if high else _OUTPUTS[name]
+        if name in masks and not masks[name] >> bit & 1:
+            found[flop.name] = bit_group(_OUTPUTS[name], UNUSED)
+            unused |= _nets(flop.cell.inputs, flop.nets)
         if name == "sum_out":
             for pin in flop.cell.inputs:
                 if pin.name in flop.nets:
@@ -62,7 +73,7 @@ def element_groups(netlist: MappedNetlist, product_width: int) -> dict[str, str]
             found[gate.name] = ADDER
             above |= outputs
         elif loading & inputs:
-            found[gate.name] = WEIGHT_LOADING
+            found[gate.name] = bit_group(WEIGHT_LOADING, UNUSED) if outputs & unused else WEIGHT_LOADING
             loading |= outputs
         else:
             found[gate.name] = MULTIPLIER

@@ -3,6 +3,7 @@
 import importlib.metadata
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +69,21 @@ def element_verilog(cell: Cell, sum_width: int, product: str = "", store: Store 
     return text
 
 
+@lru_cache(maxsize=1024)
 def constant_low_bits(cell: Cell) -> int:
     """Low bits of the product that are the same for all operands: a column of such cells never moves them."""
     table = cell.table.astype(np.int64)
     moving = int(np.bitwise_or.reduce((table ^ table.flat[0]).ravel()))
     return (moving & -moving).bit_length() - 1 if moving else 0
+
+
+@lru_cache(maxsize=1024)
+def used_bits(cell: Cell) -> tuple[int, int]:
+    """Masks of the bits of a and of w on which any product depends; arrays do not keep the others."""
+    table, index = cell.table, (np.arange(cell.table.shape[0]), np.arange(cell.table.shape[1]))
+    a = sum(1 << bit for bit in range(cell.widths[0]) if (table[index[0] ^ (1 << bit)] != table).any())
+    w = sum(1 << bit for bit in range(cell.widths[1]) if (table[:, index[1] ^ (1 << bit)] != table).any())
+    return a, w
 
 
 def column_element_verilog(cell: Cell, sum_width: int, product: str = "", store: Store | None = None) -> str:

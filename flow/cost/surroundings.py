@@ -26,6 +26,7 @@ from .modules import (
     control_verilog,
     delay_register_verilog,
     requantiser_verilog,
+    used_bits,
 )
 from .timeline import boundary_timeline
 
@@ -133,7 +134,8 @@ def pin_toggles(activity: Activity) -> float:
 class Surroundings:
     """Costs of one array's surroundings on one layer: of one register, adder, and the control.
 
-    A ``deskew`` register holds the bits of a column's sums that ever move.
+    A ``skew`` register holds the bits of an activation that the cell reads, a ``deskew`` register those
+    of a column's sums that ever move.
     """
 
     skew: PeripheralCost
@@ -165,11 +167,12 @@ def surroundings(
     stored = np.concatenate([one.ravel() for one in other])
     width, low = accumulator_width(cell, rows), constant_low_bits(cell)
     beats, leaving = _between_tiles(streams, cell, rows)
+    bits = [bit for bit in range(8) if used_bits(cell)[0] >> bit & 1] or [0]  # a cell may read none
     cycles, length = np.arange(4096), len(streams[0].activations)
     parts = {
         "skew": Peripheral(
-            "skew", delay_register_verilog(8), "delay_register", {"d": activations},
-            waiting={"d": beats.ravel()}, waiting_segments=len(beats),
+            "skew", delay_register_verilog(len(bits)), "delay_register", {"d": _bits(activations, bits)},
+            waiting={"d": _bits(beats.ravel(), bits)}, waiting_segments=len(beats),
         ),
         "deskew": Peripheral(
             "deskew", delay_register_verilog(sum_width - low), "delay_register", {"d": now >> low},
@@ -186,6 +189,11 @@ def surroundings(
         ),
     }  # fmt: skip
     return Surroundings(**{name: measure(part, liberty, clock_ps) for name, part in parts.items()})
+
+
+def _bits(words: np.ndarray, bits: Sequence[int]) -> np.ndarray:
+    """Some bits of words, side by side."""
+    return sum(((words >> bit & 1) << place for place, bit in enumerate(bits)), np.zeros_like(words))
 
 
 def _between_tiles(streams: Sequence[TileStream], cell: Cell, rows: int) -> tuple[np.ndarray, np.ndarray]:

@@ -40,6 +40,11 @@ def test_wires_and_fanout_can_be_overridden() -> None:
         clock_tree(default_liberty(), 10, 2.9, CLOCK_PS, max_fanout=1)
 
 
+def test_slow_buffers_drive_fewer_pins(toy_text) -> None:
+    """BUF1 and BUF2 give slews of 0.2 ns at 50 ps and no load, and more at any: two pins a buffer are left."""
+    assert clock_tree(parse_liberty(toy_text()), 8, 1.0, CLOCK_PS).levels == (4, 2, 1)
+
+
 def test_a_library_without_buffers_is_refused(toy_text) -> None:
     text = toy_text().replace('function : "A"; ', 'function : "!A"; ')
     with pytest.raises(UserError, match="no buffer of library toy"):

@@ -12,6 +12,7 @@ from tests.flow.cost.operands import tile
 
 CLOCK_PS = 10_000.0
 MIXES = (("exact8s",), ("truncated8s_k6",), ("exact8s", "truncated8s_k6"))
+IGNORING = "evolved8s_b60_mae140"  # reads neither of the two low bits of an operand
 
 
 def comparison(side, mix):
@@ -28,6 +29,13 @@ def test_a_4x4_array_is_composed_within_1_percent_of_area_and_energy(mix):
     found = comparison(4, mix)
     assert found.area_ratio == pytest.approx(1, abs=0.01)
     assert found.energy_ratio == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("mix", [(IGNORING,), ("exact8s", IGNORING), (IGNORING, "exact8s")])
+def test_operand_bits_that_a_cell_ignores_leave_the_array_where_no_other_needs_them(mix):
+    found = comparison(4, mix)
+    assert found.area_ratio == pytest.approx(1, abs=0.02)
+    assert found.energy_ratio == pytest.approx(1, abs=0.03)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 
 from slipstick.flow.cost.cost import _elements
 from slipstick.flow.cost.groups import ADDER, MULTIPLIER, REGISTERS, WEIGHT_LOADING, bit_group, plain
-from slipstick.flow.cost.modules import constant_low_bits
+from slipstick.flow.cost.modules import constant_low_bits, used_bits
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.flow.power.activity import simulate
 from slipstick.rtl.cells import cell
@@ -65,8 +65,13 @@ def test_low_bits_that_no_operand_moves_are_found(name, bits):
     assert constant_low_bits(cell(name)) == bits
 
 
+@pytest.mark.parametrize(("name", "masks"), [("exact8s", (0xFF, 0xFF)), ("evolved8s_b60_mae140", (0xFC, 0xFC))])
+def test_operand_bits_that_no_product_depends_on_are_found(name, masks):
+    assert used_bits(cell(name)) == masks
+
+
 def test_edges_of_an_array_have_no_adder_and_no_activation_register(elements):
-    present = elements["exact8s"].presence(4, 8)
+    present = elements["exact8s"].presence(4, 7 / 8)
     assert (present[ADDER], present["activation register"], present[MULTIPLIER]) == (3 / 4, 7 / 8, 1)
     assert [present[bit_group("sum register", bit)] for bit in range(16, 20)] == [3 / 4, 2 / 4, 1 / 4, 0]
 
