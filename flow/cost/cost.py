@@ -23,8 +23,9 @@ from slipstick.rtl.spec.streams import TileStream
 
 from .baseline import BASELINE, ExactBaseline, build_element, element_designs, exact_baseline
 from .clock_tree import MAX_FANOUT, NO_TREE, ClockTree, clock_tree
-from .element import CellCost, Element, EnergyPerMac
+from .element import CellCost, Element
 from .figures import LEVELS, ArrayEnergy, InferenceEnergy, LayerFigures, Levels
+from .mac import EnergyPerMac
 from .modules import used_bits
 from .surroundings import Peripheral, PeripheralCost, Surroundings, measure, surroundings
 from .timeline import drain_cycles, tile_cycles

@@ -1,17 +1,16 @@
 """A processing element as mapped gates: its cost, and its energy on real operand streams."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from slipstick.errors import UserError
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import DELAY_MODEL, Activity, simulate
-from slipstick.flow.power.cell_power import NO_ENERGY, Energy
+from slipstick.flow.power.cell_power import Energy
 from slipstick.flow.power.gates import check_against_table
 from slipstick.flow.power.power import GroupEnergy, PowerModel, power_model
 from slipstick.flow.power.synth import Synthesis
@@ -20,16 +19,12 @@ from slipstick.rtl.spec.array import signed_width
 from slipstick.rtl.spec.streams import ElementSequences, TileStream
 from slipstick.store import Store, digest
 
-from .groups import ACTIVATION_REGISTER, ADDER, MULTIPLIER, REGISTERS, UNUSED, WEIGHT_LOADING, element_groups, plain
+from .groups import ACTIVATION_REGISTER, ADDER, UNUSED, element_groups
+from .mac import NOTHING, EnergyPerMac
 from .modules import constant_low_bits, used_bits
+from .samples import SAMPLES, SETTLE, sample_elements, waiting_windows
 from .surroundings import pin_toggles
-from .timeline import boundary_timeline
 
-SAMPLES = 8192
-"""Vectors simulated per cell and layer; Monte Carlo noise of the total is about 0.2 %."""
-_WINDOW = 32
-_SETTLE = 1  # the sum register shows its first real value one cycle into a sequence
-_SEED = 2026
 _RESULT_VERSION = 5
 
 
@@ -58,79 +53,6 @@ class CellCost:
     def f_max_mhz(self) -> float:
         """Fastest clock of the processing element."""
         return 1e6 / self.pe_delay_ps
-
-
-Groups = dict[str, GroupEnergy]
-PARTS = (MULTIPLIER, ADDER, WEIGHT_LOADING, "registers", "clock pins")
-_NOTHING = GroupEnergy(NO_ENERGY, NO_ENERGY)
-
-
-@dataclass(frozen=True)
-class EnergyPerMac:
-    """Energy of one multiply-accumulate on a layer's streams, one a cycle, by part (``groups``).
-
-    ``multiplier`` is the cell mapped alone; the groups are those of the whole element, measured in
-    place. ``load_groups`` and ``idle_groups`` are an element's in a cycle that shifts weights, which pass
-    as activations too, and in one in which nothing moves; they count at array level. ``pin_toggles``
-    are transitions of an input pin other than the clock's, in a MAC and in a cycle that loads.
-    """
-
-    multiplier: Energy
-    groups: Groups
-    load_groups: Groups
-    idle_groups: Groups
-    cycles: int
-    pin_toggles: float = 0.0
-    load_pin_toggles: float = 0.0
-
-    @property
-    def multiplier_fj(self) -> float:
-        """Total of the multiplier alone."""
-        return self.multiplier.total_fj
-
-    @cached_property
-    def pe(self) -> Energy:
-        """The whole element."""
-        return _total(self.groups)
-
-    @cached_property
-    def load(self) -> Energy:
-        """The element in a cycle that shifts weights."""
-        return _total(self.load_groups)
-
-    @cached_property
-    def idle(self) -> Energy:
-        """The element in a cycle in which nothing moves."""
-        return _total(self.idle_groups)
-
-    @property
-    def registers(self) -> Energy:
-        """The element's registers, clock pins included."""
-        return _total({name: one for name, one in self.groups.items() if plain(name) in REGISTERS})
-
-    @property
-    def pe_fj(self) -> float:
-        """Total of the processing element."""
-        return self.pe.total_fj
-
-    @property
-    def parts_fj(self) -> dict[str, float]:
-        """The element's total by part: multiplier, adder, weight loading, registers, clock pins."""
-        return self.parts_of(self.groups)
-
-    @staticmethod
-    def parts_of(groups: Groups, presence: Mapping[str, float] | None = None) -> dict[str, float]:
-        """Totals by part, fJ; ``presence`` is the share of the elements that have each group."""
-        parts = dict.fromkeys(PARTS, 0.0)
-        for name, one in groups.items():
-            share = 1.0 if presence is None else presence[name]
-            parts["registers" if plain(name) in REGISTERS else plain(name)] += share * one.data.total_fj
-            parts["clock pins"] += share * one.clock_pins.total_fj
-        return parts
-
-
-def _total(groups: Groups) -> Energy:
-    return NO_ENERGY.plus(*(one.total for one in groups.values()))
 
 
 @dataclass(frozen=True)
@@ -247,10 +169,10 @@ class Element:
         sequences = sample_elements(streams, self.cell, samples)
         shape = sequences.activation.shape
         a, w = sequences.activation.ravel(), sequences.weight.ravel()
-        alone = simulate(self.multiplier_power.netlist, {"a": a, "w": w}, segments=shape[0], settle=_SETTLE)
+        alone = simulate(self.multiplier_power.netlist, {"a": a, "w": w}, segments=shape[0], settle=SETTLE)
         active = self._simulate(sequences, sequences.weight)
         windows = waiting_windows(streams, self.cell, rows, samples)
-        still = ElementSequences(*(np.repeat(x[:, :1], _SETTLE + 2, axis=1) for x in vars(sequences).values()))
+        still = ElementSequences(*(np.repeat(x[:, :1], SETTLE + 2, axis=1) for x in vars(sequences).values()))
         still = replace(still, activation=np.zeros_like(still.activation), sum_in=np.zeros_like(still.sum_in))
         report = self.pe_power.report_groups
         idle = report(self._simulate(still, still.weight), self.groups)
@@ -260,7 +182,7 @@ class Element:
         load = {
             name: GroupEnergy(*(
                 one.scaled((rows + drain) / rows).plus(rest.scaled(-drain / rows))
-                for one, rest in zip(waiting[name], idle.get(name, _NOTHING), strict=True)
+                for one, rest in zip(waiting[name], idle.get(name, NOTHING), strict=True)
             ))
             for name in waiting
         }  # fmt: skip
@@ -280,61 +202,9 @@ class Element:
         a, w, sums = sequences.activation, sequences.weight, sequences.sum_in
         inputs = {"activation_in": a.ravel(), "weight_in": weights_in.ravel(), "sum_in": sums.ravel()}
         inputs["load"] = np.zeros_like(a).ravel() if load is None else load.astype(np.int64).ravel()
-        activity = simulate(self.pe_power.netlist, inputs, {"weight_out": w.ravel()}, segments=len(a), settle=_SETTLE)
+        activity = simulate(self.pe_power.netlist, inputs, {"weight_out": w.ravel()}, segments=len(a), settle=SETTLE)
         low = constant_low_bits(self.cell)  # tied in the sum from above, as ``column_element_verilog`` tells
         expected = (sums >> low << low) + self.cell.table[a & 0xFF, w & 0xFF]
         if not np.array_equal(activity.values("sum_out", signed=True).reshape(a.shape)[:, 1:], expected[:, :-1]):
             raise MappingError(f"the mapped processing element of {self.name!r} computes other sums than its table")
         return activity
-
-
-@dataclass(frozen=True)
-class WaitingWindows:
-    """Elements between two tiles: ``sequences``, and ``weights_in`` int64 and ``load`` bool of the same shape."""
-
-    sequences: ElementSequences
-    weights_in: np.ndarray
-    load: np.ndarray
-
-
-def waiting_windows(streams: Sequence[TileStream], cell: Cell, rows: int, samples: int = SAMPLES) -> WaitingWindows:
-    """Elements from a tile's last row of activations to the next tile's first, the weights' passage in between.
-
-    In an array of ``rows`` x ``rows``: 3 ``rows`` counted cycles each. Drawn by shapes only, like ``sample_elements``.
-    """
-    line = boundary_timeline(streams, rows)
-    starts, count = line.waiting_starts, line.waiting + 1 + _SETTLE
-    wanted = max(1, round(samples / line.waiting))
-    rng = np.random.default_rng(_SEED)
-    row, column = rng.integers(0, rows, (2, wanted))
-    boundary = rng.permutation(wanted) % len(starts)
-    times = (starts[boundary] + row + column - _SETTLE)[:, None] + np.arange(count)
-    sums = line.sums([cell] * rows)
-    place = row[:, None], column[:, None]
-    sequences = ElementSequences(*(x[times, *place] for x in (line.activations, line.weights, sums)))
-    return WaitingWindows(sequences, line.weights_in[times, *place], line.load[times])
-
-
-def sample_elements(streams: Sequence[TileStream], cell: Cell, samples: int = SAMPLES) -> ElementSequences:
-    """Sequences of elements drawn evenly from all tiles and positions, about ``samples`` counted cycles.
-
-    The draw depends on the shapes only, so all cells see the same elements and their differences carry
-    no sampling noise. UserError when a tile streams fewer than three rows.
-    """
-    shortest = min(len(stream.activations) for stream in streams)
-    if shortest < _SETTLE + 2:
-        raise UserError(
-            f"a stream of layer {streams[0].layer!r} has {shortest} rows of activations; "
-            f"record at least {_SETTLE + 2}, from several images if need be"
-        )
-    length = min(_WINDOW + 1 + _SETTLE, shortest)
-    wanted = max(1, round(samples / (length - 1 - _SETTLE) / len(streams)))
-    rng = np.random.default_rng(_SEED)
-    parts = []
-    for stream in streams:
-        rows, columns = stream.weights.shape
-        places = np.concatenate([rng.permutation(rows * columns) for _ in range(-(-wanted // (rows * columns)))])
-        places = places[:wanted]
-        starts = rng.integers(0, len(stream.activations) - length + 1, wanted)
-        parts.append(stream.element_sequences(cell, places // columns, places % columns, starts, length))
-    return ElementSequences.join(parts)

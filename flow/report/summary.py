@@ -4,8 +4,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from slipstick.flow.cost.baseline import BASELINE
-from slipstick.flow.cost.element import PARTS
 from slipstick.flow.cost.figures import whole
+from slipstick.flow.cost.mac import PARTS
 from slipstick.flow.job.manifest import manifest
 from slipstick.flow.job.pipeline import FlowResult
 

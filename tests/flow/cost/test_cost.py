@@ -6,8 +6,8 @@ import pytest
 from slipstick.errors import UnknownName, UserError
 from slipstick.flow.cost.baseline import BASELINE
 from slipstick.flow.cost.cost import CostModel, cell_cost, energy_per_mac
-from slipstick.flow.cost.element import sample_elements
 from slipstick.flow.cost.figures import LEVELS, whole
+from slipstick.flow.cost.samples import sample_elements
 from slipstick.flow.cost.surroundings import pin_toggles, requantiser
 from slipstick.flow.cost.wires import NO_WIRES
 from slipstick.flow.power.activity import simulate
