@@ -19,7 +19,7 @@ def document(found: Characterisation) -> dict[str, Any]:
     """Every figure of every cell, the exact designs beside them, and how they were found.
 
     Errors in absolute units and fractions of 1, energies fJ an operation, areas um2, delays ps, power uW at the
-    clock with one operation a cycle; ``saving`` fractions at three levels, null where arrays do not take the cell.
+    clock with one operation a cycle; ``saving`` fractions at four levels, null where arrays do not take the cell.
     """
     return {
         "cells": [_row(found, row) for row in found.rows],
@@ -50,6 +50,7 @@ def _row(found: Characterisation, row: Row) -> dict[str, Any]:
         "power_uw": row.cost.energy_fj * found.clock_mhz * 1e-3,
         "pe_fj": row.pe_fj,
         "array_fj": row.array_fj,
+        "inference_fj": row.inference_fj,
         "saving": saving,
         "pareto": {error: row.cell.name in names for error, names in found.fronts.items()},
     }

@@ -25,7 +25,7 @@ from .operands import Operands, uniform_operands
 from .recorded import shipped_operands
 
 WORKERS = 2
-_RESULT_VERSION = 2
+_RESULT_VERSION = 5
 _LAYER = "workload"
 Progress = Callable[[int, int, str], None]
 
@@ -34,8 +34,8 @@ Progress = Callable[[int, int, str], None]
 class Row:
     """Figures of one cell.
 
-    ``rank`` of its table over the rationals, None for cells too wide for one; ``pe_fj`` and ``array_fj`` a MAC
-    for signed 8 x 8 cells, the only ones that arrays take.
+    ``rank`` of its table over the rationals, None for cells too wide for one; ``pe_fj``, ``array_fj`` and
+    ``inference_fj`` a MAC for signed 8 x 8 cells, the only ones that arrays take.
     """
 
     cell: Cell
@@ -44,6 +44,7 @@ class Row:
     cost: MultiplierCost
     pe_fj: float | None
     array_fj: float | None
+    inference_fj: float | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Characterisation:
     """A set of cells beside the exact designs of their kind.
 
     Kinds are (signed, widths): cells of one kind compare with the exact designs of that kind. ``exact_levels``
-    is the energy of a MAC of the best exact element and array at the clock.
+    is the energy of a MAC of the best exact element, array and whole inference at the clock.
     """
 
     rows: tuple[Row, ...]
@@ -61,13 +62,17 @@ class Characterisation:
     notes: tuple[str, ...]
 
     def saving(self, row: Row) -> Levels:
-        """Fractions saved: of the multiplier against the best exact one at equal delay, of element and array at the
-        clock. The last two are not a number for cells that arrays do not take."""
+        """Fractions saved: of the multiplier against the best exact one at equal delay, of element, array and inference
+        at the clock. The last three are not a number for cells that arrays do not take."""
         kind = row.cell.signed, row.cell.widths
         multiplier = 1 - row.cost.energy_fj / best_at(self.exact[kind], row.cost.delay_ps).cost.energy_fj
-        if row.pe_fj is None or row.array_fj is None or self.exact_levels is None:
-            return Levels(multiplier, float("nan"), float("nan"))
-        return Levels(multiplier, 1 - row.pe_fj / self.exact_levels.pe, 1 - row.array_fj / self.exact_levels.array)
+        nan = float("nan")
+        if row.pe_fj is None or row.array_fj is None or row.inference_fj is None or self.exact_levels is None:
+            return Levels(multiplier, nan, nan, nan)
+        exact = self.exact_levels
+        return Levels(
+            multiplier, 1 - row.pe_fj / exact.pe, 1 - row.array_fj / exact.array, 1 - row.inference_fj / exact.inference
+        )
 
     @cached_property
     def fronts(self) -> dict[str, set[str]]:
@@ -148,7 +153,7 @@ def _key(cell: Cell, operands: Operands, liberty: Liberty, clock_mhz: float) -> 
 def _row(cell: Cell, found: dict[str, Any]) -> Row:
     return Row(
         cell, found["rank"], WeightedErrors(**found["weighted"]), MultiplierCost(**found["cost"]),
-        found["pe_fj"], found["array_fj"],
+        found["pe_fj"], found["array_fj"], found["inference_fj"],
     )  # fmt: skip
 
 
@@ -166,15 +171,17 @@ def _measure(cell: Cell, key: str) -> None:
     own = _operands_for(cell.signed, cell.widths, operands)
 
     def compute() -> dict[str, Any]:
-        levels = None
+        levels = inference = None
         if cell.signed and cell.widths == (8, 8) and own.tiles:
             levels = _levels([cell], own, liberty, clock_mhz)
+            inference = levels.inference_fj(cell.name, _LAYER)
         return {
             "rank": rank(cell.table) if sum(cell.widths) <= ALL_PAIRS else None,
             "weighted": asdict(weighted_errors(cell, own)),
             "cost": asdict(multiplier_cost(cell, own, liberty, clock_mhz=clock_mhz)),
             "pe_fj": levels and levels.energy_per_mac(cell.name, _LAYER).pe_fj,
             "array_fj": levels and levels.array_energy(cell.name, _LAYER).total_fj,
+            "inference_fj": inference,
         }
 
     Store("characterised").json(key, compute)

@@ -12,6 +12,7 @@ from slipstick.flow.characterise.document import document, errors_document
 from slipstick.flow.characterise.operands import load_operands
 from slipstick.flow.characterise.table import WORKERS, characterise
 from slipstick.flow.cost.cost import CLOCK_MHZ
+from slipstick.flow.cost.figures import LEVELS
 from slipstick.flow.job.console import Steps, Update
 from slipstick.flow.library.liberty import load_liberty
 from slipstick.flow.report.cells_page import render_cells
@@ -37,7 +38,7 @@ def run(
     """List cells (the default command): errors, alike and by workload, exact rank, area, delay, energy, savings, front.
 
     What is not in the cache yet is synthesised and simulated first, a second or two a cell; a stopped run goes on
-    where it was. Arrays take signed 8 x 8 cells, so only these have savings at element and array level.
+    where it was. Arrays take signed 8 x 8 cells, so only these have savings at element, array and inference level.
 
     Example: slipstick cells 'truncated8s_*' --plot cells.html
     """
@@ -69,7 +70,7 @@ def run(
 
 HEADERS = (
     "cell", "MAE", "WCE", "EP %", "bias", "weighted MAE", "bias", "rank", "um2", "ps", "fJ",
-    "saved %: multiplier / element / array", "front",
+    "saved %: multiplier / element / array / inference", "front",
 )  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def _find(pattern: str) -> list[Cell]:
 def _line(cell: dict[str, Any]) -> tuple[str, ...]:
     errors, weighted, front = cell["errors"], cell["weighted_errors"], cell["pareto"]
     worst = f"{'>= ' if 'sample' in errors else ''}{errors['wce']}"
-    saved = (cell["saving"][level] for level in ("multiplier", "pe", "array"))
+    saved = (cell["saving"][level] for level in LEVELS)
     return (
         cell["name"], f"{errors['mae']:.2f}", worst, f"{100 * errors['ep']:.1f}", f"{errors['bias']:.2f}",
         f"{weighted['mae']:.2f}", f"{weighted['bias']:.2f}", str(cell["rank"] or "-"), f"{cell['area_um2']:.0f}",

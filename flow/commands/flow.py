@@ -49,7 +49,13 @@ def _show(summary: dict, page: Path) -> None:
     typer.echo(f"tiles: {tiles}")
     typer.echo(
         f"energy saved: multiplier {100 * saving['multiplier']:.1f} %, processing element {100 * saving['pe']:.1f} %, "
-        f"array {100 * saving['array']:.1f} %"
+        f"array {100 * saving['array']:.1f} %, whole inference {100 * saving['inference']:.1f} %"
+    )
+    power = summary["power"]["chosen"]
+    typer.echo(
+        f"an image: {power['energy_nj'] / 1000:.2f} uJ, {power['latency_us']:.0f} us ({power['cycles']:,} cycles), "
+        f"{power['mw']:.1f} mW at {summary['config']['clock_mhz']:g} MHz, {power['pj_per_mac']:.2f} pJ a MAC, "
+        f"{power['tops_per_watt']:.2f} TOPS/W"
     )
     typer.echo(f"co-simulation: {cosim['compared']:,} values compared, {cosim['mismatches']} differ")
     typer.echo(f"report: {page}")

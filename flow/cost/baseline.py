@@ -11,7 +11,14 @@ from slipstick.rtl.cells.registry import cell as find_cell
 from slipstick.rtl.spec.streams import TileStream
 
 from .element import CellCost, Element
-from .modules import ELEMENT, MULTIPLIER, element_sum_width, element_verilog, multiplier_verilog, operator_verilog
+from .modules import (
+    ELEMENT,
+    MULTIPLIER,
+    column_element_verilog,
+    element_sum_width,
+    multiplier_verilog,
+    operator_verilog,
+)
 
 BASELINE = "exact_baseline"
 Streams = Mapping[str, Sequence[TileStream]]
@@ -72,7 +79,7 @@ def element_designs(name: str, cell: Cell, rows: int, form: Form | None = None) 
     """The two modules of a processing element to synthesise: the multiplier alone and the whole."""
     product, options = (form.product, (form.booth, form.alumacc)) if form else ("", (False, False))
     alone = operator_verilog(cell, product) if product else multiplier_verilog(cell)
-    whole = element_verilog(cell, element_sum_width(cell, rows), product)
+    whole = column_element_verilog(cell, element_sum_width(cell, rows), product)
     return [
         Design(f"{name}/{MULTIPLIER}", alone, MULTIPLIER, *options),
         Design(f"{name}/{ELEMENT}", whole, ELEMENT, *options),
@@ -120,7 +127,7 @@ def exact_baseline(
 def _candidate(element: Element, streams: Streams, clock_ps: float) -> Candidate:
     multiplier_fj = pe_fj = tile_fj = 0.0
     for tiles in streams.values():
-        energy = element.energy(tiles)
+        energy = element.energy(tiles, rows=len(tiles[0].weights))
         active = sum(len(tile.activations) for tile in tiles) / len(tiles)
         rows, columns = tiles[0].weights.shape
         waiting = rows * energy.load.total_fj + (rows + columns) * energy.idle.total_fj

@@ -1,29 +1,31 @@
 """A processing element as mapped gates: its cost, and its energy on real operand streams."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from slipstick.errors import UserError
 from slipstick.flow.library.liberty import Liberty
-from slipstick.flow.power.activity import DELAY_MODEL, simulate
-from slipstick.flow.power.cell_power import NO_ENERGY, Energy
+from slipstick.flow.power.activity import DELAY_MODEL, Activity, simulate
+from slipstick.flow.power.cell_power import Energy
 from slipstick.flow.power.gates import check_against_table
-from slipstick.flow.power.power import PowerModel, power_model
+from slipstick.flow.power.power import GroupEnergy, PowerModel, power_model
 from slipstick.flow.power.synth import Synthesis
 from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.spec.array import signed_width
 from slipstick.rtl.spec.streams import ElementSequences, TileStream
 from slipstick.store import Store, digest
 
-SAMPLES = 8192
-"""Vectors simulated per cell and layer; Monte Carlo noise of the total is about 0.2 %."""
-_WINDOW = 32
-_SETTLE = 1  # the sum register shows its first real value one cycle into a sequence
-_SEED = 2026
-_RESULT_VERSION = 3
+from .groups import ACTIVATION_REGISTER, ADDER, UNUSED, element_groups
+from .mac import NOTHING, EnergyPerMac
+from .modules import constant_low_bits, used_bits
+from .samples import SAMPLES, SETTLE, sample_elements, waiting_windows
+from .surroundings import pin_toggles
+
+_RESULT_VERSION = 5
 
 
 class MappingError(Exception):
@@ -51,38 +53,6 @@ class CellCost:
     def f_max_mhz(self) -> float:
         """Fastest clock of the processing element."""
         return 1e6 / self.pe_delay_ps
-
-
-@dataclass(frozen=True)
-class EnergyPerMac:
-    """Energy of one multiply-accumulate on a layer's streams, one a cycle, zero-delay activity.
-
-    ``multiplier`` is the cell mapped alone; ``pe`` the whole element, of which ``registers`` (with
-    their clock pins) is measured in place. ``load`` and ``idle`` are an element's energy in a cycle
-    that shifts weights, and in one in which nothing moves; they count at array level.
-    """
-
-    multiplier: Energy
-    pe: Energy
-    registers: Energy
-    load: Energy
-    idle: Energy
-    cycles: int
-
-    @property
-    def multiplier_fj(self) -> float:
-        """Total of the multiplier alone."""
-        return self.multiplier.total_fj
-
-    @property
-    def pe_fj(self) -> float:
-        """Total of the processing element."""
-        return self.pe.total_fj
-
-    @property
-    def adder_fj(self) -> float:
-        """The rest of the element: adder, weight multiplexer and input pins, less what mapping them together gains."""
-        return self.pe_fj - self.registers.total_fj - self.multiplier_fj
 
 
 @dataclass(frozen=True)
@@ -131,84 +101,110 @@ class Element:
             raise MappingError(f"the mapped gates of {self.name!r} differ from its table on {wrong} operand pairs")
 
     def energy(
-        self, streams: Sequence[TileStream], *, samples: int = SAMPLES, store: Store | None = None
+        self,
+        streams: Sequence[TileStream],
+        *,
+        samples: int = SAMPLES,
+        rows: int | None = None,
+        store: Store | None = None,
     ) -> EnergyPerMac:
-        """Energy of a MAC on the streams of one layer; kept by content."""
+        """Energy of a MAC on the streams of one layer in an array of ``rows``; kept by content.
+
+        ``rows`` are by default those of the tallest tile. Weights pass an array of as many columns.
+        """
+        rows = rows or max(len(stream.weights) for stream in streams)
         parts = [part for stream in streams for part in (stream.activations, stream.weights)]
         key = digest(
-            self.cell.digest, self.multiplier.key, self.pe.key, self.clock_ps, samples, DELAY_MODEL, _RESULT_VERSION,
-            *parts,
+            self.cell.digest, self.multiplier.key, self.pe.key, self.clock_ps, samples, rows, DELAY_MODEL,
+            _RESULT_VERSION, *parts,
         )  # fmt: skip
-        found = (store or Store("energy")).json(key, lambda: self._measure(streams, samples))
-        shares = {name: Energy(*value) for name, value in found.items() if name != "cycles"}
-        return EnergyPerMac(**shares, cycles=found["cycles"])
+        found = (store or Store("energy")).json(key, lambda: self._measure(streams, samples, rows))
+        active, load, idle = (
+            {name: GroupEnergy(Energy(*own), Energy(*clock)) for name, (own, clock) in found[phase].items()}
+            for phase in ("active", "load", "idle")
+        )
+        alone, (moved, moved_loading) = Energy(*found["multiplier"]), found["pin_toggles"]
+        return EnergyPerMac(alone, active, load, idle, found["cycles"], moved, moved_loading)
 
-    def _measure(self, streams: Sequence[TileStream], samples: int) -> dict[str, Any]:
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """Part of the element by instance and input port (``groups``)."""
+        width = signed_width(int(self.cell.table.min()), int(self.cell.table.max()))
+        return element_groups(self.pe_power.netlist, width, used_bits(self.cell))
+
+    @cached_property
+    def flops(self) -> dict[str, int]:
+        """Flip-flops by group."""
+        return dict(Counter(self.groups[flop.name] for flop in self.pe_power.netlist.flops))
+
+    @cached_property
+    def group_area_um2(self) -> dict[str, float]:
+        """Area by group."""
+        netlist, area = self.pe_power.netlist, dict.fromkeys(self.groups.values(), 0.0)
+        for one in (*netlist.flops, *netlist.gates):
+            area[self.groups[one.name]] += one.cell.area_um2
+        return area
+
+    def presence(self, rows: int, passing: float, passing_unused: float = 0.0) -> dict[str, float]:
+        """Share of an array's elements of this cell that have each group.
+
+        The first row adds nothing, and row r can move at most r bits above the product's. ``passing`` is
+        the share of these elements whose activation another takes on, ``passing_unused`` that of those
+        where it takes bits that this cell ignores.
+        """
+        width = signed_width(int(self.cell.table.min()), int(self.cell.table.max()))
+        found = {}
+        for name in set(self.groups.values()):
+            group, _, bit = name.partition(" bit ")
+            if bit == UNUSED:
+                found[name] = passing_unused if group == ACTIVATION_REGISTER else 0.0
+            elif group == ACTIVATION_REGISTER:
+                found[name] = passing
+            else:
+                missing = int(bit) - width + 1 if bit else int(group == ADDER)
+                found[name] = max(0, rows - missing) / rows
+        return found
+
+    def _measure(self, streams: Sequence[TileStream], samples: int, rows: int) -> dict[str, Any]:
         sequences = sample_elements(streams, self.cell, samples)
-        segments = len(sequences.activation)
-        a, w, sums = sequences.activation.ravel(), sequences.weight.ravel(), sequences.sum_in.ravel()
-        alone = simulate(self.multiplier_power.netlist, {"a": a, "w": w}, segments=segments, settle=_SETTLE)
-        whole = simulate(
-            self.pe_power.netlist, {"activation_in": a, "weight_in": w, "sum_in": sums}, {"weight_out": w},
-            segments=segments, settle=_SETTLE,
-        )  # fmt: skip
-        sums_out = whole.values("sum_out", signed=True).reshape(segments, -1)[:, 1:]
-        expected = sequences.sum_in + self.cell.table[sequences.activation & 0xFF, sequences.weight & 0xFF]
-        if not np.array_equal(sums_out, expected[:, :-1]):
-            raise MappingError(f"the mapped processing element of {self.name!r} computes other sums than its table")
-        report = self.pe_power.report(whole)
+        shape = sequences.activation.shape
+        a, w = sequences.activation.ravel(), sequences.weight.ravel()
+        alone = simulate(self.multiplier_power.netlist, {"a": a, "w": w}, segments=shape[0], settle=SETTLE)
+        active = self._simulate(sequences, sequences.weight)
+        windows = waiting_windows(streams, self.cell, rows, samples)
+        still = ElementSequences(*(np.repeat(x[:, :1], SETTLE + 2, axis=1) for x in vars(sequences).values()))
+        still = replace(still, activation=np.zeros_like(still.activation), sum_in=np.zeros_like(still.sum_in))
+        report = self.pe_power.report_groups
+        idle = report(self._simulate(still, still.weight), self.groups)
+        passing = self._simulate(windows.sequences, windows.weights_in, windows.load)
+        waiting = report(passing, self.groups)
+        drain = 2 * rows
+        load = {
+            name: GroupEnergy(*(
+                one.scaled((rows + drain) / rows).plus(rest.scaled(-drain / rows))
+                for one, rest in zip(waiting[name], idle.get(name, NOTHING), strict=True)
+            ))
+            for name in waiting
+        }  # fmt: skip
         return {
             "multiplier": self.multiplier_power.report(alone).total,
-            "pe": report.total,
-            "registers": report.registers,
-            "load": self._load(streams),
-            "idle": self._idle(sequences),
-            "cycles": whole.cycles,
+            "active": report(active, self.groups),
+            "load": load,
+            "idle": idle,
+            "cycles": active.cycles,
+            "pin_toggles": [pin_toggles(active), pin_toggles(passing) * (rows + drain) / rows],
         }
 
-    def _load(self, streams: Sequence[TileStream]) -> Energy:
-        """A cycle in which the weights of a column shift down past a zero activation."""
-        tiles = [stream.weights.astype(np.int64) for stream in streams]
-        longest = max(len(tile) for tile in tiles)
-        if longest < _SETTLE + 2:
-            return NO_ENERGY
-        columns = np.concatenate([tile[::-1].T for tile in tiles if len(tile) == longest])  # [columns, R]
-        words = columns.ravel()
-        inputs = {"weight_in": words, "load": np.ones_like(words), "activation_in": np.zeros_like(words)}
-        activity = simulate(self.pe_power.netlist, inputs, segments=len(columns), settle=_SETTLE)
-        return self.pe_power.report(activity).total
-
-    def _idle(self, sequences: ElementSequences) -> Energy:
-        """A cycle in which nothing moves: clock pins and leakage, averaged over the weights."""
-        weights = np.repeat(sequences.weight[:, 0], _SETTLE + 2)
-        zeros = np.zeros_like(weights)
-        activity = simulate(
-            self.pe_power.netlist, {"activation_in": zeros, "weight_in": weights}, {"weight_out": weights},
-            segments=len(sequences.weight), settle=_SETTLE,
-        )  # fmt: skip
-        return self.pe_power.report(activity).total
-
-
-def sample_elements(streams: Sequence[TileStream], cell: Cell, samples: int = SAMPLES) -> ElementSequences:
-    """Sequences of elements drawn evenly from all tiles and positions, about ``samples`` counted cycles.
-
-    The draw depends on the shapes only, so all cells see the same elements and their differences carry
-    no sampling noise. UserError when a tile streams fewer than three rows.
-    """
-    shortest = min(len(stream.activations) for stream in streams)
-    if shortest < _SETTLE + 2:
-        raise UserError(
-            f"a stream of layer {streams[0].layer!r} has {shortest} rows of activations; "
-            f"record at least {_SETTLE + 2}, from several images if need be"
-        )
-    length = min(_WINDOW + 1 + _SETTLE, shortest)
-    wanted = max(1, round(samples / (length - 1 - _SETTLE) / len(streams)))
-    rng = np.random.default_rng(_SEED)
-    parts = []
-    for stream in streams:
-        rows, columns = stream.weights.shape
-        places = np.concatenate([rng.permutation(rows * columns) for _ in range(-(-wanted // (rows * columns)))])
-        places = places[:wanted]
-        starts = rng.integers(0, len(stream.activations) - length + 1, wanted)
-        parts.append(stream.element_sequences(cell, places // columns, places % columns, starts, length))
-    return ElementSequences.join(parts)
+    def _simulate(
+        self, sequences: ElementSequences, weights_in: np.ndarray, load: np.ndarray | None = None
+    ) -> Activity:
+        """Waveforms of the element; MappingError where its sums are not those of the table."""
+        a, w, sums = sequences.activation, sequences.weight, sequences.sum_in
+        inputs = {"activation_in": a.ravel(), "weight_in": weights_in.ravel(), "sum_in": sums.ravel()}
+        inputs["load"] = np.zeros_like(a).ravel() if load is None else load.astype(np.int64).ravel()
+        activity = simulate(self.pe_power.netlist, inputs, {"weight_out": w.ravel()}, segments=len(a), settle=SETTLE)
+        low = constant_low_bits(self.cell)  # tied in the sum from above, as ``column_element_verilog`` tells
+        expected = (sums >> low << low) + self.cell.table[a & 0xFF, w & 0xFF]
+        if not np.array_equal(activity.values("sum_out", signed=True).reshape(a.shape)[:, 1:], expected[:, :-1]):
+            raise MappingError(f"the mapped processing element of {self.name!r} computes other sums than its table")
+        return activity

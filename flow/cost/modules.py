@@ -3,8 +3,10 @@
 import importlib.metadata
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 from amaranth.lib.wiring import Component
 
 from slipstick.errors import UserError
@@ -65,6 +67,49 @@ def element_verilog(cell: Cell, sum_width: int, product: str = "", store: Store 
     if count != 1:
         raise AssertionError(f"the processing element should hold one module {_WITHIN}, not {count}")
     return text
+
+
+@lru_cache(maxsize=1024)
+def constant_low_bits(cell: Cell) -> int:
+    """Low bits of the product that are the same for all operands: a column of such cells never moves them."""
+    table = cell.table.astype(np.int64)
+    moving = int(np.bitwise_or.reduce((table ^ table.flat[0]).ravel()))
+    return (moving & -moving).bit_length() - 1 if moving else 0
+
+
+@lru_cache(maxsize=1024)
+def used_bits(cell: Cell) -> tuple[int, int]:
+    """Masks of the bits of a and of w on which any product depends; arrays do not keep the others."""
+    table, index = cell.table, (np.arange(cell.table.shape[0]), np.arange(cell.table.shape[1]))
+    a = sum(1 << bit for bit in range(cell.widths[0]) if (table[index[0] ^ (1 << bit)] != table).any())
+    w = sum(1 << bit for bit in range(cell.widths[1]) if (table[:, index[1] ^ (1 << bit)] != table).any())
+    return a, w
+
+
+def column_element_verilog(cell: Cell, sum_width: int, product: str = "", store: Store | None = None) -> str:
+    """A processing element as a column of equal cells lets synthesis see it: module ELEMENT.
+
+    Where the products' low bits are constant, so are those of the sum from above, and no register or
+    adder stage is left of them; they are tied to 0 here.
+    """
+    text, low = element_verilog(cell, sum_width, product, store), constant_low_bits(cell)
+    if not low:
+        return text
+    inner, high = f"{ELEMENT}_free", sum_width - 1
+    text = re.sub(rf"\bmodule {ELEMENT}\b", f"module {inner}", text)
+    signals = {
+        "activation_in": "activation_in", "weight_in": "weight_in", "load": "load", "activation_out": "activation_out",
+        "weight_out": "weight_out", "sum_in": f"{{sum_in[{high}:{low}], {low}'d0}}", "sum_out": "sum_out", "clk": "clk",
+    }  # fmt: skip
+    connections = ", ".join(f".{port}({signal})" for port, signal in signals.items())
+    return f"""{text}
+module {ELEMENT}(
+  input clk, input [7:0] activation_in, weight_in, input load, input [{high}:0] sum_in,
+  output [7:0] activation_out, weight_out, output [{high}:0] sum_out
+);
+  {inner} free ({connections});
+endmodule
+"""
 
 
 def requantiser_verilog(width: int, store: Store | None = None) -> str:

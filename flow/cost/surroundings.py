@@ -6,11 +6,12 @@ not included.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from slipstick.flow.library.liberty import Liberty
-from slipstick.flow.power.activity import simulate
+from slipstick.flow.power.activity import Activity, simulate
 from slipstick.flow.power.cell_power import Energy
 from slipstick.flow.power.power import power_model
 from slipstick.flow.power.synth import Synthesis, synthesise
@@ -19,12 +20,20 @@ from slipstick.rtl.spec.array import signed_width, sum_range
 from slipstick.rtl.spec.streams import TileStream
 from slipstick.store import Store, digest
 
-from .modules import accumulator_verilog, control_verilog, delay_register_verilog, requantiser_verilog
+from .modules import (
+    accumulator_verilog,
+    constant_low_bits,
+    control_verilog,
+    delay_register_verilog,
+    requantiser_verilog,
+    used_bits,
+)
+from .timeline import boundary_timeline
 
 ACCUMULATION_DEPTH = 64
 """Weight tiles whose sums one accumulator holds; it decides the adder's width."""
 _CONTROL_WIDTH = 16
-_RESULT_VERSION = 2
+_RESULT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,8 @@ class Peripheral:
     """A module beside the array, such as a requantiser, and the words that it sees when in use.
 
     ``inputs`` int [n] by input port, ``registers`` int [n] for registers that hold their value;
-    ``booth`` maps its multiplications as Booth's.
+    ``booth`` maps its multiplications as Booth's. ``waiting`` gives the inputs between two tiles, in
+    ``waiting_segments`` sequences of equal length; without it nothing moves then.
     """
 
     name: str
@@ -41,16 +51,24 @@ class Peripheral:
     inputs: Mapping[str, np.ndarray] = field(repr=False)
     registers: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     booth: bool = False
+    waiting: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    waiting_segments: int = 1
 
 
 @dataclass(frozen=True)
 class PeripheralCost:
-    """Area, delay, and energy of a cycle in use and of one in which nothing moves."""
+    """Area, delay, flip-flops, and energy of a cycle in use, of one between two tiles, and of one at rest.
+
+    ``pin_toggles`` are transitions a cycle, summed over all input pins but the clock's: in use and between tiles.
+    """
 
     area_um2: float
     delay_ps: float
+    flops: int
     active: Energy
+    waiting: Energy
     idle: Energy
+    pin_toggles: tuple[float, float]
 
 
 def requantiser(
@@ -77,29 +95,48 @@ def requantiser(
 def measure(peripheral: Peripheral, liberty: Liberty, clock_ps: float, store: Store | None = None) -> PeripheralCost:
     """Map a module and measure it on its words; kept by content."""
     mapped = synthesise(peripheral.verilog, peripheral.top, liberty, clock_ps=clock_ps, booth=peripheral.booth)
-    words = {**peripheral.inputs, **peripheral.registers}
+    words = {"": np.array(peripheral.waiting_segments)}
+    for kind, part in (("", peripheral.inputs), ("", peripheral.registers), ("waiting ", peripheral.waiting)):
+        words |= {kind + name: values for name, values in part.items()}
     key = digest(mapped.key, clock_ps, sorted(words), *(words[name] for name in sorted(words)), _RESULT_VERSION)
     found = (store or Store("energy")).json(key, lambda: _measure(peripheral, mapped, liberty, clock_ps))
-    return PeripheralCost(mapped.area_um2, found["delay_ps"], Energy(*found["active"]), Energy(*found["idle"]))
+    active, waiting, idle = (Energy(*found[phase]) for phase in ("active", "waiting", "idle"))
+    toggles = tuple(found["pin_toggles"])
+    return PeripheralCost(mapped.area_um2, found["delay_ps"], found["flops"], active, waiting, idle, toggles)
 
 
-def _measure(peripheral: Peripheral, mapped: Synthesis, liberty: Liberty, clock_ps: float) -> dict[str, object]:
+def _measure(peripheral: Peripheral, mapped: Synthesis, liberty: Liberty, clock_ps: float) -> dict[str, Any]:
     power = power_model(mapped, liberty, clock_ps)
     netlist = power.netlist
     active = simulate(netlist, peripheral.inputs, peripheral.registers, settle=2)
     given = (peripheral.inputs, peripheral.registers)
     still = [{name: np.repeat(words[:1], 8) for name, words in part.items()} for part in given]
-    idle = simulate(netlist, *still, settle=2)
+    waiting = idle = simulate(netlist, *still, settle=2)
+    if peripheral.waiting:
+        waiting = simulate(netlist, peripheral.waiting, segments=peripheral.waiting_segments, settle=1)
     return {
         "delay_ps": power.timing.delay_ps,
-        "active": power.report(active).total,
-        "idle": power.report(idle).total,
+        "flops": len(netlist.flops),
+        **{name: power.report(one).total for name, one in (("active", active), ("waiting", waiting), ("idle", idle))},
+        "pin_toggles": [pin_toggles(active), pin_toggles(waiting)],
     }
+
+
+def pin_toggles(activity: Activity) -> float:
+    """Transitions a cycle, summed over all input pins of gates and flip-flops but clock pins."""
+    netlist = activity.netlist
+    signal = np.ones(netlist.net_count)
+    signal[list(netlist.clock_nets)] = 0
+    return float((netlist.fanout * activity.density * signal).sum())
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Costs of one array's surroundings on one layer: of one register, adder, and the control."""
+    """Costs of one array's surroundings on one layer: of one register, adder, and the control.
+
+    A ``skew`` register holds the bits of an activation that the cell reads, a ``deskew`` register those
+    of a column's sums that ever move.
+    """
 
     skew: PeripheralCost
     deskew: PeripheralCost
@@ -128,21 +165,43 @@ def surroundings(
     if len(sums) > 1 and len({one.shape for one in sums}) == 1:
         other = sums[1:] + sums[:1]
     stored = np.concatenate([one.ravel() for one in other])
-    width = accumulator_width(cell, rows)
-    cycles = np.arange(4096)
+    width, low = accumulator_width(cell, rows), constant_low_bits(cell)
+    beats, leaving = _between_tiles(streams, cell, rows)
+    bits = [bit for bit in range(8) if used_bits(cell)[0] >> bit & 1] or [0]  # a cell may read none
+    cycles, length = np.arange(4096), len(streams[0].activations)
     parts = {
-        "skew": Peripheral("skew", delay_register_verilog(8), "delay_register", {"d": activations}),
-        "deskew": Peripheral("deskew", delay_register_verilog(sum_width), "delay_register", {"d": now}),
+        "skew": Peripheral(
+            "skew", delay_register_verilog(len(bits)), "delay_register", {"d": _bits(activations, bits)},
+            waiting={"d": _bits(beats.ravel(), bits)}, waiting_segments=len(beats),
+        ),
+        "deskew": Peripheral(
+            "deskew", delay_register_verilog(sum_width - low), "delay_register", {"d": now >> low},
+            waiting={"d": leaving.ravel() >> low}, waiting_segments=len(leaving),
+        ),
         "accumulate": Peripheral(
-            "accumulate", accumulator_verilog(sum_width, width), "accumulate", {"column_sum": now, "stored": stored}
+            "accumulate", accumulator_verilog(sum_width, width), "accumulate", {"column_sum": now, "stored": stored},
+            waiting={"column_sum": leaving.ravel(), "stored": np.repeat(leaving[:, 0], leaving.shape[1])},
+            waiting_segments=len(leaving),
         ),
         "control": Peripheral(
-            "control", control_verilog(_CONTROL_WIDTH), "control",
-            {"rows": np.full_like(cycles, len(streams[0].activations) - 1)},
-            {
-                "row": cycles % len(streams[0].activations),
-                "tile": cycles // len(streams[0].activations),
-            },
+            "control", control_verilog(_CONTROL_WIDTH), "control", {"rows": np.full_like(cycles, length - 1)},
+            {"row": cycles % length, "tile": cycles // length},
         ),
     }  # fmt: skip
     return Surroundings(**{name: measure(part, liberty, clock_ps) for name, part in parts.items()})
+
+
+def _bits(words: np.ndarray, bits: Sequence[int]) -> np.ndarray:
+    """Some bits of words, side by side."""
+    return sum(((words >> bit & 1) << place for place, bit in enumerate(bits)), np.zeros_like(words))
+
+
+def _between_tiles(streams: Sequence[TileStream], cell: Cell, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """What enters the rows and leaves the columns between two tiles, int64 [sequences, cycles] each."""
+    line = boundary_timeline(streams, rows)
+    times = line.waiting_starts[:, None] + np.arange(-1, line.waiting + 1)  # [boundaries, cycles]
+    lane = np.arange(rows)[:, None]
+    sums = line.sums([cell] * rows)[:, rows]
+    beats = [line.beats[one, lane] for one in times]
+    leaving = [sums[one + rows + lane, lane] for one in times]
+    return np.concatenate(beats), np.concatenate(leaving)

@@ -8,7 +8,7 @@ import numpy as np
 
 from slipstick.errors import UserError
 from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
-from slipstick.flow.cost.figures import InferenceEnergy, Levels
+from slipstick.flow.cost.figures import LEVELS, InferenceEnergy, LayerFigures, Levels
 from slipstick.flow.cost.requantiser_words import requantiser_peripheral
 from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
 from slipstick.flow.search.mcts import MctsConfig
@@ -213,25 +213,44 @@ def _costs(
 def accelerator_energy(config: FlowConfig, bench: Workbench, placement: Placement, model: CostModel) -> InferenceEnergy:
     """Energy of the tiles, each as wide as it was built, beside one exact R x C array.
 
-    A narrow tile moves every activation past fewer columns, so its skew and control weigh more.
+    A narrow tile moves every activation past fewer columns, so its skew and control weigh more. Tiles
+    work at the same time, on different images; at the level of the inference a tile that is done waits
+    for the slowest, its clock running.
     """
     layers: dict[str, Levels] = {}
+    details: dict[str, LayerFigures] = {}
     requantise = 0.0
-    outputs = bench.outputs()
+    outputs, useful = bench.outputs(), bench.macs(1, 1)
+    resting: dict[str, tuple[float, float]] = {}
     for tile in placement.tiles:
         width = tile.config.columns
         macs = bench.macs(config.rows, width)
-        own = replace(model, columns=width).inference_energy(
-            dict.fromkeys(tile.layers, tile.cell.name), {x: macs[x] for x in tile.layers}, outputs
+        narrow = replace(model, columns=width)
+        own = narrow.inference_energy(
+            dict.fromkeys(tile.layers, tile.cell.name), {x: macs[x] for x in tile.layers}, outputs, useful
         )
         layers |= own.layers_nj
+        details |= own.details
         requantise += sum(own.requantise_nj * outputs[x] for x in tile.layers) / sum(outputs.values())
-    exact = model.inference_energy({}, bench.macs(config.rows, config.columns), outputs)
-    total = [sum(getattr(part, level) for part in layers.values()) for level in ("multiplier", "pe", "array")]
+        resting[tile.name] = narrow.idle_cycle_fj(tile.cell.name, tile.layers[0])
+    busy = {tile.name: sum(details[x].cycles for x in tile.layers) for tile in placement.tiles}
+    for tile in placement.tiles:
+        for layer in tile.layers:  # its share of the tile's waiting
+            share = 1e-6 * (max(busy.values()) / busy[tile.name] - 1) * details[layer].cycles
+            gates, tree = resting[tile.name]
+            parts = details[layer].parts_nj
+            parts = parts | {"idle": parts["idle"] + share * gates, "clock_tree": parts["clock_tree"] + share * tree}
+            details[layer] = replace(details[layer], parts_nj=parts)
+            layers[layer] = replace(layers[layer], inference=details[layer].energy_nj)
+    exact = model.inference_energy({}, bench.macs(config.rows, config.columns), outputs, useful)
+    total = {level: sum(getattr(part, level) for part in layers.values()) for level in LEVELS}
+    order = list(exact.layers_nj)
     return replace(
         exact,
-        total_nj=Levels(total[0], total[1], total[2] + requantise),
-        layers_nj={layer: layers[layer] for layer in exact.layers_nj},
+        total_nj=Levels(**total | {"array": total["array"] + requantise}),
+        layers_nj={layer: layers[layer] for layer in order},
+        details={layer: details[layer] for layer in order},
+        period_cycles=max(busy.values()),
     )
 
 

@@ -157,16 +157,20 @@ class Liberty:
         return self.cells[name]
 
     @cached_property
-    def driving_cell(self) -> str | None:
-        """The second smallest buffer, which stands for whatever drives a module's inputs; None without buffers."""
-        buffers = [
+    def buffers(self) -> tuple[LibertyCell, ...]:
+        """Buffers that may be used, the smallest first."""
+        found = [
             cell
             for cell in self.cells.values()
             if cell.is_combinational and not cell.dont_use and len(cell.inputs) == len(cell.outputs) == 1
             and (cell.outputs[0].function or "").strip(" ()") == cell.inputs[0].name
         ]  # fmt: skip
-        buffers.sort(key=lambda cell: (cell.area_um2, cell.name))
-        return buffers[min(1, len(buffers) - 1)].name if buffers else None
+        return tuple(sorted(found, key=lambda cell: (cell.area_um2, cell.name)))
+
+    @property
+    def driving_cell(self) -> str | None:
+        """The second smallest buffer, which stands for whatever drives a module's inputs; None without buffers."""
+        return self.buffers[min(1, len(self.buffers) - 1)].name if self.buffers else None
 
     def describe(self) -> str:
         """Corner in words, such as ``sg13g2_stdcell_typ_1p20V_25C (1.2 V, 25 C)``."""

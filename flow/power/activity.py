@@ -84,6 +84,7 @@ def simulate(
     *,
     segments: int = 1,
     settle: int = 0,
+    depth: int = _SETTLE_ROUNDS,
 ) -> Activity:
     """Waveforms for input words int [n] by port; ports that are not named are 0.
 
@@ -91,8 +92,8 @@ def simulate(
     hold their value; every other flip-flop takes its data input of the vector before, which is found
     by simulating again until nothing changes (feed-forward designs). The n vectors are ``segments``
     sequences of equal length in a row; the step between two sequences, and the first ``settle`` steps
-    of each, are not counted. Raises UserError for unknown names, unequal lengths and for state that
-    feeds back without a given trace.
+    of each, are not counted. ``depth`` is more than the registers that any path passes. Raises UserError
+    for unknown names, unequal lengths and for state that feeds back without a given trace.
     """
     given = {**inputs, **(registers or {})}
     lengths = {np.shape(values) for values in given.values()}
@@ -114,7 +115,7 @@ def simulate(
     first = np.zeros(count, np.int64)
     first[::length] = 1
     starts = pack(first, 1)[0]
-    _settle(netlist, planes, starts, pack(np.ones(count, np.int64), 1)[0], fixed)
+    _settle(netlist, planes, starts, pack(np.ones(count, np.int64), 1)[0], fixed, depth)
     steps = np.arange(count) % length > settle
     return Activity(netlist, planes, pack(steps.astype(np.int64), 1)[0], count)
 
@@ -138,7 +139,7 @@ def _set(planes: np.ndarray, nets: tuple[int, ...], values: np.ndarray) -> None:
 
 
 def _settle(
-    netlist: MappedNetlist, planes: np.ndarray, starts: np.ndarray, vectors: np.ndarray, fixed: set[int]
+    netlist: MappedNetlist, planes: np.ndarray, starts: np.ndarray, vectors: np.ndarray, fixed: set[int], depth: int
 ) -> None:
     """Evaluate until every flip-flop holds its next state of the vector before; reset is never active.
 
@@ -149,7 +150,7 @@ def _settle(
         if state.given is not None:
             state.write(planes, planes[state.given] ^ planes[int(state.given_inverse)])
     free = [state for state in states if state.given is None]
-    for _ in range(_SETTLE_ROUNDS):
+    for _ in range(depth):
         netlist.evaluate(planes)
         changed = False
         for state in free:

@@ -67,6 +67,7 @@ class CellGroup:
     def __init__(self, members: list[Instance], timing: Timing, rule: Rule) -> None:
         self.cell: LibertyCell = members[0].cell
         self.rule = rule
+        self.names = [one.name for one in members]
         self.nets = {name: np.array([one.nets[name] for one in members]) for name in members[0].nets}
         driven = [self.nets[p.name] for p in self.cell.outputs if p.name in self.nets]
         self.driven_nets = np.concatenate([np.empty(0, np.int64), *driven])
@@ -134,9 +135,17 @@ class CellGroup:
 
     def energy(self, activity: Activity, clock_ps: float) -> Energy:
         """Internal and leakage energy of a cycle, all instances together."""
+        internal, clock_pins, leakage = self.energies(activity, clock_ps).sum(axis=1).tolist()
+        return Energy(internal + clock_pins, 0.0, leakage)
+
+    def energies(self, activity: Activity, clock_ps: float) -> np.ndarray:
+        """Energy of a cycle in fJ, float [3, instances]: internal without clock pins, of clock pins, leakage."""
         share = self._shares(activity)
         density = {name: activity.density[nets] for name, nets in self.nets.items()}
-        internal = sum(float((arc.energy * share[arc.when] * density[arc.pin]).sum()) for arc in self._input_arcs)
+        internal, clock_pins, leakage = found = np.zeros((3, len(self.names)))
+        for one in self._input_arcs:
+            paid = clock_pins if one.pin in self.clock_pins else internal
+            paid += one.energy * share[one.when] * density[one.pin]
         by_output: dict[tuple[str, str], list[_OutputArc]] = {}
         for arc in self._output_arcs:
             by_output.setdefault((arc.pin, arc.supply), []).append(arc)
@@ -146,12 +155,12 @@ class CellGroup:
             total = weights.sum(axis=0)
             # Inputs that always change together may never sensitise a pin alone: then arcs weigh the same.
             weights = np.where(total > 0, weights, 1.0) / np.where(total > 0, total, len(arcs))
-            internal += float(((weights * energies).sum(axis=0) * density[name]).sum())
+            internal += (weights * energies).sum(axis=0) * density[name]
         default = 1.0 - sum(share[index] for index, _ in self._leakage) if self._leakage else 1.0
-        count = len(next(iter(self.nets.values())))
-        leakage_nw = float((np.broadcast_to(default, count) * self.cell.leakage_nw).sum())
-        leakage_nw += sum(float(share[index].sum()) * value for index, value in self._leakage)
-        return Energy(internal, 0.0, leakage_nw * clock_ps * 1e-6)  # nW * ps = 1e-6 fJ
+        leakage += default * self.cell.leakage_nw
+        leakage += sum(share[index] * value for index, value in self._leakage)
+        leakage *= clock_ps * 1e-6  # nW * ps = 1e-6 fJ
+        return found
 
     def _shares(self, activity: Activity) -> list[np.ndarray]:
         """P of every condition, [instances] each."""

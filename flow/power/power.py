@@ -15,8 +15,10 @@ arcs, as OpenSTA does; that halves the clock energy of flip-flops whose ``when``
 Clock tree and wires are not included, unless ``wire_ff_per_fanout`` is given.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,6 +47,18 @@ class PowerReport:
     def total(self) -> Energy:
         """Sum of the parts."""
         return self.registers.plus(self.gates, self.inputs)
+
+
+class GroupEnergy(NamedTuple):
+    """Energy of a cycle of a group of instances: without their clock pins, and that of the clock pins alone."""
+
+    data: Energy
+    clock_pins: Energy
+
+    @property
+    def total(self) -> Energy:
+        """Sum of both."""
+        return self.data.plus(self.clock_pins)
 
 
 class PowerModel:
@@ -92,6 +106,52 @@ class PowerModel:
         driven[clocks] = True
         inputs = Energy(0.0, float(switching[~driven].sum()), 0.0)
         return PowerReport(registers, gates, inputs)
+
+    def report_groups(self, activity: Activity, group_of: Mapping[str, str]) -> dict[str, "GroupEnergy"]:
+        """Energy of a cycle by group; ``group_of`` names the group of every instance and input port.
+
+        A driven net's switching belongs to its driver, an input port's to the port's group. The clock
+        net's goes to the flip-flops, in proportion to their clock pins. The groups add up to ``report``.
+        """
+        switching = self._switching_fj * activity.density
+        own: dict[str, Energy] = {}
+        clock: dict[str, Energy] = {}
+        driven = np.zeros(self.netlist.net_count, bool)
+        for group in self._groups:
+            net = np.zeros(len(group.names))
+            for pin in group.cell.outputs:
+                if pin.name in group.nets:
+                    driven[group.nets[pin.name]] = True
+                    net += switching[group.nets[pin.name]]
+            pins = np.zeros(len(group.names))
+            for name in group.clock_pins:
+                pin = group.cell.pins[name]
+                pins += max(pin.capacitance_rise_ff, pin.capacitance_fall_ff)
+            internal, clock_pins, leakage = group.energies(activity, self.clock_ps)
+            for place, name in enumerate(group.names):
+                where = group_of[name]
+                own[where] = own.get(where, NO_ENERGY).plus(
+                    Energy(float(internal[place]), float(net[place]), float(leakage[place]))
+                )
+                clock[where] = clock.get(where, NO_ENERGY).plus(Energy(float(clock_pins[place]), float(pins[place]), 0))
+        clocks = [net for net in self.netlist.clock_nets if not driven[net]]
+        driven[clocks] = True
+        capacitance = sum(one.switching_fj for one in clock.values())
+        scale = float(switching[clocks].sum()) / capacitance if capacitance else 0.0
+        for port, (direction, nets) in self.netlist.ports.items():
+            if direction == "input":
+                free = [net for net in dict.fromkeys(nets) if not driven[net]]
+                driven[free] = True
+                if free and switching[free].any():
+                    energy = Energy(0.0, float(switching[free].sum()), 0.0)
+                    own[group_of[port]] = own.get(group_of[port], NO_ENERGY).plus(energy)
+        return {
+            where: GroupEnergy(
+                own.get(where, NO_ENERGY),
+                clock[where]._replace(switching_fj=scale * clock[where].switching_fj) if where in clock else NO_ENERGY,
+            )
+            for where in {**own, **clock}
+        }
 
 
 @lru_cache(maxsize=512)

@@ -94,39 +94,93 @@ def _place(layer: str) -> tuple[str, str]:
     return ".".join(parts[:-1]) or "model", parts[-1]
 
 
-def parts_of_energy(summary: dict[str, Any]) -> go.Figure:
-    """Energy by part, exact beside chosen: multipliers, rest of the elements, rest of the array."""
-    levels = {"exact": summary["energy_nj"]["exact"], "chosen": summary["energy_nj"]["chosen"]}
-    parts = {
-        "multipliers": lambda x: x["multiplier"],
-        "rest of the processing elements": lambda x: x["pe"] - x["multiplier"],
-        "rest of the array": lambda x: x["array"] - x["pe"],
-    }
+PARTS = {
+    "multiplier": ("multiplier", "#2186eb"),
+    "adder": ("adder", "#7cc4fa"),
+    "weight_loading": ("weight multiplexer", "#bae3ff"),
+    "registers": ("registers", "#17b897"),
+    "clock_pins": ("clock pins", "#8eedc7"),
+    "skew": ("skew registers", "#f0b429"),
+    "accumulate": ("accumulators' adders", "#f7d070"),
+    "control": ("control", "#9aa5b1"),
+    "load": ("weights passing", "#8662c7"),
+    "idle": ("idle and draining", "#cbd2d9"),
+    "requantise": ("requantisers", "#da127d"),
+    "clock_tree": ("clock tree", "#e12d39"),
+    "wires": ("wires", "#52606d"),
+}
+"""Parts of an inference's energy in the order of the bars: title and colour."""
+
+
+def _stacked(bars: dict[str, dict[str, float]], titles: dict[str, tuple[str, str]], **options: Any) -> go.Figure:
+    """Stacked bars of parts; ``bars`` are parts by bar, in the unit of the axis."""
     figure = go.Figure()
-    for (part, value), colour in zip(parts.items(), ("#2186eb", "#7cc4fa", "#cbd2d9"), strict=True):
-        energies = [value(level) / 1000 for level in levels.values()]
-        figure.add_bar(
-            y=list(levels), x=energies, name=part, orientation="h", marker_color=colour,
-            text=[f"{energy:.2f}" for energy in energies], textposition="inside", insidetextanchor="middle",
-        )  # fmt: skip
-    figure = style(figure, 230, barmode="stack")
+    across = options.get("orientation") == "h"
+    for part, (title, colour) in titles.items():
+        values = [parts.get(part, 0.0) for parts in bars.values()]
+        if any(abs(value) > 0 for value in values):
+            places = {"y": list(bars), "x": values} if across else {"x": list(bars), "y": values}
+            figure.add_bar(**places, name=title, marker_color=colour, **options)
+    return figure
+
+
+def parts_of_energy(summary: dict[str, Any]) -> go.Figure:
+    """Everything that one image takes by part, exact beside chosen."""
+    power = summary["power"]
+    bars = {
+        name: {part: energy / 1000 for part, energy in power[name]["parts_nj"].items()} for name in ("exact", "chosen")
+    }
+    figure = style(_stacked(bars, PARTS, orientation="h"), 300, barmode="stack")
+    figure.update_layout(margin={"l": 64, "r": 20, "t": 90, "b": 52}, legend_traceorder="normal")
     figure.update_xaxes(title="energy an inference (µJ)")
     figure.update_yaxes(autorange="reversed")
     return figure
 
 
-def layers_energy(summary: dict[str, Any]) -> go.Figure:
-    """Array-level energy of every layer, exact beside chosen."""
-    layers = summary["energy_nj"]["layers"]
+def savings(summary: dict[str, Any]) -> go.Figure:
+    """What is saved at each level, side by side."""
+    saved = summary["energy_saving"]
+    names = {"multiplier": "multipliers", "pe": "processing elements", "array": "array", "inference": "inference"}
+    values = [100 * saved[level] for level in names]
     figure = go.Figure()
-    for name, colour in (("exact", "#cbd2d9"), ("chosen", FRONT_COLOUR)):
-        figure.add_bar(
-            x=list(layers), y=[layer[name]["array"] / 1000 for layer in layers.values()], name=name, marker_color=colour
-        )
-    figure = style(figure, 360, barmode="group", bargap=0.25)
-    figure.update_layout(margin={"l": 64, "r": 20, "t": 16, "b": 140})
+    figure.add_bar(
+        x=list(names.values()), y=values, marker_color=["#2186eb", "#7cc4fa", "#cbd2d9", "#52606d"],
+        text=[f"{value:.1f} %" for value in values], textposition="outside", cliponaxis=False,
+    )  # fmt: skip
+    figure = style(figure, 280, bargap=0.5)
+    figure.update_layout(margin={"l": 64, "r": 20, "t": 30, "b": 40})
+    figure.update_yaxes(title="energy saved (%)")
+    return figure
+
+
+def layers_energy(summary: dict[str, Any]) -> go.Figure:
+    """Energy of every layer by part on the chosen cells; a mark shows the exact design's total."""
+    layers = summary["power"]["layers"]
+    bars = {
+        name: {part: energy / 1000 for part, energy in layer["chosen"]["parts_nj"].items()}
+        for name, layer in layers.items()
+    }
+    figure = _stacked(bars, PARTS)
+    figure.add_scatter(
+        x=list(layers), y=[layer["exact"]["energy_nj"] / 1000 for layer in layers.values()], mode="markers",
+        name="exact design", marker={"color": INK, "symbol": "line-ew-open", "size": 14, "line": {"width": 2}},
+    )  # fmt: skip
+    figure = style(figure, 460, barmode="stack", bargap=0.25)
+    figure.update_layout(margin={"l": 64, "r": 20, "t": 90, "b": 140}, legend_traceorder="normal")
     figure.update_yaxes(title="µJ an inference")
     figure.update_xaxes(tickangle=-60, tickfont={"size": 10})
+    return figure
+
+
+def cells_energy(summary: dict[str, Any]) -> go.Figure:
+    """Energy of a multiply-accumulate of the searched cells by part of the processing element."""
+    titles = {part.replace("_", " "): PARTS[part] for part in list(PARTS)[:5]}
+    cells = [cell for cell in summary["cells"] if cell["name"] in summary["search"]["cells"]]
+    figure = _stacked({cell["name"]: cell["pe_parts_fj"] for cell in cells}, titles, orientation="h")
+    figure = style(figure, 110 + 34 * len(cells), barmode="stack")
+    figure.update_layout(margin={"l": 64, "r": 20, "t": 40, "b": 52}, legend_traceorder="normal")
+    figure.update_xaxes(title="energy a multiply-accumulate, processing element (fJ)")
+    figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
 
 

@@ -18,8 +18,10 @@ from . import charts
 CHARTS = {
     "accuracy_energy": charts.accuracy_energy,
     "assignment": charts.assignment,
+    "savings": charts.savings,
     "parts_of_energy": charts.parts_of_energy,
     "layers_energy": charts.layers_energy,
+    "cells_energy": charts.cells_energy,
     "cells_map": charts.cells_map,
 }
 

@@ -4,6 +4,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from slipstick.flow.cost.baseline import BASELINE
+from slipstick.flow.cost.figures import whole
+from slipstick.flow.cost.mac import PARTS
 from slipstick.flow.job.manifest import manifest
 from slipstick.flow.job.pipeline import FlowResult
 
@@ -14,6 +16,7 @@ def summarise(result: FlowResult) -> dict[str, Any]:
     """All figures of a flow as JSON-ready values; fractions are of 1, energies nJ an inference."""
     compared = sum(one.result.compared for one in result.checked)
     saving = result.inference.saving
+    elements = result.config.rows * result.config.columns
     return {
         "schema": SCHEMA,
         "config": asdict(result.config),
@@ -35,6 +38,18 @@ def summarise(result: FlowResult) -> dict[str, Any]:
                 for layer, own in result.inference.layers_nj.items()
             },
             "notes": list(result.inference.notes),
+        },
+        "power": {
+            "chosen": whole(result.inference.details, elements, result.inference.period_cycles),
+            "exact": whole(result.inference.exact_details, elements),
+            "layers": {
+                layer: {"chosen": own.as_json(), "exact": result.inference.exact_details[layer].as_json()}
+                for layer, own in result.inference.details.items()
+            },
+            "clock_tree": {
+                "buffer": result.mix.model.clock_tree(BASELINE).buffer,
+                "levels": list(result.mix.model.clock_tree(BASELINE).levels),
+            },
         },
         "cosim": {
             "compared": compared,
@@ -103,6 +118,7 @@ def _cell(result: FlowResult, index: int) -> dict[str, Any]:
         "errors": one.errors.as_json(),
         "cost": asdict(cost) | {"f_max_mhz": cost.f_max_mhz},
         "multiplier_fj": sum(energies[x].multiplier_fj * macs[x] for x in macs) / total,
+        "pe_parts_fj": {part: sum(energies[x].parts_fj[part] * macs[x] for x in macs) / total for part in PARTS},
         "pe_fj": sum(energies[x].pe_fj * macs[x] for x in macs) / total,
         "energy_nj": float(result.mix.energy[:, index].sum()),
         "damage": float(result.mix.damage[:, index].sum()),

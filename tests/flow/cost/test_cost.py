@@ -6,20 +6,18 @@ import pytest
 from slipstick.errors import UnknownName, UserError
 from slipstick.flow.cost.baseline import BASELINE
 from slipstick.flow.cost.cost import CostModel, cell_cost, energy_per_mac
-from slipstick.flow.cost.element import sample_elements
-from slipstick.flow.cost.surroundings import requantiser
+from slipstick.flow.cost.figures import LEVELS, whole
+from slipstick.flow.cost.samples import sample_elements
+from slipstick.flow.cost.surroundings import pin_toggles, requantiser
+from slipstick.flow.cost.wires import NO_WIRES
+from slipstick.flow.power.activity import simulate
+from slipstick.flow.power.power import PowerModel
 from slipstick.rtl.cells import cell, cells
-from slipstick.rtl.spec.streams import TileStream
+
+from .operands import tile
 
 NAMES = ("exact8s", "truncated8s_k6", "drum8s_k4")
 LAYERS = ("quiet", "busy")
-
-
-def tile(layer, seed, *, rows=16, columns=16, length=64, spread=14.0):
-    rng = np.random.default_rng(seed)
-    a = np.clip(np.rint(rng.laplace(0, spread, (length, rows))), -128, 127).astype(np.int8)
-    w = np.clip(np.rint(rng.normal(0, 30, (rows, columns))), -127, 127).astype(np.int8)
-    return TileStream(layer, a, w)
 
 
 STREAMS = {
@@ -48,13 +46,16 @@ def test_levels_nest_and_busy_operands_cost_more(model):
         assert 0 < quiet.multiplier_fj < quiet.pe_fj < model.array_energy(name, "quiet").total_fj
         assert quiet.multiplier_fj < busy.multiplier_fj and quiet.pe_fj < busy.pe_fj
         assert 0 < quiet.idle.total_fj < quiet.load.total_fj
-        assert quiet.registers.total_fj + quiet.multiplier_fj + quiet.adder_fj == pytest.approx(quiet.pe_fj)
+        parts = quiet.parts_fj
+        assert sum(parts.values()) == pytest.approx(quiet.pe_fj)
+        assert parts["registers"] + parts["clock pins"] == pytest.approx(quiet.registers.total_fj)
+        assert parts["multiplier"] == pytest.approx(quiet.multiplier_fj, rel=0.3)  # in place, and alone
 
 
-def test_an_inference_adds_up_and_states_all_three_savings(model):
+def test_an_inference_adds_up_and_states_all_four_savings(model):
     macs = {"quiet": 1_000_000, "busy": 3_000_000}
     result = model.inference_energy({"quiet": "truncated8s_k6", "busy": "truncated8s_k6"}, macs)
-    for level in ("multiplier", "pe", "array"):
+    for level in LEVELS:
         total = sum(getattr(layer, level) for layer in result.layers_nj.values())
         assert getattr(result.total_nj, level) == pytest.approx(total)
         saving = 1 - total / getattr(result.exact_total_nj, level)
@@ -68,7 +69,7 @@ def test_an_inference_adds_up_and_states_all_three_savings(model):
 def test_no_exact_design_saves_anything_against_the_baseline(model):
     for name in ("exact8s", BASELINE):
         saving = model.inference_energy(dict.fromkeys(LAYERS, name), dict.fromkeys(LAYERS, 10**6)).saving
-        assert max(saving.multiplier, saving.pe, saving.array) <= 1e-9
+        assert max(vars(saving).values()) <= 1e-9
 
 
 def test_layers_without_an_assignment_run_on_the_baseline(model):
@@ -94,6 +95,7 @@ def test_longer_streams_dilute_weight_loading(model):
     longer = CostModel.build([], STREAMS, rows_per_tile={"busy": 1000})
     short, long = (one.array_energy(BASELINE, "busy") for one in (model, longer))
     assert long.load_fj == pytest.approx(short.load_fj * 64 / 1000)
+    assert long.idle_fj == pytest.approx(short.idle_fj * 64 / 1000)
     assert long.elements_fj == short.elements_fj
 
 
@@ -151,3 +153,49 @@ def test_sampling_noise_is_small(model):
     element = model.element("exact8s")
     many, few = (element.energy(STREAMS["busy"], samples=count).pe_fj for count in (32768, 8192))
     assert few == pytest.approx(many, rel=0.01)
+
+
+def test_an_inference_has_every_part_and_the_models_can_be_switched_off(model):
+    macs, outputs = dict.fromkeys(LAYERS, 16 * 16 * 64 * 10), dict.fromkeys(LAYERS, 64 * 16 * 5)
+    part = requantiser(np.random.default_rng(0).integers(-30_000, 30_000, 512), 20, multiplier=40_000, shift=24)
+    full, bare = (
+        CostModel.build([], STREAMS, requantiser=part, **setting).inference_energy({}, macs, outputs)
+        for setting in ({}, {"wires": NO_WIRES, "clock_fanout": None})
+    )
+    for layer in LAYERS:
+        everything, without = full.details[layer], bare.details[layer]
+        assert everything.energy_nj == pytest.approx(full.layers_nj[layer].inference)
+        assert all(energy > 0 for energy in everything.parts_nj.values())
+        assert without.parts_nj["wires"] == without.parts_nj["clock_tree"] == 0
+        for name in set(without.parts_nj) - {"wires", "clock_tree"}:
+            assert without.parts_nj[name] == everything.parts_nj[name]
+        assert full.layers_nj[layer].array == bare.layers_nj[layer].array < without.energy_nj < everything.energy_nj
+        # Ten tiles of 16 + 64 + 32 cycles, and five drains of 64 rows with 17 + 3 cycles around them.
+        assert everything.cycles == 10 * (16 + 64 + 32) + 5 * (64 + 20)
+
+
+def test_figures_of_a_layer_follow_from_energy_and_cycles(model):
+    macs, useful = {"busy": 16 * 16 * 64 * 10}, {"busy": 16 * 16 * 64 * 9}
+    one = model.inference_energy({}, macs, None, useful).details["busy"]
+    figures = one.as_json()
+    assert figures["mw"] == pytest.approx(one.energy_nj / (one.cycles * 10e-3))  # nJ over us at 10 ns
+    assert figures["pj_per_mac"] == pytest.approx(one.energy_nj * 1e3 / useful["busy"])
+    assert figures["tops_per_watt"] == pytest.approx(2 / figures["pj_per_mac"])  # operations a pJ
+    assert figures["utilisation"] == pytest.approx(useful["busy"] / (one.cycles * 256))
+    together = whole({"a": one, "b": one}, 256, period=one.cycles)
+    assert together["energy_nj"] == pytest.approx(2 * one.energy_nj) and together["cycles"] == 2 * one.cycles
+    assert together["mw"] == pytest.approx(2 * figures["mw"])
+
+
+def test_wires_are_the_switching_of_their_capacitance(model):
+    """Beside the power model with the same capacitance on every pin: its switching, clock nets apart."""
+    element = model.element("exact8s")
+    netlist, ff = element.pe_power.netlist, model._wire_ff("exact8s")
+    rng = np.random.default_rng(0)
+    words = {name: rng.integers(0, 256, 500) for name in ("activation_in", "sum_in")}
+    activity = simulate(netlist, words, {"weight_out": np.full(500, 3)}, settle=1)
+    wired = PowerModel(netlist, clock_ps=model.clock_ps, wire_ff_per_fanout=ff).report(activity).total.switching_fj
+    bare = element.pe_power.report(activity).total.switching_fj
+    clock = sum(netlist.fanout[net] * 2.0 for net in netlist.clock_nets)
+    half = 0.5 * model.liberty.voltage_v**2 * ff
+    assert half * pin_toggles(activity) == pytest.approx(wired - bare - half * clock)

@@ -61,6 +61,14 @@ def test_summary_and_files_tell_the_same_story(run) -> None:
         assert saving == pytest.approx(1 - energy["chosen"][level] / energy["exact"][level]) and -0.5 < saving < 1
     searched = {number: cost for number, _, cost in summary["search"]["trials"]}[summary["search"]["chosen"]]
     assert energy["chosen"]["array"] - energy["requantise"] == pytest.approx(searched)  # the search judged the tiles
+    power = summary["power"]
+    for design in ("chosen", "exact"):
+        assert power[design]["energy_nj"] == pytest.approx(energy[design]["inference"])
+        assert sum(power[design]["parts_nj"].values()) == pytest.approx(power[design]["energy_nj"])
+        layers = [layer[design] for layer in power["layers"].values()]
+        for figure in ("energy_nj", "macs", "latency_us"):
+            assert sum(layer[figure] for layer in layers) == pytest.approx(power[design][figure])
+        assert 0 < power[design]["utilisation"] < 1
     verilog = {check["verilog"] for check in summary["cosim"]["checks"]}
     assert verilog <= {path.name for path in (out / "rtl").iterdir()}
     assert sum(tile["columns"] for tile in summary["accelerator"]["tiles"]) == 8
@@ -98,5 +106,5 @@ def test_the_report_is_one_file_that_a_browser_draws(run, chromium: str, tmp_pat
     drawn = subprocess.run(
         [*base, "--dump-dom", page.as_uri()], check=True, timeout=180, capture_output=True, text=True
     )
-    assert drawn.stdout.count('class="main-svg"') >= 5  # every chart ran its script
+    assert drawn.stdout.count('class="main-svg"') >= 7  # every chart ran its script
     assert "bit-exact" in drawn.stdout and "Energy saved, array level" in drawn.stdout

@@ -1,0 +1,104 @@
+"""A clock tree of the library's own buffers: a stated model, for no layout is made here.
+
+Every buffer drives at most ``max_fanout`` pins, no more load than its tables cover, and gives edges of
+at most MAX_SLEW_PS; buffers drive flip-flops, others drive these, until one root is left. All switch twice a cycle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slipstick.errors import UserError
+from slipstick.flow.library.liberty import InternalPower, Liberty, LibertyCell, Pin
+from slipstick.flow.power.cell_power import NO_ENERGY, Energy
+from slipstick.flow.power.timing import INPUT_SLEW_PS
+
+MAX_FANOUT = 16
+"""Sinks of a clock buffer: within the 10 to 30 that clock tree synthesis commonly makes its clusters of."""
+
+MAX_SLEW_PS = 200.0
+"""Slowest clock edge that a buffer may give, unless it drives two pins only."""
+
+
+@dataclass(frozen=True)
+class ClockTree:
+    """A tree for some flip-flops: ``levels`` are buffers from the leaves to the root, ``energy`` that of a cycle.
+
+    The flip-flops' own clock pins are not in it: they are part of the registers' energy.
+    """
+
+    buffer: str
+    levels: tuple[int, ...]
+    energy: Energy
+    area_um2: float
+
+
+NO_TREE = ClockTree("", (), NO_ENERGY, 0.0)
+
+
+def clock_tree(
+    liberty: Liberty,
+    sinks: int,
+    sink_ff: float,
+    clock_ps: float,
+    *,
+    wire_ff_per_fanout: float = 0.0,
+    max_fanout: int = MAX_FANOUT,
+) -> ClockTree:
+    """The tree of least energy of one kind of buffer for ``sinks`` clock pins of ``sink_ff`` each.
+
+    UserError for a library without a buffer, or a fan-out below 2.
+    """
+    if max_fanout < 2:
+        raise UserError(f"a clock buffer must drive at least 2 pins, not {max_fanout}")
+    if sinks < 1:
+        return NO_TREE
+    setting = sinks, sink_ff, clock_ps, liberty.voltage_v, wire_ff_per_fanout, max_fanout
+    trees = [tree for cell in liberty.buffers if (tree := _tree(cell, *setting))]
+    if not trees:
+        raise UserError(f"no buffer of library {liberty.name} can drive a clock tree; leave it out")
+    return min(trees, key=lambda tree: (tree.energy.total_fj, tree.buffer))
+
+
+def _tree(
+    cell: LibertyCell, sinks: int, sink_ff: float, clock_ps: float, voltage_v: float, wire_ff: float, max_fanout: int
+) -> ClockTree | None:
+    source, output = cell.inputs[0], cell.outputs[0]
+    most = _largest_load(output)
+    levels: list[int] = []
+    energy, pins, pin_ff = NO_ENERGY, sinks, sink_ff
+    own_ff = max(source.capacitance_rise_ff, source.capacitance_fall_ff)
+    while pins > 1 or not levels:
+        fanout = min(max_fanout, int(most / (pin_ff + wire_ff)))
+        while fanout > 2 and _slew_ps(output, fanout * (pin_ff + wire_ff)) > MAX_SLEW_PS:
+            fanout -= 1
+        if fanout < 2:
+            return None
+        count = -(-pins // fanout)
+        load = (pin_ff + wire_ff) * pins / count
+        internal = 2 * sum(_mean(arc, load) for arc in (*source.internal, *output.internal))
+        capacitance = count * own_ff + pins * wire_ff  # of the buffers' inputs, and of the wires that they drive
+        leakage = _leakage_nw(cell) * clock_ps * 1e-6
+        energy = energy.plus(Energy(count * internal, capacitance * voltage_v**2, count * leakage))
+        levels.append(count)
+        pins, pin_ff = count, own_ff
+    return ClockTree(cell.name, tuple(levels), energy, sum(levels) * cell.area_um2)
+
+
+def _largest_load(output: Pin) -> float:
+    tables = [table for arc in output.timing for table in (arc.delay_rise, arc.delay_fall) if table]
+    return max((table.load[-1] for table in tables), default=0.0)
+
+
+def _slew_ps(output: Pin, load: float) -> float:
+    tables = [table for arc in output.timing for table in (arc.slew_rise, arc.slew_fall) if table]
+    return max((table.at(INPUT_SLEW_PS, load) for table in tables), default=0.0)
+
+
+def _mean(arc: InternalPower, load: float) -> float:
+    return 0.5 * sum(table.at(INPUT_SLEW_PS, load) for table in (arc.rise, arc.fall) if table)
+
+
+def _leakage_nw(cell: LibertyCell) -> float:
+    """Mean over the two states of the clock."""
+    states: Sequence[float] = [value for _, value in cell.leakage_states]
+    return sum(states) / len(states) if states else cell.leakage_nw
