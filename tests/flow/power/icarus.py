@@ -69,7 +69,7 @@ def bench(netlist, steps, activity, period):
         "  initial begin",
         '    $readmemb("words.txt", words); $dumpfile("dump.vcd"); $dumpvars(0, bench);',
         f"    for (t = 0; t < {count}; t = t + 1) begin",
-        f"      clock <= 1; {{{target}}} <= words[t]; #{period // 2} clock <= 0; #{period - period // 2};",
+        f"      clock = 1; {{{target}}} <= words[t]; #{period // 2} clock = 0; #{period - period // 2};",
         "    end", "    $finish;", "  end", "endmodule", "",
     ]  # fmt: skip
     return "\n".join(lines), "\n".join(words) + "\n"

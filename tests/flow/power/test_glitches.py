@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
-from slipstick.flow.cost.modules import multiplier_verilog
+from slipstick.flow.cost.modules import element_sum_width, element_verilog, multiplier_verilog
 from slipstick.flow.library.liberty import default_liberty, parse_liberty
 from slipstick.flow.power.activity import simulate
 from slipstick.flow.power.delays import Delays, nldm_steps, unit_steps
@@ -35,6 +35,20 @@ def test_every_net_changes_as_often_as_icarus_says(name, delays, tmp_path):
     ours = with_glitches(settled, delays).toggles
     reference = transitions(netlist, steps_of(netlist, delays), settled, tmp_path, 2000)
     np.testing.assert_array_equal(ours[2:], reference[2:])
+
+
+@pytest.mark.parametrize("delays", Delays)
+def test_a_processing_element_with_its_flops_changes_as_often_as_icarus_says(delays, tmp_path):
+    exact = cell("exact8s")
+    verilog = element_verilog(exact, element_sum_width(exact, 16))
+    netlist = MappedNetlist.build(synthesise(verilog, "pe", default_liberty(), clock_ps=10_000.0), default_liberty())
+    rng = np.random.default_rng(0)
+    words = {name: rng.integers(-128, 128, 200) for name in ("activation_in", "weight_in", "sum_in")}
+    settled = simulate(netlist, words | {"load": np.ones(200, int)}, settle=4)
+    ours = with_glitches(settled, delays).toggles
+    reference = transitions(netlist, steps_of(netlist, delays), settled, tmp_path, 4000)
+    compared = [net for net in range(2, netlist.net_count) if net not in netlist.clock_nets]
+    np.testing.assert_array_equal(ours[compared], reference[compared])
 
 
 def pulse(toy_text):
