@@ -1,7 +1,6 @@
 """What every net of a mapped netlist does over a sequence of vectors, one a clock cycle.
 
-Zero delay: a net changes at most once a cycle, so glitches are not counted. They multiply the power of
-an 8 x 8 multiplier by about 2; figures of this folder say "zero-delay" for that reason.
+Zero delay: a net changes at most once a cycle. ``glitches`` adds the transitions within a cycle.
 """
 
 from collections.abc import Mapping
@@ -13,9 +12,10 @@ import numpy as np
 from slipstick.errors import UserError
 from slipstick.flow.library.boolean import parse
 
+from .delays import Delays
 from .gates import Instance, MappedNetlist, pack, unpack
 
-DELAY_MODEL = "zero-delay (no glitches)"
+DELAY_MODEL = Delays.ZERO.value
 _SETTLE_ROUNDS = 8
 
 
@@ -25,24 +25,35 @@ class Activity:
 
     A set bit of ``counted`` marks a vector whose step from the one before is counted; ``cycles`` is
     their number. Clock nets are described by rule: two transitions a cycle, high half of the time.
+    ``transitions`` int64 [nets] counts those of the cycles under ``delays``, glitches included; None
+    where they follow from the settled states in ``planes``.
     """
 
     netlist: MappedNetlist
     planes: np.ndarray
     counted: np.ndarray
     count: int
+    delays: Delays = Delays.ZERO
+    transitions: np.ndarray | None = None
 
     @cached_property
     def cycles(self) -> int:
         """Counted steps."""
         return int(np.bitwise_count(self.counted).sum())
 
+    @property
+    def before(self) -> np.ndarray:
+        """Settled states of the vector before each vector, uint64 [nets, words]."""
+        before = self.planes << np.uint64(1)
+        before[:, 1:] |= self.planes[:, :-1] >> np.uint64(63)
+        return before
+
     @cached_property
     def toggles(self) -> np.ndarray:
         """Transitions of every net in the counted cycles, int64 [nets]."""
-        before = self.planes << np.uint64(1)
-        before[:, 1:] |= self.planes[:, :-1] >> np.uint64(63)
-        changed = (self.planes ^ before) & self.counted
+        if self.transitions is not None:
+            return self.transitions
+        changed = (self.planes ^ self.before) & self.counted
         return np.bitwise_count(changed).sum(axis=1, dtype=np.int64)
 
     @cached_property

@@ -79,7 +79,7 @@ def _propagate(
         for edge, (delay_table, slew_table) in enumerate(tables):
             if delay_table is None:
                 continue
-            for cause in _causes(arc, edge):
+            for cause in causes(arc, edge):
                 if arrival[source][cause] == -np.inf:
                     continue
                 time = arrival[source][cause] + delay_table.at(slew[source][cause], load)
@@ -89,7 +89,7 @@ def _propagate(
     return slews, times
 
 
-def _causes(arc: TimingArc, edge: int) -> tuple[int, ...]:
+def causes(arc: TimingArc, edge: int) -> tuple[int, ...]:
     """Input edges that cause an output edge."""
     if arc.kind in _CLOCK_TO_OUTPUT:
         return (RISE if arc.kind == "rising_edge" else FALL,)
