@@ -65,7 +65,7 @@ def _delay_ps(gate: Instance, arcs: tuple[TimingArc, ...], edge: int, timing: Ti
         if table is None or source is None:
             continue
         for cause in causes(arc, edge):
-            delay = table.at(float(timing.slew_ps[source][cause]), float(timing.load_ff[net]))
+            delay = table.at(float(timing.slew_ps[source][cause]), float(timing.edge_load_ff[net, edge]))
             worst = delay if worst is None else max(worst, delay)
     if worst is None:
         if not gate.cell.inputs:

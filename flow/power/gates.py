@@ -81,14 +81,19 @@ class MappedNetlist:
         )
 
     @cached_property
-    def load_ff(self) -> np.ndarray:
-        """Capacitance of the pins on every net, float [nets]: the larger of its rise and fall sums."""
-        sums = np.zeros((2, self.net_count))
+    def edge_load_ff(self) -> np.ndarray:
+        """Capacitance of the pins on every net as a rising and as a falling edge sees it, float [nets, 2]."""
+        sums = np.zeros((self.net_count, 2))
         for instance in (*self.gates, *self.flops):
             for pin in instance.cell.inputs:
                 if pin.name in instance.nets:
-                    sums[:, instance.nets[pin.name]] += (pin.capacitance_rise_ff, pin.capacitance_fall_ff)
-        return sums.max(axis=0)
+                    sums[instance.nets[pin.name]] += (pin.capacitance_rise_ff, pin.capacitance_fall_ff)
+        return sums
+
+    @property
+    def load_ff(self) -> np.ndarray:
+        """Capacitance of the pins on every net, float [nets]: the larger of its rise and fall sums."""
+        return self.edge_load_ff.max(axis=1)
 
     @cached_property
     def fanout(self) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Static timing of a mapped netlist: NLDM delays and slews, longest path, no wires.
 
 Slews are the maximum over a net's arcs, negative extrapolated slews count as 0, tables extrapolate
-linearly: the rules under which power agrees with OpenSTA (``power``).
+linearly, a rising output drives the rise capacitances of its pins: the rules under which paths agree
+with OpenSTA.
 """
 
 from dataclasses import dataclass
@@ -23,14 +24,20 @@ _CLOCK_TO_OUTPUT = ("rising_edge", "falling_edge")
 class Timing:
     """``slew_ps`` and ``arrival_ps`` float [nets, 2] for rise and fall; the longest path in ps.
 
-    ``load_ff`` [nets] is what gates drive: pins, wires per fan-out and the load of output ports. Paths
-    start at input ports and clock edges, end at output ports and at data inputs, setup time included.
+    ``edge_load_ff`` [nets, 2] is what a rising and a falling output drives: pins, wires per fan-out and the
+    load of output ports. Paths start at input ports and clock edges, end at output ports and at data inputs,
+    setup time included.
     """
 
     slew_ps: np.ndarray
     arrival_ps: np.ndarray
-    load_ff: np.ndarray
+    edge_load_ff: np.ndarray
     delay_ps: float
+
+    @property
+    def load_ff(self) -> np.ndarray:
+        """The larger of a net's two loads, float [nets]: what energies are looked up at."""
+        return self.edge_load_ff.max(axis=1)
 
 
 def analyse(
@@ -41,7 +48,7 @@ def analyse(
     wire_ff_per_fanout: float = 0.0,
 ) -> Timing:
     """Slews, arrivals and the longest path of a netlist."""
-    load = netlist.load_ff + wire_ff_per_fanout * netlist.fanout
+    load = netlist.edge_load_ff + wire_ff_per_fanout * netlist.fanout[:, None]
     ends = [net for direction, nets in netlist.ports.values() if direction == "output" for net in nets]
     np.add.at(load, ends, output_load_ff)
     loads = load.tolist()
@@ -64,7 +71,7 @@ def analyse(
 def _propagate(
     instance: Instance,
     arcs: tuple[TimingArc, ...],
-    load: float,
+    loads: list[float],
     slew: list[list[float]],
     arrival: list[list[float]],
 ) -> tuple[list[float], list[float]]:
@@ -82,10 +89,10 @@ def _propagate(
             for cause in causes(arc, edge):
                 if arrival[source][cause] == -np.inf:
                     continue
-                time = arrival[source][cause] + delay_table.at(slew[source][cause], load)
+                time = arrival[source][cause] + delay_table.at(slew[source][cause], loads[edge])
                 times[edge] = max(times[edge], time)
                 if slew_table is not None:
-                    slews[edge] = max(slews[edge], slew_table.at(slew[source][cause], load))
+                    slews[edge] = max(slews[edge], slew_table.at(slew[source][cause], loads[edge]))
     return slews, times
 
 

@@ -1,0 +1,49 @@
+"""OpenSTA on a mapped netlist, as a reference: 2.0.17 of 2019, which Debian packages, and later ones."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from slipstick.flow.library.liberty import Liberty
+from slipstick.flow.power.gates import MappedNetlist
+from slipstick.flow.power.netlist_verilog import netlist_verilog
+from slipstick.flow.power.synth import OUTPUT_LOAD_FF
+from slipstick.flow.power.timing import INPUT_SLEW_PS
+
+needs_opensta = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA (Debian package opensta) is absent")
+
+
+def longest_path_ps(netlist: MappedNetlist, liberty: Liberty, clock_ps: float, folder: Path) -> float:
+    """Longest path as OpenSTA has it, setup time included, under the assumptions of ``timing.analyse``."""
+    verilog = netlist_verilog(netlist)
+    (folder / "netlist.v").write_text(verilog.text)
+    # 2.0.17 applies the default wire load unasked.
+    (folder / "library.lib").write_text(re.sub(r"default_wire_load[^;]*;", "", liberty.text))
+    to_ps, to_ff = _unit(liberty, "time_unit"), _unit(liberty, "capacitive_load_unit")
+    clocks = " ".join(verilog.nets[net] for net in netlist.clock_nets)
+    script = [
+        "read_liberty library.lib", "read_verilog netlist.v", f"link_design {netlist.top}",
+        f"create_clock -name clock -period {clock_ps / to_ps} {clocks}",
+        f"set_input_transition {INPUT_SLEW_PS / to_ps} [all_inputs]",
+        *([f"set_clock_transition {INPUT_SLEW_PS / to_ps} clock"] if clocks else []),
+        f"set_load -pin_load {OUTPUT_LOAD_FF / to_ff} [all_outputs]",
+        "report_checks -unconstrained -path_delay max -digits 7",
+    ]  # fmt: skip
+    (folder / "run.tcl").write_text("\n".join(script) + "\n")
+    done = subprocess.run(["sta", "-no_splash", "-exit", "run.tcl"], cwd=folder, capture_output=True, text=True)
+    log = done.stdout + done.stderr
+    arrivals = re.findall(r"([\d.]+)\s+data arrival time", log)
+    assert arrivals and "Error" not in log, log[-2000:]
+    setup = re.findall(r"(-?[\d.]+) +-?[\d.]+ +library setup time", log)
+    return to_ps * (float(arrivals[0]) - (float(setup[0]) if setup else 0.0))
+
+
+def _unit(liberty: Liberty, name: str) -> float:
+    """A unit of the library's text in ps or fF."""
+    size = {"ns": 1000.0, "ps": 1.0, "pf": 1000.0, "ff": 1.0}
+    found = re.search(rf'{name}\s*[:(]\s*"?([\d.]+)[\s,"]*(\w+)', liberty.text)
+    assert found, f"{name} is missing"
+    return float(found[1]) * size[found[2].lower()]
