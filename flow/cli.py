@@ -11,8 +11,8 @@ from slipstick import __version__
 from slipstick.errors import UserError
 
 COMMANDS = (
-    "cells", "generate", "cosim", "synth", "evaluate", "search", "report", "flow", "train", "finetune", "kernels",
-    "liberty",
+    "cells", "generate", "cosim", "synth", "power", "evaluate", "search", "report", "flow", "train", "finetune",
+    "kernels", "liberty",
 )  # fmt: skip
 """Modules of ``commands``, each with a function ``run`` or a group ``app``."""
 

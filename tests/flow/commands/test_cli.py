@@ -15,6 +15,7 @@ COMMANDS = (
     "generate",
     "cosim",
     "synth",
+    "power",
     "evaluate",
     "search",
     "report",

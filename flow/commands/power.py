@@ -1,0 +1,104 @@
+"""``slipstick power``: power of a cell or of a Verilog design on real gates."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from slipstick.errors import UserError
+from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
+from slipstick.flow.importer.verilog_text import choose_top, load_sources
+from slipstick.flow.library.liberty import default_liberty, load_liberty
+from slipstick.flow.power.delays import Delays
+from slipstick.flow.power.gates import MappedNetlist
+from slipstick.flow.power.measure import as_json, measure_power, random_vectors
+from slipstick.flow.power.synth import SynthesisError, synthesise, tool_versions
+from slipstick.rtl.cells import cell as find_cell
+
+from .options import Json, Library, Seed, print_json, print_table
+
+
+class DelayModel(StrEnum):
+    """Names of the delay models on the command line."""
+
+    zero = "zero"
+    unit = "unit"
+    nldm = "nldm"
+
+
+def run(
+    design: Annotated[Path | None, typer.Argument(help="Verilog file; its flip-flops must not feed back.")] = None,
+    cell: Annotated[str | None, typer.Option(help="A registered cell in place of a file.")] = None,
+    top: Annotated[str | None, typer.Option(help="Module of the file; default: the one that no other names.")] = None,
+    liberty: Library = None,
+    vectors: Annotated[
+        str, typer.Option(help="Number of random vectors, or an .npz file: whole numbers [n] by input port.")
+    ] = "16384",
+    clock_mhz: Annotated[float, typer.Option(help="Clock, one vector a cycle.")] = 100.0,
+    delays: Annotated[DelayModel, typer.Option(help="Delays of gates in simulation; glitches with unit and nldm.")] = (
+        DelayModel.zero
+    ),
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Map a design to a library and add up internal, switching and leakage power on its vectors.
+
+    Example: slipstick power --cell drum8s_k4 --vectors 16384 --delays nldm
+    """
+    if (design is None) == (cell is None):
+        raise UserError("give a Verilog file or --cell NAME, and only one of them")
+    if not 0 < clock_mhz < float("inf"):
+        raise UserError(f"a clock of {clock_mhz:g} MHz is not positive")
+    library = default_liberty() if liberty is None else load_liberty(liberty)
+    if cell is not None:
+        text, module, name = multiplier_verilog(find_cell(cell)), MULTIPLIER, cell
+    else:
+        assert design is not None
+        sources = load_sources([design])
+        module = name = choose_top(sources, top)
+        if len(sources.texts) > 1:
+            raise UserError(f"{design} includes other files; give one file that holds all modules")
+        text = sources.texts[sources.roots[0]]
+    try:
+        mapped = synthesise(text, module, library, clock_ps=1e6 / clock_mhz)
+    except SynthesisError as error:
+        raise UserError(f"{design or cell}: {str(error).splitlines()[-1]}") from error
+    netlist = MappedNetlist.build(mapped, library)
+    words = random_vectors(netlist, _count(vectors), seed) if vectors.isdigit() else _load(Path(vectors))
+    figures = measure_power(mapped, library, words, clock_mhz=clock_mhz, delays=Delays[delays.name.upper()])
+    where = f"{library.describe()}, {tool_versions()}"
+    if json:
+        print_json({"design": name, "library": where, **as_json(figures)})
+        return
+    rows = [
+        (part, *(f"{value:.4g}" for value in vars(one).values()))
+        for part, one in (*figures.parts.items(), ("total", figures.power))
+    ]
+    print_table(f"{name}: {where}", ("uW", "internal", "switching", "leakage", "total"), rows)
+    typer.echo(
+        f"{clock_mhz:g} MHz, {figures.cycle_fj:.1f} fJ a cycle; {figures.gates} cells, {figures.area_um2:.0f} um2; "
+        f"longest path {figures.delay_ps:.0f} ps, f_max {figures.f_max_mhz:.0f} MHz\n"
+        f"activity: {figures.activity}, {figures.vectors} vectors, {figures.coverage:.0%} of the input bits driven; "
+        "no wires, no clock tree"
+    )
+    for warning in figures.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 2 <= count <= 1 << 22:
+        raise UserError(f"{count} vectors: give 2 to {1 << 22}")
+    return count
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, AttributeError) as error:
+        raise UserError(
+            f"cannot read vectors {path}: an .npz file with whole numbers [n] by input port is needed"
+        ) from error

@@ -1,0 +1,147 @@
+"""Power of one mapped design on input vectors, kept by content: what ``slipstick power`` prints."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from slipstick.errors import UserError
+from slipstick.flow.library.liberty import Liberty
+from slipstick.store import Store, digest
+
+from .activity import simulate
+from .cell_power import Energy
+from .delays import Delays
+from .gates import MappedNetlist
+from .glitches import with_glitches
+from .power import power_model
+from .synth import Synthesis
+
+MINIMUM_COVERAGE = 0.9
+_RESULT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Power:
+    """Shares of a design's power in uW."""
+
+    internal_uw: float
+    switching_uw: float
+    leakage_uw: float
+    total_uw: float
+
+    @classmethod
+    def of(cls, energy: Energy, clock_mhz: float) -> "Power":
+        """Power of an energy a cycle: fJ times MHz is nW."""
+        return cls(*(share * clock_mhz * 1e-3 for share in (*energy, energy.total_fj)))
+
+
+@dataclass(frozen=True)
+class PowerFigures:
+    """Power in all and by part, energy of a cycle, timing, and the share of input bits that vectors drive."""
+
+    power: Power
+    parts: dict[str, Power]
+    cycle_fj: float
+    clock_mhz: float
+    delay_ps: float
+    f_max_mhz: float
+    area_um2: float
+    gates: int
+    vectors: int
+    coverage: float
+    activity: str
+    warnings: tuple[str, ...]
+
+
+def random_vectors(netlist: MappedNetlist, count: int, seed: int) -> dict[str, np.ndarray]:
+    """Uniform random words int64 [count] for every input port but the clocks."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.integers(0, 1 << len(nets), count, dtype=np.int64) for name, nets in _driven_ports(netlist).items()
+    }
+
+
+def measure_power(
+    synthesis: Synthesis,
+    liberty: Liberty,
+    vectors: Mapping[str, np.ndarray],
+    *,
+    clock_mhz: float,
+    delays: Delays = Delays.ZERO,
+    minimum_coverage: float = MINIMUM_COVERAGE,
+    store: Store | None = None,
+) -> PowerFigures:
+    """Simulate int vectors [n] by input port on a mapped design and add up its power.
+
+    Ports without vectors stay 0: the figures warn of it, and below ``minimum_coverage`` of the input bits
+    UserError says what is missing; so it does for vectors that are empty or unequal in length.
+    """
+    words = {name: np.asarray(values) for name, values in vectors.items()}
+    for name, values in words.items():
+        if values.ndim != 1 or len(values) < 2 or values.dtype.kind not in "iu":
+            raise UserError(
+                f"vectors of {name!r} are {values.dtype} {list(values.shape)}; give at least 2 whole numbers, [n]"
+            )
+    inputs = {name: data for name, (direction, data) in synthesis.netlist["ports"].items() if direction == "input"}
+    unknown = sorted(set(words) - set(inputs))
+    if unknown:
+        raise UserError(f"no input port is called {unknown[0]!r}; inputs: {', '.join(sorted(inputs))}")
+    names = sorted(words)
+    key = digest(
+        synthesis.key, liberty.digest, clock_mhz, delays.name, names, *(words[name] for name in names), _RESULT_VERSION
+    )
+    found = (store or Store("power")).json(key, lambda: _measure(synthesis, liberty, words, clock_mhz, delays))
+    coverage = found["coverage"]
+    warnings = []
+    if coverage < minimum_coverage:
+        missing = ", ".join(name for name in found["inputs"] if name not in words)
+        raise UserError(
+            f"vectors drive {coverage:.0%} of the input bits, less than {minimum_coverage:.0%}; missing: {missing}"
+        )
+    if coverage < 1:
+        warnings.append(f"vectors drive {coverage:.0%} of the input bits; the others stay 0")
+    period_ps = 1e6 / clock_mhz
+    if found["delay_ps"] > period_ps:
+        warnings.append(f"the longest path takes {found['delay_ps']:.0f} ps, the clock's period is {period_ps:.0f} ps")
+    parts = {name: Energy(*shares) for name, shares in found["parts"].items()}
+    total = Energy(0.0, 0.0, 0.0).plus(*parts.values())
+    return PowerFigures(
+        Power.of(total, clock_mhz), {name: Power.of(one, clock_mhz) for name, one in parts.items()}, total.total_fj,
+        clock_mhz, found["delay_ps"], 1e6 / found["delay_ps"] if found["delay_ps"] else float("inf"),
+        synthesis.area_um2, synthesis.gate_count, found["vectors"], coverage, delays.value, tuple(warnings),
+    )  # fmt: skip
+
+
+def _driven_ports(netlist: MappedNetlist) -> dict[str, tuple[int, ...]]:
+    return {
+        name: nets
+        for name, (direction, nets) in netlist.ports.items()
+        if direction == "input" and not set(nets) & netlist.clock_nets
+    }
+
+
+def _measure(
+    synthesis: Synthesis, liberty: Liberty, words: Mapping[str, np.ndarray], clock_mhz: float, delays: Delays
+) -> dict[str, Any]:
+    model = power_model(synthesis, liberty, 1e6 / clock_mhz)
+    ports = _driven_ports(model.netlist)
+    bits = sum(len(nets) for nets in ports.values())
+    covered = sum(len(nets) for name, nets in ports.items() if name in words)
+    activity = simulate(model.netlist, words)
+    if delays is not Delays.ZERO:
+        activity = with_glitches(activity, delays, model.timing)
+    report = model.report(activity)
+    return {
+        "parts": {name: list(getattr(report, name)) for name in ("gates", "registers", "inputs")},
+        "delay_ps": model.timing.delay_ps,
+        "vectors": activity.cycles + 1,
+        "coverage": covered / bits if bits else 1.0,
+        "inputs": list(ports),
+    }
+
+
+def as_json(figures: PowerFigures) -> dict[str, Any]:
+    """The figures as plain JSON."""
+    return asdict(figures) | {"f_max_mhz": figures.f_max_mhz if np.isfinite(figures.f_max_mhz) else None}

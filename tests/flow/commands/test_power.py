@@ -1,0 +1,60 @@
+import json
+
+import numpy as np
+import pytest
+
+from slipstick.flow import cli
+
+DESIGN = """module adder(input clk, input [3:0] x, input [3:0] y, output reg [4:0] s);
+  always @(posedge clk) s <= x + y;
+endmodule
+"""
+
+
+def slipstick(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["slipstick", *map(str, arguments)])
+    try:
+        code = cli.run()
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    return code or 0, out, err
+
+
+def test_a_cell_and_a_design_give_the_documented_json(monkeypatch, capsys, tmp_path):
+    (tmp_path / "adder.v").write_text(DESIGN)
+    for arguments in (["--cell", "exact8s"], [tmp_path / "adder.v"]):
+        code, out, _ = slipstick(monkeypatch, capsys, "power", *arguments, "--vectors", 256, "--json")
+        found = json.loads(out)
+        assert code == 0
+        assert set(found["power"]) == {"internal_uw", "switching_uw", "leakage_uw", "total_uw"}
+        assert found["power"]["total_uw"] > 0
+        assert found["clock_mhz"] == 100 and found["coverage"] == 1
+
+
+def test_vectors_of_a_file_are_used(monkeypatch, capsys, tmp_path):
+    (tmp_path / "adder.v").write_text(DESIGN)
+    still, busy = tmp_path / "still.npz", tmp_path / "busy.npz"
+    np.savez(still, x=np.zeros(64, np.int64), y=np.zeros(64, np.int64))
+    np.savez(busy, x=np.tile([0, 15], 32), y=np.tile([0, 15], 32))
+    totals = []
+    for file in (still, busy):
+        _, out, _ = slipstick(monkeypatch, capsys, "power", tmp_path / "adder.v", "--vectors", file, "--json")
+        totals.append(json.loads(out)["power"]["total_uw"])
+    assert totals[0] < totals[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "give a Verilog file or --cell NAME"),
+        (["--cell", "exact8s", "--vectors", "none.npz"], "cannot read vectors none.npz"),
+        (["--cell", "exact8s", "--vectors", "1"], "1 vectors: give 2 to"),
+        (["--cell", "exact8s", "--clock-mhz", "0"], "a clock of 0 MHz"),
+        (["absent.v"], "absent.v"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(monkeypatch, capsys, arguments, complaint):
+    code, out, err = slipstick(monkeypatch, capsys, "power", *arguments)
+    assert (code, out) == (2, "")
+    assert complaint in err and err.count("\n") == 1

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from slipstick.errors import UserError
+from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_verilog, multiplier_verilog
+from slipstick.flow.library.liberty import default_liberty
+from slipstick.flow.power.activity import simulate
+from slipstick.flow.power.delays import Delays
+from slipstick.flow.power.gates import MappedNetlist
+from slipstick.flow.power.measure import measure_power, random_vectors
+from slipstick.flow.power.power import PowerModel
+from slipstick.flow.power.synth import synthesise
+from slipstick.rtl.cells.registry import cell
+from slipstick.store import Store
+
+
+@pytest.fixture(scope="module")
+def multiplier():
+    text = multiplier_verilog(cell("exact8s"))
+    return synthesise(text, MULTIPLIER, default_liberty(), clock_ps=10_000)
+
+
+@pytest.fixture(scope="module")
+def vectors(multiplier):
+    return random_vectors(MappedNetlist.build(multiplier, default_liberty()), 512, seed=3)
+
+
+def measured(design, words, **options):
+    return measure_power(design, default_liberty(), words, clock_mhz=100, **options)
+
+
+def test_power_is_energy_a_cycle_times_the_clock(multiplier, vectors):
+    netlist = MappedNetlist.build(multiplier, default_liberty())
+    energy = PowerModel(netlist, clock_ps=10_000).report(simulate(netlist, vectors)).total
+    figures = measured(multiplier, vectors)
+    assert figures.power.total_uw == pytest.approx(energy.total_fj * 1e-15 * 100e6 * 1e6)
+    assert figures.power.total_uw == pytest.approx(sum(one.total_uw for one in figures.parts.values()))
+    assert figures.power.total_uw == pytest.approx(
+        figures.power.internal_uw + figures.power.switching_uw + figures.power.leakage_uw
+    )
+
+
+def test_a_second_measurement_comes_from_the_store_and_differs_by_delay_model(multiplier, vectors, tmp_path):
+    store = Store("power", tmp_path)
+    first = measured(multiplier, vectors, store=store)
+    assert measured(multiplier, vectors, store=store) == first
+    glitching = measured(multiplier, vectors, store=store, delays=Delays.UNIT)
+    assert glitching.cycle_fj > first.cycle_fj
+    assert glitching.activity != first.activity
+
+
+def test_an_element_has_registers_and_no_vectors_for_its_clock():
+    design = synthesise(element_verilog(cell("exact8s"), 20), ELEMENT, default_liberty(), clock_ps=10_000)
+    words = random_vectors(MappedNetlist.build(design, default_liberty()), 256, seed=1)
+    assert set(words) == {"activation_in", "weight_in", "sum_in", "load"}
+    words["load"][:] = 1
+    figures = measured(design, words)
+    assert figures.parts["registers"].total_uw > 0
+    assert figures.coverage == 1 and not figures.warnings
+
+
+def test_ports_without_vectors_warn_and_too_many_of_them_fail(multiplier, vectors):
+    half = {"a": vectors["a"]}
+    with pytest.raises(UserError, match="drive 50% of the input bits, less than 90%; missing: w"):
+        measured(multiplier, half)
+    assert measured(multiplier, half, minimum_coverage=0.5).warnings == (
+        "vectors drive 50% of the input bits; the others stay 0",
+    )
+
+
+@pytest.mark.parametrize("bad", [np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros((2, 2), int), np.zeros(4)])
+def test_vectors_that_are_none_are_refused(multiplier, vectors, bad):
+    with pytest.raises(UserError, match="vectors of 'a' are"):
+        measured(multiplier, {**vectors, "a": bad})
+
+
+def test_an_unknown_port_is_named_with_those_that_exist(multiplier, vectors):
+    with pytest.raises(UserError, match="no input port is called 'b'; inputs: a, w"):
+        measured(multiplier, {**vectors, "b": vectors["a"]})
+
+
+def test_a_clock_that_is_too_fast_is_warned_of(multiplier, vectors):
+    figures = measure_power(multiplier, default_liberty(), vectors, clock_mhz=1000)
+    assert any("longest path" in warning for warning in figures.warnings)
