@@ -83,6 +83,12 @@ def cells(session: nox.Session) -> None:
 
 
 @nox.session
+def power(session: nox.Session) -> None:
+    """Measure power against OpenSTA, with glitches, composed and flat; writes docs/power.md."""
+    session.run(python(session, "test"), "-m", "tests.bench.power", external=True)
+
+
+@nox.session
 def matrix(session: nox.Session) -> None:
     """Convert every model family and rewrite the table in docs/conversion.md."""
     session.run(python(session, "test"), "-m", "tests.model.conversion.matrix", external=True)

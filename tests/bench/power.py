@@ -1,0 +1,154 @@
+"""The power of docs/power.md: against OpenSTA, with glitches, composed and flat.
+
+    python -m tests.bench.power
+
+rewrites the page (``nox -s power``). Parts whose tool is absent say so.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from slipstick.flow.commands.synth import synthetic_stream
+from slipstick.flow.cost.cost import CostModel
+from slipstick.flow.cost.flat import FlatArray, compare
+from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
+from slipstick.flow.job.manifest import tool_versions
+from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
+from slipstick.flow.power.delays import Delays
+from slipstick.flow.power.gates import MappedNetlist
+from slipstick.flow.power.measure import measure_power, random_vectors
+from slipstick.flow.power.netlist_verilog import netlist_verilog
+from slipstick.flow.power.power import PowerModel
+from slipstick.flow.power.synth import OUTPUT_LOAD_FF, synthesise
+from slipstick.flow.power.timing import analyse
+from slipstick.rtl.cells.registry import cell
+from slipstick.rtl.spec.array import ArrayConfig, CellMix
+from slipstick.store import Store
+from tests.flow.power.opensta import longest_path_ps, powers
+from tests.flow.power.test_opensta import CLOCK_PS, LIBRARIES, mapped
+
+PAGE = Path(__file__).parents[2] / "docs" / "power.md"
+VECTORS, HOLD = 16_384, 64
+GLITCHING = (
+    "exact8s", "exact_booth8s", "exact_magnitude8s", "truncated8s_k7", "truncated_magnitude8s_k5_c2",
+    "evolved8s_b60_mae75",
+)  # fmt: skip
+MIXES = (("exact8s",), ("truncated8s_k6",), ("exact8s", "truncated8s_k6"), ("evolved8s_b60_mae140",))
+
+
+def against_opensta() -> Iterator[dict[str, object]]:
+    """Longest paths, leakage and switching of a multiplier and an element, ours and OpenSTA's, by library."""
+    for path in LIBRARIES if shutil.which("sta") else []:
+        liberty = load_liberty(path)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            paths = [
+                (analyse(netlist).delay_ps, longest_path_ps(netlist, liberty, CLOCK_PS, folder))
+                for netlist in (mapped(liberty, "multiplier"), mapped(liberty, "element"))
+            ]
+            yield {
+                "library": liberty.describe(),
+                "paths": paths,
+                **_powers(mapped(liberty, "multiplier"), liberty, folder),
+            }
+
+
+def _powers(netlist: MappedNetlist, liberty: Liberty, folder: Path) -> dict[str, float]:
+    density = 0.2
+    started = time.perf_counter()
+    reference = powers(netlist, liberty, CLOCK_PS, density, folder)
+    seconds = time.perf_counter() - started
+    ends = {net for direction, nets in netlist.ports.values() if direction == "output" for net in nets}
+    worst = 0.0
+    for name, gate in zip(netlist_verilog(netlist).instances, netlist.gates, strict=True):
+        net = gate.nets[gate.cell.outputs[0].name]
+        own = 0.5 * (netlist.load_ff[net] + OUTPUT_LOAD_FF * (net in ends)) * liberty.voltage_v**2 * density
+        worst = max(worst, abs(own / reference[name][1] - 1))
+    return {"switching": worst, "opensta_s": seconds}
+
+
+def glitches() -> Iterator[dict[str, object]]:
+    """Energies of cells under three delay models, on uniform and on weight-stationary operands."""
+    liberty = default_liberty()
+    rng = np.random.default_rng(7)
+    weights = np.repeat(np.clip(np.rint(rng.normal(0, 32, VECTORS // HOLD)), -127, 127).astype(np.int64), HOLD)
+    stationary = {"a": np.clip(np.rint(rng.laplace(0, 16, VECTORS)), -128, 127).astype(np.int64), "w": weights}
+    for name in GLITCHING:
+        design = synthesise(multiplier_verilog(cell(name)), MULTIPLIER, liberty, clock_ps=CLOCK_PS)
+        uniform = random_vectors(MappedNetlist.build(design, liberty), VECTORS, seed=7)
+        yield {
+            "cell": name,
+            "delay": measure_power(design, liberty, uniform, clock_mhz=100).delay_ps,
+            **{
+                kind: [measure_power(design, liberty, words, clock_mhz=100, delays=one).cycle_fj for one in Delays]
+                for kind, words in (("uniform", uniform), ("stationary", stationary))
+            },
+        }
+
+
+def composed() -> Iterator[dict[str, object]]:
+    """Area and energy of arrays composed from their parts, over those of the same arrays synthesised flat."""
+    for side in (4, 8):
+        for mix in MIXES:
+            names = mix * (side // len(mix))
+            tiles = [synthetic_stream(side, side, seed) for seed in range(4)]
+            model = CostModel.build([cell(name) for name in mix], {"x": tiles}, rows=side, columns=side)
+            mixed = CellMix.by_column([cell(name) for name in names], rows=side, columns=side)
+            flat = FlatArray.build(ArrayConfig(side, side, mixed), default_liberty(), model.clock_ps)
+            found = compare(flat, model, "x")
+            yield {"side": side, "mix": " + ".join(mix), "area": found.area_ratio, "energy": found.energy_ratio}
+
+
+def seconds() -> dict[str, float]:
+    """Time of one cell on 16,384 vectors: synthesis and power with nothing kept, then kept."""
+    liberty = default_liberty()
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as name:
+        stores = {kind: Store(kind, Path(name)) for kind in ("synth", "power")}
+
+        def work() -> None:
+            text = multiplier_verilog(cell("exact8s"))
+            design = synthesise(text, MULTIPLIER, liberty, clock_ps=CLOCK_PS, store=stores["synth"])
+            words = {port: np.random.default_rng(1).integers(0, 256, VECTORS) for port in ("a", "w")}
+            measure_power(design, liberty, words, clock_mhz=100, store=stores["power"])
+
+        found["cold"], found["warm"] = _timed(work), min(_timed(work) for _ in range(5))
+        design = synthesise(multiplier_verilog(cell("exact8s")), MULTIPLIER, liberty, clock_ps=CLOCK_PS)
+        netlist = MappedNetlist.build(design, liberty)
+        found["model"] = _timed(lambda: PowerModel(netlist, clock_ps=CLOCK_PS))
+    return found
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure everything and write the page."""
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((Path(__file__).parent / "power.md.jinja").read_text())
+    sta = ""
+    if shutil.which("sta"):
+        done = subprocess.run(["sta", "-exit", "-version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        sta = done.stdout.split("\n")[0].strip()
+    times = seconds()
+    parts: dict[str, list] = {}
+    for name, rows in (("reference", against_opensta), ("glitches", glitches), ("composed", composed)):
+        print(name, file=sys.stderr)
+        parts[name] = list(rows())
+    page = template.render(**parts, times=times, sta=sta, vectors=VECTORS, hold=HOLD, versions=tool_versions())
+    PAGE.write_text("\n".join(line.rstrip() for line in page.splitlines()) + "\n")
+
+
+if __name__ == "__main__":
+    main()
