@@ -20,7 +20,7 @@ from .reader import library_model
 from .syntax import read
 
 DEFAULT_LIBERTY = Path(__file__).parent / "assets" / "sg13g2_typ_slim.lib.gz"
-_MODEL_VERSION = 4
+_MODEL_VERSION = 5
 
 
 @dataclass(frozen=True)

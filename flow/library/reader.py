@@ -5,6 +5,7 @@ the order of their indices; the template decides which index is which.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from slipstick.errors import UserError
@@ -67,28 +68,42 @@ class _Reader:
 
     def __init__(self, library: Group, templates: dict[str, Group], units: dict[str, float]) -> None:
         self.library, self.templates, self.units = library, templates, units
+        self.place = ""
+
+    def fault(self, problem: str) -> UserError:
+        """The error that names library, cell and pin."""
+        return UserError(f"library {self.library.name}, {self.place}: {problem}")
 
     def cell(self, group: Group) -> dict[str, Any]:
-        states, default = [], group.number("cell_leakage_power", self.library.number("default_cell_leakage_power"))
-        for leakage in group.groups("leakage_power"):
-            when, value = leakage.get("when"), leakage.number("value")
-            if when:
-                states.append([when, value * self.units["nw"]])
-            elif group.get("cell_leakage_power") is None:
-                default = value
+        self.place = f"cell {group.name}"
+        if group.get("area") is None:
+            raise self.fault("has no area")
+        states, default = self.leakage(group)
         flop = next(group.groups("ff"), None)
         return {
             "name": group.name,
             "area": group.number("area"),
             "pins": [self.pin(pin, one) for pin in group.groups("pin") for one in pin.name.replace('"', "").split(",")],
-            "leakage": default * self.units["nw"],
+            "leakage": default,
             "states": states,
             "flop": flop and _flop(flop),
             "latch": any(True for _ in group.groups("latch", "statetable", "ff_bank", "latch_bank")),
             "dont_use": group.get("dont_use") == "true",
         }
 
+    def leakage(self, group: Group) -> tuple[list[list[Any]], float]:
+        """Leakage of every state and of the rest; a state that is stated by supply leaks through all of them."""
+        by_state: dict[str | None, dict[str | None, float]] = {}
+        for one in group.groups("leakage_power"):
+            by_state.setdefault(one.get("when"), {})[one.get("related_pg_pin")] = one.number("value")
+        nanowatts = {when: sum(values.values()) * self.units["nw"] for when, values in by_state.items()}
+        rest = group.number("cell_leakage_power", self.library.number("default_cell_leakage_power")) * self.units["nw"]
+        if group.get("cell_leakage_power") is None:
+            rest = nanowatts.get(None, rest)
+        return [[when, value] for when, value in nanowatts.items() if when], rest
+
     def pin(self, group: Group, name: str) -> dict[str, Any]:
+        self.place = f"{self.place.partition(',')[0]}, pin {name.strip()}"
         direction = group.get("direction") or "input"
         default = self.library.number("default_input_pin_cap") if direction == "input" else 0.0
         own = group.number("capacitance", default)
@@ -124,27 +139,27 @@ class _Reader:
         if found is None:
             return None
         template = self.templates.get(found.name) or Group("", "")
-        values = [value * unit for value in numbers(found.get("values") or "")]
+        values = [value * unit for value in self.numbers(found.get("values"), kind)]
         axes: dict[str, list[float]] = {"slew": [0.0], "load": [0.0]}
         order = []
         for index in (1, 2, 3):
             variable = template.get(f"variable_{index}")
             if variable is None:
                 break
-            points = numbers(found.get(f"index_{index}") or template.get(f"index_{index}") or "")
+            points = self.numbers(found.get(f"index_{index}") or template.get(f"index_{index}"), kind)
+            if any(after <= before for before, after in pairwise(points)):
+                raise self.fault(f"index_{index} of {kind} does not rise: {', '.join(f'{x:g}' for x in points[:8])}")
             if variable in _SLEW_VARIABLES:
                 axis, scale = "slew", self.units["ps"]
             elif variable in _LOAD_VARIABLES:
                 axis, scale = "load", self.units["ps" if "transition" in variable else "ff"]
             else:
-                raise UserError(
-                    f"library {self.library.name}: table {found.name!r} runs over {variable!r}, which is not supported"
-                )
+                raise self.fault(f"table {found.name!r} runs over {variable!r}, which is not supported")
             axes[axis] = [point * scale for point in points]
             order.append(axis)
         if len(values) != len(axes["slew"]) * len(axes["load"]):
-            raise UserError(
-                f"library {self.library.name}: {kind} ({found.name}) has {len(values)} values "
+            raise self.fault(
+                f"{kind} ({found.name}) has {len(values)} values "
                 f"for {len(axes['slew'])} slews x {len(axes['load'])} loads"
             )
         if order == ["load", "slew"]:
@@ -153,6 +168,13 @@ class _Reader:
             width = len(axes["load"])
             rows = [values[i : i + width] for i in range(0, len(values), width)]
         return [axes["slew"], axes["load"], rows]
+
+    def numbers(self, text: str | None, kind: str) -> list[float]:
+        """Numbers of a table's text; UserError for a word that is none."""
+        try:
+            return numbers(text or "")
+        except ValueError as error:
+            raise self.fault(f"{kind}: {error}") from None
 
 
 def _flop(group: Group) -> list[Any]:

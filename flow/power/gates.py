@@ -54,6 +54,8 @@ class MappedNetlist:
         gates: list[Instance] = []
         flops: list[Instance] = []
         for name, (kind, connections) in synthesis.netlist["cells"].items():
+            if kind.startswith("$"):
+                raise UserError(f"{synthesis.top!r} needs {kind.strip('$_')}, for which {liberty.name} has no cell")
             cell = liberty.cell(kind)
             nets = {pin: net(connections[pin][0]) for pin in cell.pins if connections.get(pin)}
             if not cell.is_combinational and cell.flop is None:

@@ -19,7 +19,7 @@ from .power import power_model
 from .synth import Synthesis
 
 MINIMUM_COVERAGE = 0.9
-_RESULT_VERSION = 1
+_RESULT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def measure_power(
     if coverage < 1:
         warnings.append(f"vectors drive {coverage:.0%} of the input bits; the others stay 0")
     period_ps = 1e6 / clock_mhz
+    warnings += [f"{liberty.name} has no {what} for {', '.join(names)}" for what, names in found["gaps"].items()]
     if found["delay_ps"] > period_ps:
         warnings.append(f"the longest path takes {found['delay_ps']:.0f} ps, the clock's period is {period_ps:.0f} ps")
     parts = {name: Energy(*shares) for name, shares in found["parts"].items()}
@@ -139,7 +140,17 @@ def _measure(
         "vectors": activity.cycles + 1,
         "coverage": covered / bits if bits else 1.0,
         "inputs": list(ports),
+        "gaps": _gaps(model.netlist),
     }
+
+
+def _gaps(netlist: MappedNetlist) -> dict[str, list[str]]:
+    """Cells in use whose tables are absent from the library, by what is missing: their share is silently 0."""
+    cells = {one.cell.name: one.cell for one in (*netlist.gates, *netlist.flops) if one.cell.inputs}
+    delays = {name for name, one in cells.items() if not any(a.delay_rise for p in one.outputs for a in p.timing)}
+    energies = {name for name, one in cells.items() if not any(pin.internal for pin in one.pins.values())}
+    found = {"delay tables": delays, "internal energy": energies}
+    return {what: sorted(names) for what, names in found.items() if names}
 
 
 def as_json(figures: PowerFigures) -> dict[str, Any]:

@@ -59,8 +59,11 @@ def test_unknown_cell_shows_near_names(toy_text):
         ('library (x) { time_unit : "1 fortnight"; cell (A) { area : 1; } }', "fortnight"),
         ("library (x) {\n  cell (A) { area : big; } }", "'big', which is not a number"),
         ("library (x) {\n ???\n}", "line 2"),
-        (("library (x) { cell (A) { pin (Y) { timing () { related_pin : \"A\"; cell_rise (none) "
-         "{ values (\"1, 2\"); } } } } }"), "2 values for 1 slews x 1 loads"),
+        (("library (x) { cell (A) { area : 1; pin (Y) { timing () { related_pin : \"A\"; cell_rise (none) "
+         "{ values (\"1, 2\"); } } } } }"), "cell A, pin Y: cell_rise .none. has 2 values for 1 slews x 1 loads"),
+        (("library (x) { cell (A) { area : 1; pin (Y) { timing () { related_pin : \"A\"; cell_rise (none) "
+         "{ values (\"fast\"); } } } } }"), "cell A, pin Y: cell_rise: could not convert string to float: 'fast'"),
+        ("library (x) { cell (A) { } }", "cell A: has no area"),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_named_with_its_problem(tmp_path, text, problem):
@@ -68,6 +71,27 @@ def test_a_bad_file_is_named_with_its_problem(tmp_path, text, problem):
     path.write_text(text)
     with pytest.raises(UserError, match=problem):
         load_liberty(path)
+
+
+def test_an_axis_that_does_not_rise_is_an_error(toy_text):
+    assert 'index_1 ("0.0, 0.1")' in toy_text()
+    with pytest.raises(UserError, match=r"cell BUF1, pin Y: index_1 of cell_rise does not rise: 0.1, 0"):
+        parse_liberty(toy_text().replace('index_1 ("0.0, 0.1")', 'index_1 ("0.1, 0.0")'))
+
+
+def test_leakage_that_is_stated_by_supply_is_summed_over_the_supplies(toy_text):
+    """ASAP7 states every state twice, for VDD and for VSS."""
+    stated = "leakage_power () { value : 1; when : "
+    by_supply = "".join(
+        f"leakage_power () {{ value : {value}; {when} related_pg_pin : {supply}; }}\n"
+        for when, values in (('when : "A & B";', (3, 0.5)), ("", (8, 0.25)))
+        for value, supply in zip(values, ("VDD", "VSS"), strict=True)
+    )
+    text = toy_text().replace("cell_leakage_power : 7;", by_supply)
+    assert stated in text
+    nand = parse_liberty(text).cells["NAND"]
+    assert nand.leakage_nw == 8.25
+    assert dict(nand.leakage_states) == {"A & B": 3.5, "!A & B": 1}
 
 
 def test_a_file_that_is_missing_cut_or_no_text(tmp_path):

@@ -1,15 +1,17 @@
+import re
+
 import numpy as np
 import pytest
 
 from slipstick.errors import UserError
 from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_verilog, multiplier_verilog
-from slipstick.flow.library.liberty import default_liberty
+from slipstick.flow.library.liberty import default_liberty, parse_liberty
 from slipstick.flow.power.activity import simulate
 from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.measure import measure_power, random_vectors
 from slipstick.flow.power.power import PowerModel
-from slipstick.flow.power.synth import synthesise
+from slipstick.flow.power.synth import SynthesisError, synthesise
 from slipstick.rtl.cells.registry import cell
 from slipstick.store import Store
 
@@ -82,3 +84,21 @@ def test_an_unknown_port_is_named_with_those_that_exist(multiplier, vectors):
 def test_a_clock_that_is_too_fast_is_warned_of(multiplier, vectors):
     figures = measure_power(multiplier, default_liberty(), vectors, clock_mhz=1000)
     assert any("longest path" in warning for warning in figures.warnings)
+
+
+def test_cells_without_tables_are_warned_of(multiplier, vectors):
+    bare = re.sub(r"internal_power \(.*?\) \{", "ignored () {", default_liberty().text)
+    liberty = parse_liberty(bare)
+    figures = measure_power(multiplier, liberty, vectors, clock_mhz=100)
+    assert figures.power.internal_uw == 0
+    (warning,) = figures.warnings
+    assert "has no internal energy for sg13g2_" in warning
+
+
+def test_gates_that_the_library_lacks_are_named():
+    register = "module top(input clk, input d, output reg q); always @(posedge clk) q <= d; endmodule"
+    gates_only = re.sub(r"(ff|cell) \((\"?sg13g2_dfrbp_\d\"?)\)", r"ignored (\2)", default_liberty().text)
+    liberty = parse_liberty(gates_only)
+    assert not any(one.flop for one in liberty.cells.values())
+    with pytest.raises((UserError, SynthesisError), match="DFF_P"):
+        MappedNetlist.build(synthesise(register, "top", liberty, clock_ps=10_000), liberty)
