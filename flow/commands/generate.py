@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from slipstick.flow.handoff.design import TIME_UNIT_PS, HandedDesign
+from slipstick.flow.handoff.handoff import hand_off
 from slipstick.flow.job.manifest import manifest
+from slipstick.rtl.accelerator import Accelerator
 from slipstick.rtl.emit import accelerator_verilog
 from slipstick.store import write_whole
 
@@ -19,12 +22,19 @@ def run(
     accumulator_rows: Annotated[int, typer.Option(help="Rows of activations that accumulators hold.")] = 256,
     depth: Annotated[int, typer.Option(help="Weight tiles that accumulators can sum.")] = 64,
     out: Annotated[Path, typer.Option(help="Verilog file to write.")] = Path("out/accelerator.v"),
+    handoff: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what other tools need: Verilog, SDC, Yosys, OpenSTA, config.mk, FuseSoC core."),
+    ] = None,
+    platform: Annotated[str, typer.Option(help=f"Of OpenROAD-flow-scripts: {', '.join(TIME_UNIT_PS)}.")] = "ihp-sg13g2",
+    clock_mhz: Annotated[float, typer.Option(help="Clock of the hand-off.")] = 100.0,
     json: Json = False,
 ) -> None:
     """Write the Verilog of a weight-stationary array with AXI4-Stream ports.
 
     Example: slipstick generate --rows 8 --columns 8 --mix exact8s:4,drum8s_k4:4 --out array.v
     """
+    design = HandedDesign(Accelerator.module_name, "aclk", clock_mhz, platform)
     config = array_config(rows, columns, mix)
     text = accelerator_verilog(config, accumulator_rows=accumulator_rows, depth=depth)
     write_whole(out, lambda file: file.write_text(text))
@@ -32,7 +42,10 @@ def run(
         array=config.describe(), cells={c.name: c.digest for c in config.cells}, verilog=str(out),
         lines=text.count("\n"), accumulator_rows=accumulator_rows, depth=depth,
     )  # fmt: skip
+    files = hand_off(design, text, handoff) if handoff else []
     if json:
-        print_json(facts)
+        print_json(facts | {"handoff": [str(file) for file in files]})
     else:
         typer.echo(f"{out}: {config.describe()}, {facts['lines']} lines")
+        for file in files:
+            typer.echo(str(file))

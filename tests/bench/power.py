@@ -140,7 +140,7 @@ def main() -> None:
     sta = ""
     if shutil.which("sta"):
         done = subprocess.run(["sta", "-exit", "-version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        sta = done.stdout.split("\n")[0].strip()
+        sta = " ".join(done.stdout.split()[:2])
     times = seconds()
     parts: dict[str, list] = {}
     for name, rows in (("reference", against_opensta), ("glitches", glitches), ("composed", composed)):

@@ -1,0 +1,26 @@
+"""Write the whole hand-off of a design into a folder."""
+
+from pathlib import Path
+
+from slipstick.store import write_whole
+
+from .design import HandedDesign
+from .fusesoc import core
+from .openroad import config_mk
+from .sdc import sdc
+from .sta import opensta_script, yosys_script
+
+
+def hand_off(design: HandedDesign, verilog: str, folder: Path) -> list[Path]:
+    """Write Verilog, SDC, scripts of Yosys and OpenSTA, ``config.mk`` and the FuseSoC core; the files written."""
+    texts = {
+        design.verilog: verilog,
+        f"{design.top}.sdc": sdc(design),
+        f"{design.top}.ys": yosys_script(design),
+        f"{design.top}.tcl": opensta_script(design),
+        "config.mk": config_mk(design),
+        f"{design.top}.core": core(design),
+    }
+    for name, text in texts.items():
+        write_whole(folder / name, lambda file, text=text: file.write_text(text))
+    return [folder / name for name in texts]
