@@ -1,5 +1,6 @@
 """Write the whole hand-off of a design into a folder."""
 
+from functools import partial
 from pathlib import Path
 
 from slipstick.store import write_whole
@@ -22,5 +23,9 @@ def hand_off(design: HandedDesign, verilog: str, folder: Path) -> list[Path]:
         f"{design.top}.core": core(design),
     }
     for name, text in texts.items():
-        write_whole(folder / name, lambda file, text=text: file.write_text(text))
+        write_whole(folder / name, partial(_write, text))
     return [folder / name for name in texts]
+
+
+def _write(text: str, file: Path) -> None:
+    file.write_text(text)
