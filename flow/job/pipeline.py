@@ -230,7 +230,7 @@ def accelerator_energy(config: FlowConfig, bench: Workbench, placement: Placemen
         layers |= own.layers_nj
         details |= own.details
         requantise += sum(own.requantise_nj * outputs[x] for x in tile.layers) / sum(outputs.values())
-        resting[tile.name] = narrow.idle_cycle_fj(tile.cell.name, tile.layers[0])
+        resting[tile.name] = narrow.idle_cycle_fj(tile.cell.name, next(iter(bench.shapes)))
     busy = {tile.name: sum(details[x].cycles for x in tile.layers) for tile in placement.tiles}
     for tile in placement.tiles:
         for layer in tile.layers:  # its share of the tile's waiting
