@@ -35,14 +35,14 @@ def run(config: FlowConfig, folder: Path, json: bool) -> None:
 def _show(summary: dict, page: Path) -> None:
     accuracy, saving, cosim = summary["accuracy"], summary["energy_saving"], summary["cosim"]
     rows = [("float", accuracy["fp32"], ""), ("exact int8", accuracy["int8"], "0.0 %")]
-    exact = summary["energy_nj"]["exact"]["array"]
+    exact = summary["energy_nj"]["exact"]["inference"]
     for name, value in accuracy["uniform"].items():
         energy = next(c["energy_nj"] for c in summary["cells"] if c["name"] == name)
         rows.append((f"{name} everywhere", value, f"{100 * (1 - energy / exact):.1f} %"))
-    rows.append(("chosen mix", accuracy["chosen"], f"{100 * saving['array']:.1f} %"))
+    rows.append(("chosen mix", accuracy["chosen"], f"{100 * saving['inference']:.1f} %"))
     print_table(
         f"{summary['config']['model']}, {accuracy['test_images']} test images",
-        ("arithmetic", "top-1", "array energy saved"),
+        ("arithmetic", "top-1", "inference energy saved"),
         [(name, f"{100 * value:.1f} %", saved) for name, value, saved in rows],
     )
     tiles = ", ".join(f"{t['rows']} x {t['columns']} {t['cell']}" for t in summary["accelerator"]["tiles"])

@@ -222,6 +222,10 @@ class CostModel:
         """Energy per MAC of all that an inference takes on a layer, clock tree and wires by their models."""
         return self._layer(mix, layer, _Counts(1_000_000, 1_000_000, 0))[0].inference  # nJ of a million
 
+    def layer_figures(self, mix: Mix, layer: str, macs: int, outputs: int) -> LayerFigures:
+        """Everything that a layer of ``macs`` (padding included) and ``outputs`` takes in one inference."""
+        return self._layer(mix, layer, _Counts(macs, macs, outputs))[1]
+
     def idle_cycle_fj(self, mix: Mix, layer: str) -> tuple[float, float]:
         """Energy of a whole array in a cycle in which nothing moves: its gates, and its clock tree."""
         names = self._column_names(mix)

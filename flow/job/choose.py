@@ -1,6 +1,6 @@
 """Which cells to search over, and which evaluated assignment to build."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,38 +31,51 @@ def damage_matrix(bench: Workbench, cells: Sequence[Cell], progress: Progress) -
     return damage
 
 
-def energy_matrix(
-    model: CostModel, cells: Sequence[Cell], macs: Mapping[str, int], outputs: Mapping[str, int]
-) -> np.ndarray:
-    """Array-level energy of every layer on every cell, nJ an inference: float [layers, cells]."""
-    energy = np.zeros((len(macs), len(cells)))
-    for column, cell in enumerate(cells):
-        levels = model.inference_energy(dict.fromkeys(macs, cell.name), macs, outputs).layers_nj
-        energy[:, column] = [levels[layer].array for layer in macs]
-    return energy
+@dataclass(frozen=True)
+class TileCosts:
+    """What layers cost on tiles of 1 to C columns; index 0 of the last axis is unused.
 
-
-def energy_by_width(model: CostModel, bench: Workbench, cells: Sequence[Cell]) -> np.ndarray:
-    """Array-level energy of every layer on every cell in tiles of 1 to C columns: float [layers, cells, C + 1].
-
-    nJ an inference, without requantisation, which is the same for all; index 0 of the last axis is unused.
+    ``energy_nj`` and ``cycles`` float [layers, cells, C + 1] of an inference, everything counted;
+    ``waiting_nj`` float [cells, C + 1] is a cycle in which a tile rests, its clock running.
     """
-    widths = range(1, model.columns + 1)
-    energy = np.zeros((len(bench.shapes), len(cells), model.columns + 1))
-    for width in widths:
-        narrow, macs = replace(model, columns=width), bench.macs(model.rows, width)
-        for row, layer in enumerate(bench.shapes):
+
+    energy_nj: np.ndarray
+    cycles: np.ndarray
+    waiting_nj: np.ndarray
+
+    @classmethod
+    def measure(cls, model: CostModel, bench: Workbench, cells: Sequence[Cell], widths: Iterable[int]) -> "TileCosts":
+        """Costs of every layer on every cell at these widths; others stay 0."""
+        shape = (len(bench.shapes), len(cells), model.columns + 1)
+        energy, cycles, waiting = np.zeros(shape), np.zeros(shape), np.zeros(shape[1:])
+        outputs = bench.outputs()
+        for width in widths:
+            narrow, macs = replace(model, columns=width), bench.macs(model.rows, width)
             for column, cell in enumerate(cells):
-                energy[row, column, width] = macs[layer] * narrow.array_energy(cell.name, layer).total_fj * 1e-6
-    return energy
+                for row, layer in enumerate(bench.shapes):
+                    figures = narrow.layer_figures(cell.name, layer, macs[layer], outputs[layer])
+                    energy[row, column, width], cycles[row, column, width] = figures.energy_nj, figures.cycles
+                waiting[column, width] = 1e-6 * sum(narrow.idle_cycle_fj(cell.name, next(iter(bench.shapes))))
+        return cls(energy, cycles, waiting)
 
+    def of_layers(self, order: np.ndarray) -> "TileCosts":
+        """The same with the layers in another order."""
+        return replace(self, energy_nj=self.energy_nj[order], cycles=self.cycles[order])
 
-def tiles_energy(by_width: np.ndarray, load: np.ndarray, choice: Sequence[int]) -> float:
-    """Energy of a choice [layers] with one tile a cell: ``by_width`` as above, ``load`` MACs [layers]."""
-    chosen = np.asarray(choice)
-    share = apportion({int(a): float(load[chosen == a].sum()) for a in np.unique(chosen)}, by_width.shape[2] - 1)
-    width = np.array([share[int(a)] for a in chosen])
-    return float(by_width[np.arange(len(chosen)), chosen, width].sum())
+    def energy(self, load: np.ndarray, choice: Sequence[int]) -> float:
+        """nJ of an inference for a choice [layers] with one tile a cell; ``load`` MACs [layers] divide the columns.
+
+        Tiles that are done wait for the slowest.
+        """
+        chosen = np.asarray(choice)
+        cells = np.unique(chosen)
+        share = apportion({int(a): float(load[chosen == a].sum()) for a in cells}, self.energy_nj.shape[2] - 1)
+        width = np.array([share[int(a)] for a in chosen])
+        layers = np.arange(len(chosen))
+        cycles = self.cycles[layers, chosen, width]
+        busy = np.array([cycles[chosen == a].sum() for a in cells])
+        waiting = self.waiting_nj[cells, [share[int(a)] for a in cells]]
+        return float(self.energy_nj[layers, chosen, width].sum() + (waiting * (busy.max() - busy)).sum())
 
 
 def palette(cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, size: int, most_damage: float) -> list[int]:
@@ -112,7 +125,7 @@ def problem(
     """
     layers = list(bench.shapes)
     order = np.argsort(-energy.max(1), kind="stable")
-    by_width = energy_by_width(model, bench, cells)[order]
+    costs = TileCosts.measure(model, bench, cells, range(1, model.columns + 1)).of_layers(order)
     load = bench.macs(model.rows, 1)
     ordered_load = np.array([load[layers[i]] for i in order])
     some = bench.validation[:images]
@@ -127,7 +140,7 @@ def problem(
         energy[order],
         damage[order],
         accuracy,
-        lambda choice: tiles_energy(by_width, ordered_load, choice),
+        lambda choice: costs.energy(ordered_load, choice),
     )
 
 

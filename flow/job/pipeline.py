@@ -13,7 +13,7 @@ from slipstick.flow.cost.requantiser_words import requantiser_peripheral
 from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
 from slipstick.flow.search.mcts import MctsConfig
 from slipstick.flow.search.study import Point, SearchResult, search
-from slipstick.model.convert import assign_, table_layers
+from slipstick.model.convert import assign_
 from slipstick.model.evaluate import top1
 from slipstick.model.workload import record
 from slipstick.model.zoo import SHIPPED, LoadedModel
@@ -22,7 +22,7 @@ from slipstick.rtl.cells.cell import Cell
 from slipstick.sim.verilator import find_verilator
 from slipstick.store import digest, write_whole
 
-from .choose import EXACT, Confirmed, confirm, damage_matrix, energy_matrix, palette, problem
+from .choose import EXACT, Confirmed, TileCosts, confirm, damage_matrix, palette, problem
 from .console import Steps
 from .hardware import Checked, check_mixed, check_tiles
 from .tiles import Placement, place
@@ -205,9 +205,7 @@ def _costs(
         requantiser=requantiser_peripheral(bench.recordings, config.rows, config.seed),
         progress=lambda done, total, name: bar(done, total),
     )
-    layers = list(table_layers(bench.loaded.module))
-    macs, outputs = bench.macs(config.rows, config.columns), bench.outputs()
-    return model, energy_matrix(model, cells, {x: macs[x] for x in layers}, outputs)
+    return model, TileCosts.measure(model, bench, cells, [config.columns]).energy_nj[:, :, config.columns]
 
 
 def accelerator_energy(config: FlowConfig, bench: Workbench, placement: Placement, model: CostModel) -> InferenceEnergy:
@@ -232,7 +230,7 @@ def accelerator_energy(config: FlowConfig, bench: Workbench, placement: Placemen
         layers |= own.layers_nj
         details |= own.details
         requantise += sum(own.requantise_nj * outputs[x] for x in tile.layers) / sum(outputs.values())
-        resting[tile.name] = narrow.idle_cycle_fj(tile.cell.name, tile.layers[0])
+        resting[tile.name] = narrow.idle_cycle_fj(tile.cell.name, next(iter(bench.shapes)))
     busy = {tile.name: sum(details[x].cycles for x in tile.layers) for tile in placement.tiles}
     for tile in placement.tiles:
         for layer in tile.layers:  # its share of the tile's waiting

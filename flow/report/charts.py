@@ -45,7 +45,7 @@ def accuracy_energy(summary: dict[str, Any]) -> go.Figure:
             marker={"color": colour, "size": 15, "symbol": symbol, "line": {"color": "white", "width": 1}},
         )  # fmt: skip
     figure = style(figure, 420)
-    figure.update_xaxes(title="energy an inference, array level (µJ)")
+    figure.update_xaxes(title="energy an inference (µJ)")
     best = max(100 * accuracy for accuracy, _ in trials.values())
     lowest = min(100 * accuracy for accuracy, _ in trials.values())
     figure.update_yaxes(title="top-1 on validation images (%)", range=[max(lowest, best - SHOWN_LOSS) - 1, best + 1])
