@@ -19,7 +19,7 @@ _ARC_ATTRIBUTES = (
 _DROPPED_GROUPS = ("wire_load", "wire_load_selection", "wire_load_table")
 _CONSTRAINTS = ("hold", "recovery", "removal", "min_", "skew", "nochange", "non_seq")
 _DELAY_CELLS = ("dly", "delay")
-_NOTICE = "/* Changed by slipstick: cells, constraints and digits were dropped; see flow/liberty_slim.py. */\n"
+_NOTICE = "/* Changed by slipstick: cells, constraints and digits were dropped; see flow/library/slim.py. */\n"
 
 
 def slim(text: str, name: str = "Liberty text") -> str:
