@@ -98,7 +98,8 @@ def test_any_library_works(full_liberty_path, file):
         "x", rng.integers(-99, 99, (40, 8)).astype(np.int8), rng.integers(-99, 99, (8, 8)).astype(np.int8)
     )
     energy = element.energy([tile], samples=1024)  # compares the element's sums too
-    assert energy.idle.total_fj < energy.load.total_fj < energy.pe_fj
+    # While weights load, they pass the activation lanes too, against weights on their way: busier than work.
+    assert energy.idle.total_fj < energy.pe_fj < energy.load.total_fj
 
 
 def test_own_timing_agrees_with_abc(mapped):
