@@ -1,6 +1,6 @@
 """Power of one mapped design on input vectors, kept by content: what ``slipstick power`` prints."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,11 +15,11 @@ from .cell_power import Energy
 from .delays import Delays
 from .gates import MappedNetlist
 from .glitches import with_glitches
-from .power import power_model
+from .power import RULES_VERSION, power_model
 from .synth import Synthesis
 
 MINIMUM_COVERAGE = 0.9
-_RESULT_VERSION = 2
+_RESULT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -75,31 +75,28 @@ def measure_power(
 ) -> PowerFigures:
     """Simulate int vectors [n] by input port on a mapped design and add up its power.
 
-    Ports without vectors stay 0: the figures warn of it, and below ``minimum_coverage`` of the input bits
-    UserError says what is missing; so it does for vectors that are empty or unequal in length.
+    Ports without vectors stay 0: the figures warn of it. UserError below ``minimum_coverage`` of the input
+    bits, for unknown ports, and for vectors that are empty, unequal in length or wider than their port.
     """
     words = {name: np.asarray(values) for name, values in vectors.items()}
+    netlist = MappedNetlist.build(synthesis, liberty)
+    ports = _driven_ports(netlist)
     for name, values in words.items():
-        if values.ndim != 1 or len(values) < 2 or values.dtype.kind not in "iu":
-            raise UserError(
-                f"vectors of {name!r} are {values.dtype} {list(values.shape)}; give at least 2 whole numbers, [n]"
-            )
-    inputs = {name: data for name, (direction, data) in synthesis.netlist["ports"].items() if direction == "input"}
-    unknown = sorted(set(words) - set(inputs))
-    if unknown:
-        raise UserError(f"no input port is called {unknown[0]!r}; inputs: {', '.join(sorted(inputs))}")
-    names = sorted(words)
-    key = digest(
-        synthesis.key, liberty.digest, clock_mhz, delays.name, names, *(words[name] for name in names), _RESULT_VERSION
-    )
-    found = (store or Store("power")).json(key, lambda: _measure(synthesis, liberty, words, clock_mhz, delays))
-    coverage = found["coverage"]
-    warnings = []
+        _check_words(name, values, ports)
+    bits = {name: len(nets) for name, nets in ports.items()}
+    coverage = sum(bits[name] for name in words) / sum(bits.values()) if bits else 1.0
     if coverage < minimum_coverage:
-        missing = ", ".join(name for name in found["inputs"] if name not in words)
+        missing = ", ".join(sorted(set(bits) - set(words)))
         raise UserError(
             f"vectors drive {coverage:.0%} of the input bits, less than {minimum_coverage:.0%}; missing: {missing}"
         )
+    names = sorted(words)
+    key = digest(
+        synthesis.key, liberty.digest, clock_mhz, delays.name, names, *(words[name] for name in names),
+        RULES_VERSION, _RESULT_VERSION,
+    )  # fmt: skip
+    found = (store or Store("power")).json(key, lambda: _measure(synthesis, liberty, words, clock_mhz, delays))
+    warnings = []
     if coverage < 1:
         warnings.append(f"vectors drive {coverage:.0%} of the input bits; the others stay 0")
     period_ps = 1e6 / clock_mhz
@@ -123,23 +120,29 @@ def _driven_ports(netlist: MappedNetlist) -> dict[str, tuple[int, ...]]:
     }
 
 
+def _check_words(name: str, values: np.ndarray, ports: Mapping[str, Sequence[int]]) -> None:
+    """UserError unless ``values`` are words of an input port, unsigned or two's complement."""
+    if name not in ports:
+        raise UserError(f"no input port is called {name!r}; inputs: {', '.join(sorted(ports))}")
+    if values.ndim != 1 or len(values) < 2 or values.dtype.kind not in "iu":
+        raise UserError(
+            f"vectors of {name!r} are {values.dtype} {list(values.shape)}; give at least 2 whole numbers, [n]"
+        )
+    width = len(ports[name])
+    if width < 63 and not -(1 << width >> 1) <= int(values.min()) <= int(values.max()) < 1 << width:
+        raise UserError(f"vectors of {name!r} reach from {values.min()} to {values.max()}; the port has {width} bits")
+
+
 def _measure(
     synthesis: Synthesis, liberty: Liberty, words: Mapping[str, np.ndarray], clock_mhz: float, delays: Delays
 ) -> dict[str, Any]:
     model = power_model(synthesis, liberty, 1e6 / clock_mhz)
-    ports = _driven_ports(model.netlist)
-    bits = sum(len(nets) for nets in ports.values())
-    covered = sum(len(nets) for name, nets in ports.items() if name in words)
     activity = simulate(model.netlist, words)
-    if delays is not Delays.ZERO:
-        activity = with_glitches(activity, delays, model.timing)
-    report = model.report(activity)
+    report = model.report(with_glitches(activity, delays, model.timing))
     return {
         "parts": {name: list(getattr(report, name)) for name in ("gates", "registers", "inputs")},
         "delay_ps": model.timing.delay_ps,
         "vectors": activity.cycles + 1,
-        "coverage": covered / bits if bits else 1.0,
-        "inputs": list(ports),
         "gaps": _gaps(model.netlist),
     }
 

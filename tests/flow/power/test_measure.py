@@ -76,6 +76,17 @@ def test_vectors_that_are_none_are_refused(multiplier, vectors, bad):
         measured(multiplier, {**vectors, "a": bad})
 
 
+@pytest.mark.parametrize("bad", [[0, 256], [-129, 0]])
+def test_words_that_do_not_fit_their_port_are_refused_not_cut(multiplier, vectors, bad):
+    with pytest.raises(UserError, match=r"vectors of 'a' reach from .* the port has 8 bits"):
+        measured(multiplier, {"a": np.array(bad), "w": np.zeros(2, int)})
+
+
+def test_words_of_unequal_length_are_refused(multiplier, vectors):
+    with pytest.raises(UserError, match="vectors of one length"):
+        measured(multiplier, {**vectors, "a": vectors["a"][:-1]})
+
+
 def test_an_unknown_port_is_named_with_those_that_exist(multiplier, vectors):
     with pytest.raises(UserError, match="no input port is called 'b'; inputs: a, w"):
         measured(multiplier, {**vectors, "b": vectors["a"]})
