@@ -8,7 +8,7 @@ from functools import partial
 from slipstick.flow.cost.baseline import FORMS, Form
 from slipstick.flow.cost.modules import multiplier_verilog, operator_verilog
 from slipstick.flow.library.liberty import Liberty
-from slipstick.flow.power.activity import DELAY_MODEL
+from slipstick.flow.power.power import RULES_VERSION
 from slipstick.flow.power.synth import tool_versions
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.registry import build, names
@@ -55,7 +55,7 @@ def exact_points(
     forms = [form for form in FORMS if form.product and sum(kind[1]) <= ALL_PAIRS]  # no SAT solver proves Booth's wide
     key = digest(
         [(one.name, one.digest) for one in cells], [asdict(form) for form in forms], liberty.digest, clock_mhz,
-        operands.digest, DELAY_MODEL, tool_versions(), SPEED_UPS, _RESULT_VERSION,
+        operands.digest, RULES_VERSION, tool_versions(), SPEED_UPS, _RESULT_VERSION,
     )  # fmt: skip
 
     def at_speeds(design: Cell | Form) -> list[tuple[str, dict]]:

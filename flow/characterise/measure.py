@@ -7,10 +7,10 @@ import numpy as np
 from slipstick.flow.cost.element import MappingError
 from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
 from slipstick.flow.library.liberty import Liberty
-from slipstick.flow.power.activity import DELAY_MODEL, simulate
+from slipstick.flow.power.activity import simulate
 from slipstick.flow.power.equivalence import proved_equal
 from slipstick.flow.power.gates import check_against_table
-from slipstick.flow.power.power import power_model
+from slipstick.flow.power.power import RULES_VERSION, power_model
 from slipstick.flow.power.synth import synthesise, tool_versions
 from slipstick.rtl.cells.cell import Cell
 from slipstick.store import Store, digest
@@ -67,7 +67,9 @@ def multiplier_cost(
     Raises UserError for operands of other widths, MappingError where the mapped gates differ from the table.
     """
     operands.check_fits(cell)
-    key = digest(cell.digest, liberty.digest, clock_mhz, operands.digest, DELAY_MODEL, tool_versions(), _RESULT_VERSION)
+    key = digest(
+        cell.digest, liberty.digest, clock_mhz, operands.digest, RULES_VERSION, tool_versions(), _RESULT_VERSION
+    )
     found = (store or Store("multipliers")).json(
         key, lambda: asdict(design_cost(multiplier_verilog(cell), cell, operands, liberty, 1e6 / clock_mhz))
     )

@@ -11,7 +11,8 @@ from slipstick.flow.cost.baseline import FORMS
 from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
 from slipstick.flow.cost.figures import Levels
 from slipstick.flow.library.liberty import Liberty, default_liberty
-from slipstick.flow.power.activity import DELAY_MODEL
+from slipstick.flow.power.delays import Delays
+from slipstick.flow.power.power import RULES_VERSION
 from slipstick.flow.power.synth import tool_versions
 from slipstick.model.kernels.factor import rank
 from slipstick.rtl.cells.cell import Cell
@@ -130,9 +131,9 @@ def characterise(
                 raise
     rows = tuple(_row(one, store.get(keys[one.name])) for one in cells)
     notes = (
-        f"{liberty.describe()}, {clock_mhz:g} MHz, {tool_versions()}, {DELAY_MODEL}",
+        f"{liberty.describe()}, {clock_mhz:g} MHz, {tool_versions()}, {Delays.ZERO.value}",
         f"workload: {operands.name}; unsigned cells see its magnitudes, widths other than 8 x 8 uniform operands",
-        "savings: multiplier against the best exact one at equal delay; element and 16 x 16 array at the clock",
+        "savings: multiplier against the best exact one at equal delay; element, array and inference at the clock",
     )
     return Characterisation(rows, exact, levels, clock_mhz, notes)
 
@@ -146,7 +147,7 @@ def _operands_for(signed: bool, widths: tuple[int, int], operands: Operands) -> 
 
 def _key(cell: Cell, operands: Operands, liberty: Liberty, clock_mhz: float) -> str:
     return digest(
-        cell.digest, operands.digest, liberty.digest, clock_mhz, DELAY_MODEL, tool_versions(), _RESULT_VERSION
+        cell.digest, operands.digest, liberty.digest, clock_mhz, RULES_VERSION, tool_versions(), _RESULT_VERSION
     )
 
 
@@ -198,7 +199,7 @@ def _exact_levels(operands: Operands, liberty: Liberty, clock_mhz: float) -> Lev
     """Energy of a MAC at each level of the best exact design there, kept by content."""
     key = digest(
         [(asdict(form), find_cell(form.cell).digest) for form in FORMS], operands.digest, liberty.digest, clock_mhz,
-        DELAY_MODEL, tool_versions(), _RESULT_VERSION,
+        RULES_VERSION, tool_versions(), _RESULT_VERSION,
     )  # fmt: skip
 
     def compute() -> dict[str, float]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -26,6 +26,10 @@ ImageFolder = Annotated[
 Rows = Annotated[int, typer.Option(help="Rows of the array: the reduction.")]
 Columns = Annotated[int, typer.Option(help="Columns of the array: output channels.")]
 Library = Annotated[Path | None, typer.Option("--liberty", help="Liberty file; default: the shipped IHP SG13G2.")]
+DelayModel = Annotated[
+    Literal["zero", "unit", "nldm"],
+    typer.Option("--delays", help="Delays of gates in simulation; glitches with unit and nldm."),
+]
 Mix = Annotated[str, typer.Option(help="Cells by column, such as 'exact8s:8,truncated8s_k6:8', or one cell.")]
 
 

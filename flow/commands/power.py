@@ -1,6 +1,5 @@
 """``slipstick power``: power of a cell or of a Verilog design on real gates."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,15 +16,7 @@ from slipstick.flow.power.measure import as_json, measure_power, random_vectors
 from slipstick.flow.power.synth import SynthesisError, synthesise, tool_versions
 from slipstick.rtl.cells import cell as find_cell
 
-from .options import Json, Library, Seed, print_json, print_table
-
-
-class DelayModel(StrEnum):
-    """Names of the delay models on the command line."""
-
-    zero = "zero"
-    unit = "unit"
-    nldm = "nldm"
+from .options import DelayModel, Json, Library, Seed, print_json, print_table
 
 
 def run(
@@ -37,9 +28,7 @@ def run(
         str, typer.Option(help="Number of random vectors, or an .npz file: whole numbers [n] by input port.")
     ] = "16384",
     clock_mhz: Annotated[float, typer.Option(help="Clock, one vector a cycle.")] = 100.0,
-    delays: Annotated[DelayModel, typer.Option(help="Delays of gates in simulation; glitches with unit and nldm.")] = (
-        DelayModel.zero
-    ),
+    delays: DelayModel = "zero",
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -67,7 +56,7 @@ def run(
         raise UserError(f"{design or cell}: {str(error).splitlines()[-1]}") from error
     netlist = MappedNetlist.build(mapped, library)
     words = random_vectors(netlist, _count(vectors), seed) if vectors.isdigit() else _load(Path(vectors))
-    figures = measure_power(mapped, library, words, clock_mhz=clock_mhz, delays=Delays[delays.name.upper()])
+    figures = measure_power(mapped, library, words, clock_mhz=clock_mhz, delays=Delays[delays.upper()])
     where = f"{library.describe()}, {tool_versions()}"
     if json:
         print_json({"design": name, "library": where, **as_json(figures)})

@@ -9,7 +9,7 @@ import typer
 
 from slipstick.flow.job.pipeline import FlowConfig
 
-from .options import Calibration, Columns, ImageFolder, Json, Library, Model, Rows, Seed, Weights
+from .options import Calibration, Columns, DelayModel, ImageFolder, Json, Library, Model, Rows, Seed, Weights
 
 DEFAULT = FlowConfig()
 
@@ -24,6 +24,7 @@ def _options(
     columns: Columns = DEFAULT.columns,
     clock_mhz: Annotated[float, typer.Option(help="Clock of every power figure.")] = DEFAULT.clock_mhz,
     liberty: Library = None,
+    delays: DelayModel = DEFAULT.delays,
     sampler: Annotated[str, typer.Option(help="mcts, random, nsga2 or tpe.")] = DEFAULT.sampler,
     trials: Annotated[int, typer.Option(help="Assignments to evaluate.")] = DEFAULT.trials,
     palette: Annotated[int, typer.Option(help="Cells the search may use, with the exact one.")] = DEFAULT.palette,

@@ -10,9 +10,10 @@ from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.pipeline import CELLS, chosen_cells
 from slipstick.flow.library.liberty import default_liberty, load_liberty
+from slipstick.flow.power.delays import Delays
 from slipstick.rtl.spec.streams import TileStream
 
-from .options import Json, Library, Rows, Seed, print_json, print_table
+from .options import DelayModel, Json, Library, Rows, Seed, print_json, print_table
 
 
 def synthetic_stream(rows: int, columns: int, seed: int) -> TileStream:
@@ -28,6 +29,7 @@ def run(
     liberty: Library = None,
     clock_mhz: Annotated[float, typer.Option(help="Clock of every power figure.")] = CLOCK_MHZ,
     rows: Rows = 16,
+    delays: DelayModel = "zero",
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -44,7 +46,8 @@ def run(
         bar = steps.bar("syntheses")
         model = CostModel.build(
             chosen, {"synthetic": [synthetic_stream(rows, 16, seed + i) for i in range(4)]}, liberty=library,
-            clock_mhz=clock_mhz, rows=rows, progress=lambda done, total, name: bar(done, total),
+            clock_mhz=clock_mhz, rows=rows, delays=Delays[delays.upper()],
+            progress=lambda done, total, name: bar(done, total),
         )  # fmt: skip
     found = {
         one.name: asdict(model.cell_cost(one.name))

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from slipstick.errors import UnknownName, UserError
 from slipstick.flow.library.liberty import Liberty
+from slipstick.flow.power.delays import Delays
 from slipstick.rtl.spec.streams import TileStream
 
 from .clock_tree import MAX_FANOUT, NO_TREE, ClockTree, clock_tree
@@ -42,6 +43,7 @@ class ArrayModel:
     rows_per_tile: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     wires: WireModel = field(default=WIRES, kw_only=True)
     clock_fanout: int | None = field(default=MAX_FANOUT, kw_only=True)
+    delays: Delays = field(default=Delays.ZERO, kw_only=True)
     _energies: dict[tuple[str, str], EnergyPerMac] = field(default_factory=dict, repr=False, kw_only=True)
     _surroundings: dict[tuple[str, str], Surroundings] = field(default_factory=dict, repr=False, kw_only=True)
     _trees: dict[tuple[str, ...], ClockTree] = field(default_factory=dict, repr=False, kw_only=True)
@@ -232,10 +234,10 @@ class ArrayModel:
         if key not in self._surroundings:
             element = self.element(name)
             self._surroundings[key] = surroundings(
-                self._tiles(layer), element.cell, element.sum_width, self.rows, self.liberty, self.clock_ps
+                self._tiles(layer), element.cell, element.sum_width, self.rows, self.liberty, self.clock_ps, self.delays
             )
         return self._surroundings[key]
 
     @cached_property
     def _requantiser_cost(self) -> PeripheralCost | None:
-        return measure(self.requantiser, self.liberty, self.clock_ps) if self.requantiser else None
+        return measure(self.requantiser, self.liberty, self.clock_ps, self.delays) if self.requantiser else None

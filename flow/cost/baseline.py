@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from slipstick.errors import UserError
 from slipstick.flow.library.liberty import Liberty
+from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.synth import Design, Synthesis, synthesise_all
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.registry import cell as find_cell
@@ -87,12 +88,12 @@ def element_designs(name: str, cell: Cell, rows: int, form: Form | None = None) 
 
 
 def build_element(
-    name: str, cell: Cell, rows: int, mapped: Mapping[str, Synthesis], liberty: Liberty, clock_ps: float
+    name: str, cell: Cell, rows: int, mapped: Mapping[str, Synthesis], liberty: Liberty, clock_ps: float, delays: Delays
 ) -> Element:
     """The element of ``element_designs(name, ...)`` once these are mapped; its gates are checked."""
     sum_width = element_sum_width(cell, rows)
     multiplier, whole = (mapped[f"{name}/{top}"] for top in (MULTIPLIER, ELEMENT))
-    element = Element(name, cell, sum_width, multiplier, whole, liberty, clock_ps)
+    element = Element(name, cell, sum_width, multiplier, whole, liberty, clock_ps, delays)
     element.check()
     return element
 
@@ -103,17 +104,20 @@ def exact_baseline(
     streams: Streams,
     *,
     rows: int = 16,
+    delays: Delays = Delays.ZERO,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> ExactBaseline:
     """Synthesise every form of the exact element and choose the one of least energy on the streams.
 
     Only elements that meet the clock qualify; UserError says how fast the fastest is when none does.
-    Energies are means over the layers of ``streams``, a tile's weight loading included.
+    Energies are means over the layers of ``streams``, a tile's weight loading included, under ``delays``.
     """
     clock_ps = 1e6 / clock_mhz
     designs = [part for form in FORMS for part in element_designs(form.name, find_cell(form.cell), rows, form)]
     mapped = synthesise_all(designs, liberty, clock_ps=clock_ps, progress=progress)
-    elements = [build_element(form.name, find_cell(form.cell), rows, mapped, liberty, clock_ps) for form in FORMS]
+    elements = [
+        build_element(form.name, find_cell(form.cell), rows, mapped, liberty, clock_ps, delays) for form in FORMS
+    ]
     candidates = tuple(_candidate(element, streams, clock_ps) for element in elements)
     ranked = sorted((one.tile_fj, index) for index, one in enumerate(candidates) if one.meets_clock)
     if not ranked:

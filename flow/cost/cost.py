@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from slipstick.errors import UnknownName, UserError
 from slipstick.flow.library.liberty import Liberty, default_liberty
-from slipstick.flow.power.activity import DELAY_MODEL
+from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.synth import synthesise_all, tool_versions
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.streams import TileStream
@@ -53,12 +53,17 @@ def energy_per_mac(
 
 
 def _elements(
-    cells: Sequence[Cell], liberty: Liberty, clock_mhz: float, rows: int, progress: Progress | None = None
+    cells: Sequence[Cell],
+    liberty: Liberty,
+    clock_mhz: float,
+    rows: int,
+    delays: Delays = Delays.ZERO,
+    progress: Progress | None = None,
 ) -> dict[str, Element]:
     designs = (design for cell in cells for design in element_designs(cell.name, cell, rows))
     clock_ps = 1e6 / clock_mhz
     mapped = synthesise_all(designs, liberty, clock_ps=clock_ps, total=2 * len(cells), progress=progress)
-    return {cell.name: build_element(cell.name, cell, rows, mapped, liberty, clock_ps) for cell in cells}
+    return {cell.name: build_element(cell.name, cell, rows, mapped, liberty, clock_ps, delays) for cell in cells}
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class CostModel(ArrayModel):
         rows_per_tile: Mapping[str, float] | None = None,
         wires: WireModel = WIRES,
         clock_fanout: int | None = MAX_FANOUT,
+        delays: Delays = Delays.ZERO,
         progress: Progress | None = None,
     ) -> "CostModel":
         """Synthesise the cells and the exact baseline, and check every mapped cell against its table.
@@ -91,7 +97,8 @@ class CostModel(ArrayModel):
         ``streams`` are recorded weight tiles by layer, at most R x C each. ``rows_per_tile`` tells how
         many rows stream past a tile before the next is loaded, where the recorded tiles hold only a
         part of them. ``wires`` and ``clock_fanout``, the most pins that a clock buffer drives (None for
-        no clock tree), count at the level of the inference. ``progress(done, total, name)`` counts
+        no clock tree), count at the level of the inference. ``delays`` decides whether glitches count, the
+        exact baseline's too. ``progress(done, total, name)`` counts
         syntheses. Energies are simulated when first asked for. Raises UserError for cells that are not
         signed 8 x 8, tiles that do not fit, and a clock that no exact element reaches.
         """
@@ -108,13 +115,13 @@ class CostModel(ArrayModel):
                     )
         if len({cell.name for cell in cells}) != len(cells):
             raise UserError("two of the cells have the same name")
-        baseline = exact_baseline(liberty, clock_mhz, tiles, rows=rows)
+        baseline = exact_baseline(liberty, clock_mhz, tiles, rows=rows, delays=delays)
         exact = {f"{BASELINE}: {element.name}": element for element in baseline.elements}
-        elements = _elements(cells, liberty, clock_mhz, rows, progress)
+        elements = _elements(cells, liberty, clock_mhz, rows, delays, progress)
         every = {**elements, **exact, BASELINE: baseline.element}
         return cls(
             liberty, clock_mhz, rows, columns, tiles, every, baseline, requantiser=requantiser,
-            rows_per_tile=dict(rows_per_tile or {}), wires=wires, clock_fanout=clock_fanout,
+            rows_per_tile=dict(rows_per_tile or {}), wires=wires, clock_fanout=clock_fanout, delays=delays,
         )  # fmt: skip
 
     def inference_fj(self, mix: Mix, layer: str) -> float:
@@ -169,7 +176,7 @@ class CostModel(ArrayModel):
         tree = tree if self.liberty.buffers else "none: the library has no buffer"
         return (
             f"{self.liberty.describe()}, {self.clock_mhz:g} MHz, {size}, {tool_versions()}",
-            f"activity: {DELAY_MODEL}, recorded operands of {len(self.streams)} layers",
+            f"activity: {self.delays.value}, recorded operands of {len(self.streams)} layers",
             f"exact baseline: {self.baseline.chosen}, the best of {count} exact designs over whole tiles",
             "savings: against the best exact design at each level",
             "multiplier, processing element and array: mapped gates, without wires and clock tree",

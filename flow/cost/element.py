@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from slipstick.flow.library.liberty import Liberty
-from slipstick.flow.power.activity import DELAY_MODEL, Activity, simulate
+from slipstick.flow.power.activity import Activity, simulate
 from slipstick.flow.power.cell_power import Energy
+from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.gates import check_against_table
-from slipstick.flow.power.power import GroupEnergy, PowerModel, power_model
+from slipstick.flow.power.glitches import with_glitches
+from slipstick.flow.power.power import RULES_VERSION, GroupEnergy, PowerModel, power_model
 from slipstick.flow.power.synth import Synthesis
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.array import signed_width
@@ -57,7 +59,7 @@ class CellCost:
 
 @dataclass(frozen=True)
 class Element:
-    """A multiplier and its processing element, mapped; ``cell`` gives the products."""
+    """A multiplier and its processing element, mapped; ``cell`` gives the products, ``delays`` the glitches."""
 
     name: str
     cell: Cell
@@ -66,6 +68,7 @@ class Element:
     pe: Synthesis
     liberty: Liberty
     clock_ps: float
+    delays: Delays = Delays.ZERO
 
     @property
     def multiplier_power(self) -> PowerModel:
@@ -115,8 +118,8 @@ class Element:
         rows = rows or max(len(stream.weights) for stream in streams)
         parts = [part for stream in streams for part in (stream.activations, stream.weights)]
         key = digest(
-            self.cell.digest, self.multiplier.key, self.pe.key, self.clock_ps, samples, rows, DELAY_MODEL,
-            _RESULT_VERSION, *parts,
+            self.cell.digest, self.multiplier.key, self.pe.key, self.clock_ps, samples, rows, self.delays.name,
+            RULES_VERSION, _RESULT_VERSION, *parts,
         )  # fmt: skip
         found = (store or Store("energy")).json(key, lambda: self._measure(streams, samples, rows))
         active, load, idle = (
@@ -170,6 +173,7 @@ class Element:
         shape = sequences.activation.shape
         a, w = sequences.activation.ravel(), sequences.weight.ravel()
         alone = simulate(self.multiplier_power.netlist, {"a": a, "w": w}, segments=shape[0], settle=SETTLE)
+        alone = with_glitches(alone, self.delays, self.multiplier_power.timing)
         active = self._simulate(sequences, sequences.weight)
         windows = waiting_windows(streams, self.cell, rows, samples)
         still = ElementSequences(*(np.repeat(x[:, :1], SETTLE + 2, axis=1) for x in vars(sequences).values()))
@@ -207,4 +211,4 @@ class Element:
         expected = (sums >> low << low) + self.cell.table[a & 0xFF, w & 0xFF]
         if not np.array_equal(activity.values("sum_out", signed=True).reshape(a.shape)[:, 1:], expected[:, :-1]):
             raise MappingError(f"the mapped processing element of {self.name!r} computes other sums than its table")
-        return activity
+        return with_glitches(activity, self.delays, self.pe_power.timing)

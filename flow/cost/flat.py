@@ -9,7 +9,9 @@ import numpy as np
 from slipstick.errors import UserError
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import simulate
+from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.gates import MappedNetlist, unpack
+from slipstick.flow.power.glitches import with_glitches
 from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.synth import Synthesis, synthesise
 from slipstick.rtl.emit import to_verilog
@@ -48,7 +50,7 @@ class FlatArray:
         """Power model of the netlist."""
         return PowerModel(MappedNetlist.build(self.synthesis, self.liberty), clock_ps=self.clock_ps)
 
-    def energy_fj(self, tiles: Sequence[TileStream]) -> float:
+    def energy_fj(self, tiles: Sequence[TileStream], delays: Delays = Delays.ZERO) -> float:
         """Energy per MAC over whole tiles, weights and drains included; the first tile follows the last.
 
         Every column sum in every cycle is compared with the tables: MappingError where one differs.
@@ -66,6 +68,7 @@ class FlatArray:
         depth = 2 * (rows + columns)
         activity = simulate(self.power.netlist, inputs, weights, settle=skip, depth=depth)
         self._check(activity.planes, line, skip)
+        activity = with_glitches(activity, delays, self.power.timing)
         macs = int(line.lengths[1:].sum()) * rows * columns
         return self.power.report(activity).total.total_fj * activity.cycles / macs
 
@@ -119,5 +122,9 @@ def compare(flat: FlatArray, model: CostModel, layer: str) -> Comparison:
     mix = [flat.config.mix.at(0, column).name for column in range(flat.config.columns)]
     area, energy = model.edges_and_elements(mix, layer)
     return Comparison(
-        flat.config.describe(), area, flat.synthesis.area_um2, energy, flat.energy_fj(model.streams[layer])
+        flat.config.describe(),
+        area,
+        flat.synthesis.area_um2,
+        energy,
+        flat.energy_fj(model.streams[layer], model.delays),
     )

@@ -13,7 +13,9 @@ import numpy as np
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import Activity, simulate
 from slipstick.flow.power.cell_power import Energy
-from slipstick.flow.power.power import power_model
+from slipstick.flow.power.delays import Delays
+from slipstick.flow.power.glitches import with_glitches
+from slipstick.flow.power.power import RULES_VERSION, power_model
 from slipstick.flow.power.synth import Synthesis, synthesise
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.array import signed_width, sum_range
@@ -92,20 +94,27 @@ def requantiser(
     return Peripheral("requantiser", requantiser_verilog(width), "requantiser", words, booth=True)
 
 
-def measure(peripheral: Peripheral, liberty: Liberty, clock_ps: float, store: Store | None = None) -> PeripheralCost:
-    """Map a module and measure it on its words; kept by content."""
+def measure(
+    peripheral: Peripheral, liberty: Liberty, clock_ps: float, delays: Delays = Delays.ZERO, store: Store | None = None
+) -> PeripheralCost:
+    """Map a module and measure it on its words under ``delays``; kept by content."""
     mapped = synthesise(peripheral.verilog, peripheral.top, liberty, clock_ps=clock_ps, booth=peripheral.booth)
     words = {"": np.array(peripheral.waiting_segments)}
     for kind, part in (("", peripheral.inputs), ("", peripheral.registers), ("waiting ", peripheral.waiting)):
         words |= {kind + name: values for name, values in part.items()}
-    key = digest(mapped.key, clock_ps, sorted(words), *(words[name] for name in sorted(words)), _RESULT_VERSION)
-    found = (store or Store("energy")).json(key, lambda: _measure(peripheral, mapped, liberty, clock_ps))
+    names = sorted(words)
+    key = digest(
+        mapped.key, clock_ps, delays.name, names, *(words[name] for name in names), RULES_VERSION, _RESULT_VERSION
+    )
+    found = (store or Store("energy")).json(key, lambda: _measure(peripheral, mapped, liberty, clock_ps, delays))
     active, waiting, idle = (Energy(*found[phase]) for phase in ("active", "waiting", "idle"))
     toggles = tuple(found["pin_toggles"])
     return PeripheralCost(mapped.area_um2, found["delay_ps"], found["flops"], active, waiting, idle, toggles)
 
 
-def _measure(peripheral: Peripheral, mapped: Synthesis, liberty: Liberty, clock_ps: float) -> dict[str, Any]:
+def _measure(
+    peripheral: Peripheral, mapped: Synthesis, liberty: Liberty, clock_ps: float, delays: Delays
+) -> dict[str, Any]:
     power = power_model(mapped, liberty, clock_ps)
     netlist = power.netlist
     active = simulate(netlist, peripheral.inputs, peripheral.registers, settle=2)
@@ -114,6 +123,7 @@ def _measure(peripheral: Peripheral, mapped: Synthesis, liberty: Liberty, clock_
     waiting = idle = simulate(netlist, *still, settle=2)
     if peripheral.waiting:
         waiting = simulate(netlist, peripheral.waiting, segments=peripheral.waiting_segments, settle=1)
+    active, waiting, idle = (with_glitches(one, delays, power.timing) for one in (active, waiting, idle))
     return {
         "delay_ps": power.timing.delay_ps,
         "flops": len(netlist.flops),
@@ -151,7 +161,13 @@ def accumulator_width(cell: Cell, rows: int, depth: int = ACCUMULATION_DEPTH) ->
 
 
 def surroundings(
-    streams: Sequence[TileStream], cell: Cell, sum_width: int, rows: int, liberty: Liberty, clock_ps: float
+    streams: Sequence[TileStream],
+    cell: Cell,
+    sum_width: int,
+    rows: int,
+    liberty: Liberty,
+    clock_ps: float,
+    delays: Delays = Delays.ZERO,
 ) -> Surroundings:
     """Measure the surroundings of a column of ``cell`` on the streams of one layer.
 
@@ -188,7 +204,7 @@ def surroundings(
             {"row": cycles % length, "tile": cycles // length},
         ),
     }  # fmt: skip
-    return Surroundings(**{name: measure(part, liberty, clock_ps) for name, part in parts.items()})
+    return Surroundings(**{name: measure(part, liberty, clock_ps, delays) for name, part in parts.items()})
 
 
 def _bits(words: np.ndarray, bits: Sequence[int]) -> np.ndarray:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
 from slipstick.flow.cost.figures import LEVELS, InferenceEnergy, LayerFigures, Levels
 from slipstick.flow.cost.requantiser_words import requantiser_peripheral
 from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
+from slipstick.flow.power.delays import Delays
 from slipstick.flow.search.mcts import MctsConfig
 from slipstick.flow.search.study import Point, SearchResult, search
 from slipstick.model.convert import assign_
@@ -48,6 +50,7 @@ class FlowConfig:
     columns: int = 16
     clock_mhz: float = CLOCK_MHZ
     liberty: str | None = None
+    delays: Literal["zero", "unit", "nldm"] = "zero"
     sampler: str = "mcts"
     trials: int = 150
     palette: int = 5
@@ -199,6 +202,7 @@ def _costs(
         bench.streams(config.rows, config.columns, config.seed),
         liberty=liberty,
         clock_mhz=config.clock_mhz,
+        delays=Delays[config.delays.upper()],
         rows=config.rows,
         columns=config.columns,
         rows_per_tile={name: shape.rows for name, shape in bench.shapes.items()},

@@ -15,7 +15,6 @@ from slipstick.flow.library.boolean import parse
 from .delays import Delays
 from .gates import Instance, MappedNetlist, pack, unpack
 
-DELAY_MODEL = Delays.ZERO.value
 _SETTLE_ROUNDS = 8
 
 

@@ -11,6 +11,7 @@ from slipstick.flow.cost.samples import sample_elements
 from slipstick.flow.cost.surroundings import pin_toggles, requantiser
 from slipstick.flow.cost.wires import NO_WIRES
 from slipstick.flow.power.activity import simulate
+from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.power import PowerModel
 from slipstick.rtl.cells import cell, cells
 
@@ -199,3 +200,17 @@ def test_wires_are_the_switching_of_their_capacitance(model):
     clock = sum(netlist.fanout[net] * 2.0 for net in netlist.clock_nets)
     half = 0.5 * model.liberty.voltage_v**2 * ff
     assert half * pin_toggles(activity) == pytest.approx(wired - bare - half * clock)
+
+
+def test_glitches_cost_energy_at_every_level_and_are_kept_apart(model):
+    """The baseline is judged under the same delays, and both models may be asked in turn."""
+    some = {"quiet": STREAMS["quiet"]}
+    zero, unit = (
+        CostModel.build([cell("exact8s")], some, rows=16, columns=16, delays=one) for one in (Delays.ZERO, Delays.UNIT)
+    )
+    figures = [one.inference_energy({"quiet": "exact8s"}, {"quiet": 1_000_000}) for one in (zero, unit)]
+    for level in LEVELS:
+        assert getattr(figures[0].total_nj, level) < getattr(figures[1].total_nj, level)
+        assert getattr(figures[0].exact_total_nj, level) < getattr(figures[1].exact_total_nj, level)
+    assert zero.energy_per_mac("exact8s", "quiet") == model.energy_per_mac("exact8s", "quiet")
+    assert any(Delays.UNIT.value in note for note in unit.notes) and not any(Delays.UNIT.value in x for x in zero.notes)

@@ -53,7 +53,9 @@ def test_opensta_reads_netlist_and_constraints_and_reports_path_and_power(mapped
     period = 1e3 / CLOCK_MHZ
     assert f"{period:.4f}" in log and "data arrival time" in log
     total = re.search(r"^Total +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+)", log, re.M)
-    assert total and float(total[3]) > 0
+    assert total
+    internal, switching, leakage = map(float, total.groups())
+    assert min(internal, switching) > leakage > 0  # the inputs move once in ten cycles, not in ten seconds
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is absent")
