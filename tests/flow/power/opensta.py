@@ -1,5 +1,6 @@
 """OpenSTA on a mapped netlist, as a reference: 2.0.17 of 2019, which Debian packages, and later ones."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,13 +8,39 @@ from pathlib import Path
 
 import pytest
 
-from slipstick.flow.library.liberty import Liberty
+from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_verilog, multiplier_verilog
+from slipstick.flow.library.liberty import DEFAULT_LIBERTY, Liberty
 from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.netlist_verilog import netlist_verilog
-from slipstick.flow.power.synth import OUTPUT_LOAD_FF
+from slipstick.flow.power.synth import OUTPUT_LOAD_FF, synthesise
 from slipstick.flow.power.timing import INPUT_SLEW_PS
+from slipstick.rtl.cells.registry import cell
+
+CLOCK_PS = 10_000
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "liberty"
+FOLDERS = [SHARED, *(Path(one) for one in os.environ.get("SLIPSTICK_LIBERTY", "").split(os.pathsep) if one)]
+LIBRARIES = [DEFAULT_LIBERTY, *sorted(file for folder in FOLDERS for file in folder.glob("*.lib*"))]
+"""The shipped library, and all Liberty files beside the checkout and in the folders that SLIPSTICK_LIBERTY names."""
 
 needs_opensta = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA (Debian package opensta) is absent")
+
+
+def mapped(liberty: Liberty, kind: str) -> MappedNetlist:
+    """Gates of ``exact8s``: the "multiplier" alone, or its "element"."""
+    one = cell("exact8s")
+    text, top = (multiplier_verilog(one), MULTIPLIER) if kind == "multiplier" else (element_verilog(one, 20), ELEMENT)
+    return MappedNetlist.build(synthesise(text, top, liberty, clock_ps=CLOCK_PS), liberty)
+
+
+def switching_fj(netlist: MappedNetlist, density: float) -> dict[str, float]:
+    """Our switching energy of a cycle by gate of ``netlist_verilog``, all nets at one density, ports loaded."""
+    ends = {net for direction, nets in netlist.ports.values() if direction == "output" for net in nets}
+    found = {}
+    for name, gate in zip(netlist_verilog(netlist).instances, netlist.gates, strict=False):
+        nets = [gate.nets[pin.name] for pin in gate.cell.outputs if pin.name in gate.nets]
+        load = sum(netlist.load_ff[net] + OUTPUT_LOAD_FF * (net in ends) for net in nets)
+        found[name] = 0.5 * load * netlist.liberty.voltage_v**2 * density
+    return found
 
 
 def longest_path_ps(netlist: MappedNetlist, liberty: Liberty, clock_ps: float, folder: Path) -> float:
