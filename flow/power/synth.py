@@ -17,8 +17,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from slipstick.errors import ToolNotFound
+from slipstick.errors import ToolNotFound, UserError
 from slipstick.flow import yosys
+from slipstick.flow.library.boolean import NOT, parse
 from slipstick.flow.library.liberty import Liberty
 from slipstick.store import Store, digest
 
@@ -94,8 +95,10 @@ def synthesise(
 
     ``booth`` builds ``*`` as Booth multipliers, ``alumacc`` lets Yosys merge multiplications and sums
     first (its default, 25 % larger here). Kept by content: a second call takes milliseconds. Raises
-    SynthesisError with the end of the log, ToolNotFound without Yosys.
+    UserError for a library that nothing can be mapped to, SynthesisError with the end of the log,
+    ToolNotFound without Yosys.
     """
+    _check_gates(liberty)
     script = _script(top, liberty, clock_ps, booth=booth, alumacc=alumacc)
     constraints = _constraints(liberty)
     tools = tool_versions()
@@ -148,6 +151,19 @@ def synthesise_all(
             raise
 
 
+def _check_gates(liberty: Liberty) -> None:
+    """UserError without the inverter and the gate of two inputs that ABC needs; its own message names neither."""
+    inputs = {
+        (len(cell.inputs), parse(cell.outputs[0].function or "0").kind)
+        for cell in liberty.cells.values()
+        if cell.is_combinational and not cell.dont_use
+    }
+    if (1, NOT) not in inputs or not any(count == 2 for count, _ in inputs):
+        raise UserError(
+            f"library {liberty.name} lacks an inverter or a gate of two inputs: nothing can be mapped to it"
+        )
+
+
 def _script(top: str, liberty: Liberty, clock_ps: float, *, booth: bool, alumacc: bool) -> str:
     options = " -booth" * booth + " -noalumacc" * (not alumacc)
     banned = "".join(f" -dont_use {cell.name}" for cell in liberty.cells.values() if cell.dont_use)
@@ -182,7 +198,7 @@ def _run(verilog: str, top: str, library: str, script: str, constraints: str) ->
     delays = re.findall(r"Delay = *([\d.]+) ps", done.log)
     return {
         "top": top,
-        "area_um2": float(statistics["area"]),
+        "area_um2": float(statistics.get("area", 0.0)),  # a design of wires has none
         "sequential_area_um2": float(statistics.get("sequential_area", 0.0)),
         "delay_ps": float(delays[-1]) if delays else None,
         "cells_by_type": statistics["num_cells_by_type"],

@@ -113,3 +113,17 @@ def test_gates_that_the_library_lacks_are_named():
     assert not any(one.flop for one in liberty.cells.values())
     with pytest.raises((UserError, SynthesisError), match="DFF_P"):
         MappedNetlist.build(synthesise(register, "top", liberty, clock_ps=10_000), liberty)
+
+
+def test_a_library_without_gates_is_said_before_mapping(toy_text):
+    only_buffers = re.sub(r"cell \((NAND|\"INV\")\)", r"ignored (\1)", toy_text())
+    with pytest.raises(UserError, match="library toy lacks an inverter or a gate of two inputs"):
+        synthesise(multiplier_verilog(cell("exact8s")), MULTIPLIER, parse_liberty(only_buffers), clock_ps=10_000)
+
+
+def test_a_design_of_wires_takes_no_power_but_its_inputs():
+    design = synthesise(
+        "module top(input a, output y); assign y = a; endmodule", "top", default_liberty(), clock_ps=10_000
+    )
+    figures = measured(design, {"a": np.arange(16) % 2})
+    assert design.area_um2 == 0 and figures.power.total_uw == 0 and figures.f_max_mhz == float("inf")
