@@ -14,15 +14,13 @@ from slipstick.flow.power.gates import MappedNetlist
 
 MULTIPLIER, ADDER, WEIGHT_LOADING = "multiplier", "adder", "weight loading"
 ACTIVATION_REGISTER, WEIGHT_REGISTER, SUM_REGISTER = "activation register", "weight register", "sum register"
+UNUSED = "unused"
 REGISTERS = (ACTIVATION_REGISTER, WEIGHT_REGISTER, SUM_REGISTER)
 _PORTS = {
     "activation_in": MULTIPLIER, "sum_in": ADDER, "weight_in": WEIGHT_LOADING, "load": WEIGHT_LOADING,
     "clk": SUM_REGISTER,
 }  # fmt: skip
 _OUTPUTS = {"activation_out": ACTIVATION_REGISTER, "weight_out": WEIGHT_REGISTER, "sum_out": SUM_REGISTER}
-
-
-UNUSED = "unused"
 
 
 def bit_group(group: str, bit: int | str) -> str:
@@ -65,7 +63,7 @@ def element_groups(netlist: MappedNetlist, product_width: int, used: tuple[int, 
                 if pin.name in flop.nets:
                     net = flop.nets[pin.name]
                     lowest[net] = min(bit, lowest.get(net, bit))
-    above = {net for name in ("sum_in",) for net in netlist.ports[name][1] if net > 1}
+    above = {net for net in netlist.ports["sum_in"][1] if net > 1}
     loading = {net for name in ("weight_in", "load") for net in netlist.ports[name][1] if net > 1}
     for gate in netlist.gates:
         inputs, outputs = _nets(gate.cell.inputs, gate.nets), _nets(gate.cell.outputs, gate.nets)
@@ -92,10 +90,10 @@ def _nets(pins: Sequence, nets: dict[str, int]) -> set[int]:
 
 
 def _behind(netlist: MappedNetlist, shown: Sequence[int], register_of: dict[int, tuple[str, int]]) -> tuple[str, int]:
-    """The port that shows a register through one gate; the weight's where no port does."""
+    """The port that shows a register through one gate."""
     for gate in netlist.gates:
         if _nets(gate.cell.inputs, gate.nets) & set(shown):
             for net in _nets(gate.cell.outputs, gate.nets):
                 if net in register_of:
                     return register_of[net]
-    return "weight_out", 0
+    raise AssertionError(f"a register of {netlist.top!r} shows at none of its ports")
