@@ -32,7 +32,7 @@ from slipstick.rtl.cells.registry import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
 from slipstick.store import Store
 from tests.bench.published import published
-from tests.flow.power.opensta import CLOCK_PS, LIBRARIES, longest_path_ps, mapped, powers, switching_fj
+from tests.flow.power.opensta import CLOCK_PS, LIBRARIES, label, longest_path_ps, mapped, powers, switching_fj
 
 PAGE = Path(__file__).parents[2] / "docs" / "power.md"
 VECTORS, HOLD = 16_384, 64
@@ -54,7 +54,7 @@ def against_opensta() -> Iterator[dict[str, object]]:
                 for netlist in (mapped(liberty, "multiplier"), mapped(liberty, "element"))
             ]
             yield {
-                "library": liberty.describe(),
+                "library": label(path, liberty),
                 "paths": paths,
                 **_powers(mapped(liberty, "multiplier"), liberty, folder),
             }

@@ -14,7 +14,7 @@ from slipstick.flow.power.measure import measure_power, random_vectors
 from slipstick.flow.power.synth import synthesise
 from slipstick.rtl.cells import Cell, cell
 from tests.flow.importer.test_evoapproxlib import circuits
-from tests.flow.power.opensta import CLOCK_PS, LIBRARIES, SHARED
+from tests.flow.power.opensta import CLOCK_PS, LIBRARIES, SHARED, label
 
 VECTORS = 16_384
 OWN = {
@@ -41,7 +41,7 @@ def published() -> Iterator[dict[str, object]]:
         figures = zip(*(_figures(one, liberty) for one in found.values()), strict=True)
         correlations = [_spearman(own, other) for own, other in zip(figures, wanted, strict=True)]
         yield {
-            "library": liberty.describe(), "circuits": len(found), "imported": len(paths), "spearman": correlations,
+            "library": label(file, liberty), "circuits": len(found), "imported": len(paths), "spearman": correlations,
         }  # fmt: skip
 
 

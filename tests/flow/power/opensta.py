@@ -25,6 +25,11 @@ LIBRARIES = [DEFAULT_LIBERTY, *sorted(file for folder in FOLDERS for file in fol
 needs_opensta = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA (Debian package opensta) is absent")
 
 
+def label(path: Path, liberty: Liberty) -> str:
+    """Name of a library in tables; the shipped one stands beside its original."""
+    return f"{liberty.describe()}{', shipped' if path == DEFAULT_LIBERTY else ''}"
+
+
 def mapped(liberty: Liberty, kind: str) -> MappedNetlist:
     """Gates of ``exact8s``: the "multiplier" alone, or its "element"."""
     one = cell("exact8s")
