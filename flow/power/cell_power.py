@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from slipstick.errors import UserError
 from slipstick.flow.library.boolean import AND, CONSTANT, NOT, XOR, Expression, Plan, parse, pin
 from slipstick.flow.library.liberty import InternalPower, LibertyCell, Pin, Table
 
 from .activity import Activity
+from .annotation import Annotation
 from .gates import Instance
 from .timing import Timing
 
@@ -133,12 +135,12 @@ class CellGroup:
         )
         return differs if self.rule is Rule.INDEPENDENT or not when else Expression(AND, (condition, differs))
 
-    def energy(self, activity: Activity, clock_ps: float) -> Energy:
+    def energy(self, activity: Activity | Annotation, clock_ps: float) -> Energy:
         """Internal and leakage energy of a cycle, all instances together."""
         internal, clock_pins, leakage = self.energies(activity, clock_ps).sum(axis=1).tolist()
         return Energy(internal + clock_pins, 0.0, leakage)
 
-    def energies(self, activity: Activity, clock_ps: float) -> np.ndarray:
+    def energies(self, activity: Activity | Annotation, clock_ps: float) -> np.ndarray:
         """Energy of a cycle in fJ, float [3, instances]: internal without clock pins, of clock pins, leakage."""
         share = self._shares(activity)
         density = {name: activity.density[nets] for name, nets in self.nets.items()}
@@ -162,12 +164,14 @@ class CellGroup:
         leakage *= clock_ps * 1e-6  # nW * ps = 1e-6 fJ
         return found
 
-    def _shares(self, activity: Activity) -> list[np.ndarray]:
+    def _shares(self, activity: Activity | Annotation) -> list[np.ndarray]:
         """P of every condition, [instances] each."""
         count = len(next(iter(self.nets.values())))
         if self.rule is Rule.INDEPENDENT:
             probability = {name: activity.probability[nets] for name, nets in self.nets.items()}
             return [np.broadcast_to(one.probability(probability), count) for one in self._conditions]
+        if isinstance(activity, Annotation):
+            raise UserError("joint states of pins need waveforms; take Rule.INDEPENDENT with an annotated activity")
         ones = activity.counted
         values = {name: activity.planes[nets] for name, nets in self.nets.items()}
         clock = [name for name in self.clock_pins if name in values]

@@ -25,6 +25,7 @@ import numpy as np
 from slipstick.flow.library.liberty import Liberty
 
 from .activity import Activity
+from .annotation import Annotation
 from .cell_power import NO_ENERGY, CellGroup, Energy, Rule
 from .gates import Instance, MappedNetlist
 from .synth import OUTPUT_LOAD_FF, Synthesis
@@ -91,7 +92,7 @@ class PowerModel:
             groups.setdefault(instance.cell.name + "|" + ",".join(instance.nets), []).append(instance)
         self._groups = [CellGroup(members, self.timing, rule) for members in groups.values()]
 
-    def report(self, activity: Activity) -> PowerReport:
+    def report(self, activity: Activity | Annotation) -> PowerReport:
         """Energy of a cycle under an activity of the same netlist."""
         kinds = {one.name: "gates" for one in self.netlist.gates} | {
             one.name: "registers" for one in self.netlist.flops
@@ -102,7 +103,7 @@ class PowerModel:
             *(groups[kind].total if kind in groups else NO_ENERGY for kind in ("registers", "gates", "inputs"))
         )
 
-    def report_groups(self, activity: Activity, group_of: Mapping[str, str]) -> dict[str, "GroupEnergy"]:
+    def report_groups(self, activity: Activity | Annotation, group_of: Mapping[str, str]) -> dict[str, "GroupEnergy"]:
         """Energy of a cycle by group; ``group_of`` names the group of every instance and input port.
 
         A driven net's switching belongs to its driver, an input port's to the port's group. The clock
