@@ -10,11 +10,18 @@ from slipstick.errors import UserError
 from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
 from slipstick.flow.importer.verilog_text import choose_top, load_sources
 from slipstick.flow.library.liberty import default_liberty, load_liberty
+from slipstick.flow.power.activity import simulate
+from slipstick.flow.power.annotation import Annotation
 from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.gates import MappedNetlist
-from slipstick.flow.power.measure import as_json, measure_power, random_vectors
+from slipstick.flow.power.glitches import with_glitches
+from slipstick.flow.power.measure import as_json, measure_annotated, measure_power, random_vectors
+from slipstick.flow.power.netlist_verilog import netlist_verilog
+from slipstick.flow.power.saif import read_saif, write_saif
 from slipstick.flow.power.synth import SynthesisError, synthesise, tool_versions
+from slipstick.flow.power.vcd import read_vcd
 from slipstick.rtl.cells import cell as find_cell
+from slipstick.store import write_whole
 
 from .options import DelayModel, Json, Library, Seed, print_json, print_table
 
@@ -29,12 +36,23 @@ def run(
     ] = "16384",
     clock_mhz: Annotated[float, typer.Option(help="Clock, one vector a cycle.")] = 100.0,
     delays: DelayModel = "zero",
+    activity: Annotated[
+        Path | None,
+        typer.Option(help="SAIF or VCD file of the mapped netlist, in place of vectors; pins taken as independent."),
+    ] = None,
+    scope: Annotated[
+        str | None, typer.Option(help="Where the netlist stands in that file, such as bench/dut; a VCD: bench.dut.")
+    ] = None,
+    netlist: Annotated[Path | None, typer.Option(help="Verilog file to write: the mapped gates.")] = None,
+    saif: Annotated[Path | None, typer.Option(help="SAIF file to write: the simulated activity.")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Map a design to a library and add up internal, switching and leakage power on its vectors.
 
     Example: slipstick power --cell drum8s_k4 --vectors 16384 --delays nldm
+
+    Gates and activity for other tools: slipstick power --cell drum8s_k4 --netlist drum.v --saif drum.saif
     """
     if (design is None) == (cell is None):
         raise UserError("give a Verilog file or --cell NAME, and only one of them")
@@ -54,9 +72,21 @@ def run(
         mapped = synthesise(text, module, library, clock_ps=1e6 / clock_mhz)
     except SynthesisError as error:
         raise UserError(f"{design or cell}: {str(error).splitlines()[-1]}") from error
-    netlist = MappedNetlist.build(mapped, library)
-    words = random_vectors(netlist, _count(vectors), seed) if vectors.isdigit() else _load(Path(vectors))
-    figures = measure_power(mapped, library, words, clock_mhz=clock_mhz, delays=Delays[delays.upper()])
+    gates = MappedNetlist.build(mapped, library)
+    if netlist:
+        write_whole(netlist, lambda file: file.write_text(netlist_verilog(gates).text))
+    if activity:
+        if saif:
+            raise UserError("--saif writes a simulated activity; with --activity there is none")
+        figures = measure_annotated(
+            mapped, library, _annotation(activity, gates, scope, clock_mhz), clock_mhz=clock_mhz
+        )
+    else:
+        words = random_vectors(gates, _count(vectors), seed) if vectors.isdigit() else _load(Path(vectors))
+        model = Delays[delays.upper()]
+        figures = measure_power(mapped, library, words, clock_mhz=clock_mhz, delays=model)
+        if saif:
+            write_saif(with_glitches(simulate(gates, words), model), saif, 1e6 / clock_mhz)
     where = f"{library.describe()}, {tool_versions()}"
     if json:
         print_json({"design": name, "library": where, **as_json(figures)})
@@ -69,11 +99,19 @@ def run(
     typer.echo(
         f"{clock_mhz:g} MHz, {figures.cycle_fj:.1f} fJ a cycle; {figures.gates} cells, {figures.area_um2:.0f} um2; "
         f"longest path {figures.delay_ps:.0f} ps, f_max {figures.f_max_mhz:.0f} MHz\n"
-        f"activity: {figures.activity}, {figures.vectors} vectors, {figures.coverage:.0%} of the input bits driven; "
+        f"activity: {figures.activity}, {figures.vectors or 'no'} vectors, coverage {figures.coverage:.0%}; "
         "no wires, no clock tree"
     )
     for warning in figures.warnings:
         typer.echo(f"warning: {warning}", err=True)
+
+
+def _annotation(path: Path, gates: MappedNetlist, scope: str | None, clock_mhz: float) -> Annotation:
+    if path.suffix == ".vcd":
+        return read_vcd(path, gates, scope or gates.top, 1e6 / clock_mhz)
+    if path.suffix == ".saif":
+        return read_saif(path, gates, 1e6 / clock_mhz, instance=scope)
+    raise UserError(f"{path} is neither .saif nor .vcd")
 
 
 def _count(text: str) -> int:

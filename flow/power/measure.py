@@ -10,16 +10,16 @@ from slipstick.errors import UserError
 from slipstick.flow.library.liberty import Liberty
 from slipstick.store import Store, digest
 
-from .activity import simulate
-from .cell_power import Energy
+from .activity import Activity, simulate
+from .annotation import MINIMUM_COVERAGE, Annotation
+from .cell_power import Energy, Rule
 from .delays import Delays
 from .gates import MappedNetlist
 from .glitches import with_glitches
-from .power import RULES_VERSION, power_model
+from .power import RULES_VERSION, PowerModel, power_model
 from .synth import Synthesis
 
-MINIMUM_COVERAGE = 0.9
-_RESULT_VERSION = 3
+_RESULT_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,10 @@ class Power:
 
 @dataclass(frozen=True)
 class PowerFigures:
-    """Power in all and by part, energy of a cycle, timing, and the share of input bits that vectors drive."""
+    """Power in all and by part, energy of a cycle, timing; ``coverage`` is what of the activity was given.
+
+    That is the share of input bits that vectors drive, or of nets that an annotation tells.
+    """
 
     power: Power
     parts: dict[str, Power]
@@ -49,7 +52,7 @@ class PowerFigures:
     f_max_mhz: float
     area_um2: float
     gates: int
-    vectors: int
+    vectors: int | None
     coverage: float
     activity: str
     warnings: tuple[str, ...]
@@ -96,19 +99,42 @@ def measure_power(
         RULES_VERSION, _RESULT_VERSION,
     )  # fmt: skip
     found = (store or Store("power")).json(key, lambda: _measure(synthesis, liberty, words, clock_mhz, delays))
-    warnings = []
-    if coverage < 1:
-        warnings.append(f"vectors drive {coverage:.0%} of the input bits; the others stay 0")
-    period_ps = 1e6 / clock_mhz
-    warnings += [f"{liberty.name} has no {what} for {', '.join(names)}" for what, names in found["gaps"].items()]
-    if found["delay_ps"] > period_ps:
-        warnings.append(f"the longest path takes {found['delay_ps']:.0f} ps, the clock's period is {period_ps:.0f} ps")
+    warning = f"vectors drive {coverage:.0%} of the input bits; the others stay 0"
+    return _figures(synthesis, liberty, clock_mhz, found, len(words[names[0]]), coverage, warning, delays.value)
+
+
+def measure_annotated(
+    synthesis: Synthesis, liberty: Liberty, annotation: Annotation, *, clock_mhz: float
+) -> PowerFigures:
+    """Power under the activity that another tool found, pins taken as independent (``Rule.INDEPENDENT``)."""
+    model = PowerModel(annotation.netlist, clock_ps=1e6 / clock_mhz, rule=Rule.INDEPENDENT)
+    warning = f"the activity of {annotation.coverage:.0%} of the nets is known; the others stay 0"
+    words = "annotated, pins taken as independent"
+    found = _report(model, annotation)
+    return _figures(synthesis, liberty, clock_mhz, found, None, annotation.coverage, warning, words)
+
+
+def _figures(
+    synthesis: Synthesis,
+    liberty: Liberty,
+    clock_mhz: float,
+    found: Mapping[str, Any],
+    vectors: int | None,
+    coverage: float,
+    not_covered: str,
+    activity: str,
+) -> PowerFigures:
+    period_ps, delay_ps = 1e6 / clock_mhz, found["delay_ps"]
+    warnings = [not_covered] if coverage < 1 else []
+    warnings += [f"{liberty.name} has no {what} for {', '.join(cells)}" for what, cells in found["gaps"].items()]
+    if delay_ps > period_ps:
+        warnings.append(f"the longest path takes {delay_ps:.0f} ps, the clock's period is {period_ps:.0f} ps")
     parts = {name: Energy(*shares) for name, shares in found["parts"].items()}
     total = Energy(0.0, 0.0, 0.0).plus(*parts.values())
     return PowerFigures(
         Power.of(total, clock_mhz), {name: Power.of(one, clock_mhz) for name, one in parts.items()}, total.total_fj,
-        clock_mhz, found["delay_ps"], 1e6 / found["delay_ps"] if found["delay_ps"] else float("inf"),
-        synthesis.area_um2, synthesis.gate_count, found["vectors"], coverage, delays.value, tuple(warnings),
+        clock_mhz, delay_ps, 1e6 / delay_ps if delay_ps else float("inf"),
+        synthesis.area_um2, synthesis.gate_count, vectors, coverage, activity, tuple(warnings),
     )  # fmt: skip
 
 
@@ -137,12 +163,14 @@ def _measure(
     synthesis: Synthesis, liberty: Liberty, words: Mapping[str, np.ndarray], clock_mhz: float, delays: Delays
 ) -> dict[str, Any]:
     model = power_model(synthesis, liberty, 1e6 / clock_mhz)
-    activity = simulate(model.netlist, words)
-    report = model.report(with_glitches(activity, delays, model.timing))
+    return _report(model, with_glitches(simulate(model.netlist, words), delays, model.timing))
+
+
+def _report(model: PowerModel, activity: Activity | Annotation) -> dict[str, Any]:
+    report = model.report(activity)
     return {
         "parts": {name: list(getattr(report, name)) for name in ("gates", "registers", "inputs")},
         "delay_ps": model.timing.delay_ps,
-        "vectors": activity.cycles + 1,
         "gaps": _gaps(model.netlist),
     }
 

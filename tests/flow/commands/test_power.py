@@ -44,6 +44,19 @@ def test_vectors_of_a_file_are_used(monkeypatch, capsys, tmp_path):
     assert totals[0] < totals[1]
 
 
+def test_written_saif_read_again_gives_the_power_of_independent_pins(monkeypatch, capsys, tmp_path):
+    saif, netlist = tmp_path / "a.saif", tmp_path / "n.v"
+    wrote = ("power", "--cell", "exact8s", "--vectors", 512, "--saif", saif, "--netlist", netlist, "--json")
+    _, out, _ = slipstick(monkeypatch, capsys, *wrote)
+    simulated = json.loads(out)
+    _, out, _ = slipstick(monkeypatch, capsys, "power", "--cell", "exact8s", "--activity", saif, "--json")
+    annotated = json.loads(out)
+    assert annotated["coverage"] == 1 and annotated["vectors"] is None
+    assert annotated["power"]["switching_uw"] == pytest.approx(simulated["power"]["switching_uw"])
+    assert annotated["power"]["total_uw"] == pytest.approx(simulated["power"]["total_uw"], rel=0.05)
+    assert netlist.read_text().startswith("module multiplier")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -52,6 +65,9 @@ def test_vectors_of_a_file_are_used(monkeypatch, capsys, tmp_path):
         (["--cell", "exact8s", "--vectors", "1"], "1 vectors: give 2 to"),
         (["--cell", "exact8s", "--clock-mhz", "0"], "a clock of 0 MHz"),
         (["absent.v"], "absent.v"),
+        (["--cell", "exact8s", "--activity", "absent.saif"], "cannot read absent.saif"),
+        (["--cell", "exact8s", "--activity", "absent.vcd"], "cannot read absent.vcd"),
+        (["--cell", "exact8s", "--activity", "wave.fst"], "wave.fst is neither .saif nor .vcd"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(monkeypatch, capsys, arguments, complaint):
