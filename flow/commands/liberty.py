@@ -5,8 +5,12 @@ from typing import Annotated
 
 import typer
 
-from slipstick.flow.library.liberty import read_text
+from slipstick.flow.library.liberty import Liberty, load_liberty, read_text
+from slipstick.flow.library.merge import merge as merged_text
 from slipstick.flow.library.slim import write_slim
+from slipstick.store import write_whole
+
+from .options import Json, print_json
 
 app = typer.Typer(help="Work on Liberty files.", no_args_is_help=True)
 
@@ -27,3 +31,52 @@ def slim(
     """
     write_slim(read_text(source), out, str(source))
     typer.echo(f"{out}: {out.stat().st_size} bytes, from {source.stat().st_size}")
+
+
+@app.command()
+def merge(
+    sources: Annotated[list[Path], typer.Argument(help="Liberty files of one corner, gzipped or not.")],
+    out: Annotated[Path, typer.Option(help="File to write: one library with all cells.")],
+) -> None:
+    """Join the files of a library that comes in several, such as ASAP7.
+
+    Example: slipstick liberty merge SIMPLE.lib INVBUF.lib AO.lib OA.lib SEQ.lib --out asap7.lib
+    """
+    text = merged_text([(str(source), read_text(source)) for source in sources])
+    write_whole(out, lambda file: file.write_text(text))
+    typer.echo(f"{out}: {text.count(chr(10))} lines from {len(sources)} files")
+
+
+@app.command()
+def show(
+    source: Annotated[Path, typer.Argument(help="Liberty file, gzipped or not.")],
+    json: Json = False,
+) -> None:
+    """Corner, cells and tables of a library, as the flow reads it.
+
+    Example: slipstick liberty show sg13g2_stdcell_typ_1p20V_25C.lib.gz
+    """
+    facts = _facts(load_liberty(source))
+    if json:
+        print_json(facts)
+    else:
+        for name, value in facts.items():
+            typer.echo(f"{name.replace('_', ' ')}: {value}")
+
+
+def _facts(liberty: Liberty) -> dict[str, str | int | float]:
+    cells = liberty.cells.values()
+    pins = [pin for cell in cells for pin in cell.pins.values()]
+    return {
+        "library": liberty.name,
+        "voltage_v": liberty.voltage_v,
+        "temperature_c": liberty.temperature_c,
+        "cells": len(liberty.cells),
+        "gates": sum(cell.is_combinational for cell in cells),
+        "flip_flops": sum(cell.flop is not None for cell in cells),
+        "dont_use": sum(cell.dont_use for cell in cells),
+        "timing_arcs": sum(len(pin.timing) for pin in pins),
+        "internal_power_arcs": sum(len(pin.internal) for pin in pins),
+        "leakage_states": sum(len(cell.leakage_states) for cell in cells),
+        "driving_cell": liberty.driving_cell or "none",
+    }

