@@ -11,6 +11,8 @@ from slipstick.errors import UserError
 from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
 from slipstick.flow.cost.figures import LEVELS, InferenceEnergy, LayerFigures, Levels
 from slipstick.flow.cost.requantiser_words import requantiser_peripheral
+from slipstick.flow.handoff.design import HandedDesign
+from slipstick.flow.handoff.handoff import hand_off
 from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
 from slipstick.flow.power.delays import Delays
 from slipstick.flow.search.mcts import MctsConfig
@@ -19,6 +21,7 @@ from slipstick.model.convert import assign_
 from slipstick.model.evaluate import top1
 from slipstick.model.workload import record
 from slipstick.model.zoo import SHIPPED, LoadedModel
+from slipstick.rtl.accelerator import Accelerator
 from slipstick.rtl.cells import cell, names
 from slipstick.rtl.cells.cell import Cell
 from slipstick.sim.verilator import find_verilator
@@ -188,6 +191,10 @@ def run_flow(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
         folder, recordings = out / "rtl", record(module, images)
         checked = check_tiles(placement, recordings, folder, layers_each=4, seed=config.seed, say=steps.note)
         mixed = check_mixed(bench, chosen.assignment, placement.mixed, images, folder, seed=config.seed, say=steps.note)
+        if config.liberty is None:  # the shipped library is a platform of OpenROAD-flow-scripts
+            design = HandedDesign(Accelerator.module_name, "aclk", config.clock_mhz, "ihp-sg13g2")
+            for one in (*checked, mixed):
+                hand_off(design, one.file.read_text(), out / "handoff" / one.name)
     with steps.step("power of the accelerator"):
         inference = accelerator_energy(config, bench, placement, mix.model)
     return FlowResult(config, mix, placement, inference, test, [*checked, mixed], steps.seconds)

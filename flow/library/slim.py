@@ -26,9 +26,9 @@ def slim(text: str, name: str = "Liberty text") -> str:
     """The library with the cells that mapping uses, tables to four significant digits.
 
     Kept: combinational cells and plain D flip-flops (inverting ones too) that are not marked ``dont_use``,
-    with timing, setup, internal power and leakage. Dropped: latches, scan and clock-gating cells, three-state, tie, fill,
-    antenna and delay cells, hold and pulse-width constraints, wire loads. Four digits change power by less than
-    2e-5. The file's leading comment, which holds its licence, stays. Raises UserError when the text is
+    with timing, setup, internal power and leakage. Dropped: latches, scan and clock-gating cells, three-state,
+    tie, fill, antenna and delay cells, hold and pulse-width constraints, wire loads. Four digits change power
+    by less than 2e-5. The file's leading comment, which holds its licence, stays. Raises UserError when the text is
     not Liberty.
     """
     library = read(text, name)

@@ -51,6 +51,14 @@ def test_every_value_of_real_layers_is_bit_exact(run) -> None:
     assert cosim["mismatches"] == 0 and cosim["compared"] > mixed["compared"]
 
 
+def test_every_accelerator_is_handed_on_with_the_verilog_that_was_checked(run) -> None:
+    summary, out = run
+    for check in summary["cosim"]["checks"]:
+        folder = out / "handoff" / check["name"]
+        assert (folder / "accelerator.v").read_text() == (out / "rtl" / f"{check['name']}.v").read_text()
+        assert {"accelerator.sdc", "config.mk", "accelerator.core"} <= {file.name for file in folder.iterdir()}
+
+
 def test_summary_and_files_tell_the_same_story(run) -> None:
     summary, out = run
     assert {k: v for k, v in summary.items() if k != "report"} == json.loads((out / "summary.json").read_text())
