@@ -115,4 +115,4 @@ def test_the_report_is_one_file_that_a_browser_draws(run, chromium: str, tmp_pat
         [*base, "--dump-dom", page.as_uri()], check=True, timeout=180, capture_output=True, text=True
     )
     assert drawn.stdout.count('class="main-svg"') >= 7  # every chart ran its script
-    assert "bit-exact" in drawn.stdout and "Energy saved, array level" in drawn.stdout
+    assert "bit-exact" in drawn.stdout and "Energy saved, whole inference" in drawn.stdout
