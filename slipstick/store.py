@@ -53,6 +53,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """``write_whole`` for a text, in UTF-8."""
+    write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
 def check_writable(path: Path) -> None:
     """UserError unless ``write_whole`` could write ``path``: told before something slow, not after it."""
     if path.is_dir():
@@ -82,7 +87,7 @@ class Store:
         if path.exists():
             return json.loads(path.read_text())
         value = compute()
-        write_whole(path, lambda file: file.write_text(json.dumps(value)))
+        write_text(path, json.dumps(value))
         return value
 
     @contextmanager

@@ -10,7 +10,7 @@ from slipstick.errors import UserError
 from slipstick.rtl.cells import cell
 from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.multiplier import Multiplier
-from slipstick.store import write_whole
+from slipstick.store import write_text, write_whole
 
 from .options import Json, print_json
 
@@ -33,7 +33,7 @@ def run(
     products = chosen.table if table is not None else None
     if verilog is not None:
         text = to_verilog(Multiplier(chosen), f"mul_{name}")
-        write_whole(verilog, lambda file: file.write_text(text))
+        write_text(verilog, text)
     if table is not None and products is not None:
         write_whole(table, lambda file: np.save(file, products) if table.suffix == ".npy"
                     else np.savetxt(file, products, "%d", ","))  # fmt: skip

@@ -18,7 +18,7 @@ from slipstick.flow.library.liberty import load_liberty
 from slipstick.flow.report.cells_page import render_cells
 from slipstick.rtl import cells as registry
 from slipstick.rtl.cells import Cell
-from slipstick.store import check_writable, write_whole
+from slipstick.store import check_writable, write_text
 
 from .options import Json, Library, print_json, print_table
 
@@ -57,7 +57,7 @@ def run(
         )  # fmt: skip
     figures = document(table)
     if plot:
-        write_whole(plot, lambda path: path.write_text(render_cells(figures)))
+        write_text(plot, render_cells(figures))
     if json:
         print_json(figures)
         return

@@ -16,7 +16,7 @@ from slipstick.model.evaluate import top1
 from slipstick.model.layers.quantise import Method, QuantConfig
 from slipstick.model.sensitivity import TOLERANCE
 from slipstick.model.zoo import SHIPPED, load_model
-from slipstick.store import check_writable, write_whole
+from slipstick.store import check_writable, write_text
 
 from .options import Calibration, ImageFolder, Json, Model, Seed, Weights, print_json, print_table
 
@@ -80,7 +80,7 @@ def run(
             count=images_count, tolerance=tolerance, quantisation=QuantConfig(method), seed=seed,
         )  # fmt: skip
         page = render_heat_map(document)
-        write_whole(out, lambda file: file.write_text(page, encoding="utf-8"))
+        write_text(out, page)
         if json:
             print_json(document | {"heat_map": str(out)})
         else:

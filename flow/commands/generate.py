@@ -10,7 +10,7 @@ from slipstick.flow.handoff.handoff import hand_off
 from slipstick.flow.job.manifest import manifest
 from slipstick.rtl.accelerator import Accelerator
 from slipstick.rtl.emit import accelerator_verilog
-from slipstick.store import write_whole
+from slipstick.store import write_text
 
 from .options import Columns, Json, Mix, Rows, array_config, print_json
 
@@ -37,7 +37,7 @@ def run(
     design = HandedDesign(Accelerator.module_name, "aclk", clock_mhz, platform)
     config = array_config(rows, columns, mix)
     text = accelerator_verilog(config, accumulator_rows=accumulator_rows, depth=depth)
-    write_whole(out, lambda file: file.write_text(text))
+    write_text(out, text)
     facts = manifest(
         array=config.describe(), cells={c.name: c.digest for c in config.cells}, verilog=str(out),
         lines=text.count("\n"), accumulator_rows=accumulator_rows, depth=depth,

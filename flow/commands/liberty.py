@@ -8,7 +8,7 @@ import typer
 from slipstick.flow.library.liberty import Liberty, load_liberty, read_text
 from slipstick.flow.library.merge import merge as merged_text
 from slipstick.flow.library.slim import write_slim
-from slipstick.store import write_whole
+from slipstick.store import write_text
 
 from .options import Json, print_json
 
@@ -43,7 +43,7 @@ def merge(
     Example: slipstick liberty merge SIMPLE.lib INVBUF.lib AO.lib OA.lib SEQ.lib --out asap7.lib
     """
     text = merged_text([(str(source), read_text(source)) for source in sources])
-    write_whole(out, lambda file: file.write_text(text))
+    write_text(out, text)
     typer.echo(f"{out}: {text.count(chr(10))} lines from {len(sources)} files")
 
 

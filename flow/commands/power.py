@@ -21,7 +21,7 @@ from slipstick.flow.power.saif import read_saif, write_saif
 from slipstick.flow.power.synth import SynthesisError, synthesise, tool_versions
 from slipstick.flow.power.vcd import read_vcd
 from slipstick.rtl.cells import cell as find_cell
-from slipstick.store import write_whole
+from slipstick.store import write_text
 
 from .options import DelayModel, Json, Library, Seed, print_json, print_table
 
@@ -74,7 +74,7 @@ def run(
         raise UserError(f"{design or cell}: {str(error).splitlines()[-1]}") from error
     gates = MappedNetlist.build(mapped, library)
     if netlist:
-        write_whole(netlist, lambda file: file.write_text(netlist_verilog(gates).text))
+        write_text(netlist, netlist_verilog(gates).text)
     if activity:
         if saif:
             raise UserError("--saif writes a simulated activity; with --activity there is none")

@@ -12,7 +12,7 @@ from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.library import cell_document
 from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.multiplier import Multiplier
-from slipstick.store import write_whole
+from slipstick.store import write_text
 
 from .archive import Archive, Member
 from .search import Settings
@@ -78,7 +78,7 @@ def open_folder(out: Path, settings: Settings, inputs: Mapping[str, Any]) -> Pat
         raise UserError(f"{out} holds other files; name an empty or new folder with --out")
     else:
         text = json.dumps(manifest(asked=asked), indent=1) + "\n"
-        write_whole(path, lambda file: file.write_text(text))
+        write_text(path, text)
     return out / STATE
 
 
@@ -97,4 +97,4 @@ def write_cells(out: Path, found: Sequence[Found], provenance: Mapping[str, Any]
 
 
 def _write(path: Path, text: str) -> None:
-    write_whole(path, lambda file: file.write_text(text))
+    write_text(path, text)

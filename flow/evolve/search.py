@@ -16,7 +16,7 @@ from slipstick.errors import UserError
 from slipstick.flow.characterise.operands import Operands
 from slipstick.flow.library.liberty import Liberty
 from slipstick.rtl.cells.cell import Cell
-from slipstick.store import write_whole
+from slipstick.store import write_text
 
 from .archive import Archive, Member, keeps_zero, measure
 from .genome import Genome
@@ -101,7 +101,7 @@ class State:
             "random": [str(word) for word in self.walk.random],
             "statistics": asdict(self.walk.statistics),
         }
-        write_whole(path, lambda file: file.write_text(json.dumps(value)))
+        write_text(path, json.dumps(value))
 
     @classmethod
     def load(cls, path: Path) -> "State":

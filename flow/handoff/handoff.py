@@ -1,9 +1,8 @@
 """Write the whole hand-off of a design into a folder."""
 
-from functools import partial
 from pathlib import Path
 
-from slipstick.store import write_whole
+from slipstick.store import write_text
 
 from .design import HandedDesign
 from .fusesoc import core
@@ -23,9 +22,5 @@ def hand_off(design: HandedDesign, verilog: str, folder: Path) -> list[Path]:
         f"{design.top}.core": core(design),
     }
     for name, text in texts.items():
-        write_whole(folder / name, partial(_write, text))
+        write_text(folder / name, text)
     return [folder / name for name in texts]
-
-
-def _write(text: str, file: Path) -> None:
-    file.write_text(text)

@@ -13,7 +13,7 @@ from slipstick.rtl.emit import accelerator_verilog
 from slipstick.rtl.spec.array import ArrayConfig
 from slipstick.rtl.spec.schedule import required_depth
 from slipstick.sim.cosim import CosimResult, cosimulate
-from slipstick.store import write_whole
+from slipstick.store import write_text
 
 from .tiles import Placement, Tile
 from .verify import ACCUMULATOR_ROWS, attention_layers, job, jobs
@@ -47,7 +47,7 @@ def _depth(config: ArrayConfig, recording: Recording) -> int:
 
 def _write(config: ArrayConfig, depth: int, path: Path) -> Path:
     text = accelerator_verilog(config, accumulator_rows=ACCUMULATOR_ROWS, depth=depth)
-    write_whole(path, lambda file: file.write_text(text))
+    write_text(path, text)
     return path
 
 

@@ -25,7 +25,7 @@ from slipstick.rtl.accelerator import Accelerator
 from slipstick.rtl.cells import cell, names
 from slipstick.rtl.cells.cell import Cell
 from slipstick.sim.verilator import find_verilator
-from slipstick.store import digest, write_whole
+from slipstick.store import digest, write_text
 
 from .choose import EXACT, Confirmed, TileCosts, confirm, damage_matrix, palette, problem
 from .console import Steps
@@ -138,7 +138,7 @@ def find_mix(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
     cells = chosen_cells(config.cells)
     liberty = default_liberty() if config.liberty is None else load_liberty(Path(config.liberty))
     text = json.dumps(asdict(config), indent=1) + "\n"
-    write_whole(out / "config.json", lambda file: file.write_text(text))
+    write_text(out / "config.json", text)
     with steps.step("model and calibration"):
         bench = open_workbench(
             model=loaded or config.model,

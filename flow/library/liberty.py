@@ -209,7 +209,7 @@ def parse_liberty(text: str, name: str = "Liberty text", store: Store | None = N
 
 
 def _table(model: list[Any] | None) -> Table | None:
-    return model and Table(tuple(model[0]), tuple(model[1]), tuple(map(tuple, model[2])))  # type: ignore[return-value]
+    return Table(tuple(model[0]), tuple(model[1]), tuple(map(tuple, model[2]))) if model else None
 
 
 def _cell(model: dict[str, Any]) -> LibertyCell:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.store import write_whole
+from slipstick.store import write_text
 
 from .activity import Activity
 from .annotation import MINIMUM_COVERAGE, TIME_PS, Annotation
@@ -47,7 +47,7 @@ def write_saif(activity: Activity, path: Path, clock_ps: float) -> None:
         pins = (entry(pin, net) for pin, net in instance.nets.items())
         lines += [f"(INSTANCE {name}", "(NET", *pins, ")", ")"]
     text = "\n".join([*lines, ")", ")", ""])
-    write_whole(path, lambda file: file.write_text(text))
+    write_text(path, text)
 
 
 def read_saif(

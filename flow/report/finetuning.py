@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from slipstick.flow.job.recovery import Recovery
 from slipstick.model.layers.slopes import KINDS
-from slipstick.store import write_whole
+from slipstick.store import write_text
 
 TOOLS = ("slipstick", "python", "torch", "timm", "numpy")
 
@@ -26,4 +26,4 @@ def write_recovery(recovery: Recovery, path: Path) -> None:
         minutes=sum(sum(kinds.values()) for kinds in recovery.seconds.values()) / 60,
         tools=", ".join(f"{name} {versions[name]}" for name in TOOLS),
     )
-    write_whole(path, lambda file: file.write_text(text))
+    write_text(path, text)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from slipstick.errors import UserError
-from slipstick.store import write_whole
+from slipstick.store import write_text
 
 from . import charts
 
@@ -52,10 +52,10 @@ def render(summary: dict[str, Any]) -> str:
 def write_report(summary: dict[str, Any], folder: Path) -> Path:
     """Write ``summary.json`` and ``report.html`` into a folder and return the page."""
     text = json.dumps(summary, indent=1) + "\n"
-    write_whole(folder / "summary.json", lambda file: file.write_text(text))
+    write_text(folder / "summary.json", text)
     page = folder / "report.html"
     html = render(summary)
-    write_whole(page, lambda file: file.write_text(html, encoding="utf-8"))
+    write_text(page, html)
     return page
 
 

@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from slipstick.errors import UserError
-from slipstick.store import digest, write_whole
+from slipstick.store import digest, write_text
 
 from ..convert import Rules, approximate_, describe, table_layers
 from ..data import Images
@@ -152,7 +152,7 @@ def finetune(
         save_tensors(resume, run.tensors(), facts)
     save_tensors(weights, float_weights)
     manifest = facts | {"torch": torch.__version__, **(provenance or {})}
-    write_whole(out.with_name(out.name + ".json"), lambda file: file.write_text(json.dumps(manifest, indent=1) + "\n"))
+    write_text(out.with_name(out.name + ".json"), json.dumps(manifest, indent=1) + "\n")
     return Finetuned(weights, manifest)
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slipstick.store import write_whole
+from slipstick.store import write_text
 
 from ..data import read_pack, write_subset
 from ..vit import build_vit, normalise
@@ -137,7 +137,7 @@ def train(
         record["cpu_s"] = round(time.process_time() - started, 1)
         log["curve"].append(record)
         save_tensors(weights, model.state_dict())
-        write_whole(log_file, lambda path: path.write_text(json.dumps(log, indent=1) + "\n"))
+        write_text(log_file, json.dumps(log, indent=1) + "\n")
         save_tensors(resume, training_tensors(model, optimiser_list), log)
         report(record)
     return weights

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from slipstick.errors import UserError
-from slipstick.store import cache_root, write_whole
+from slipstick.store import cache_root, write_text
 
 from .cell import Cell
 from .netlist import NOT, Netlist
@@ -61,7 +61,7 @@ def save(cell: Cell, provenance: dict[str, Any], *, replace: bool = False) -> Pa
     path = folder() / f"{cell.name}.json"
     if path.exists() and not replace:
         raise UserError(f"cell {cell.name!r} is in {folder()} already; give another --name, or --force to replace it")
-    write_whole(path, lambda file: file.write_text(json.dumps(cell_document(cell, provenance)) + "\n"))
+    write_text(path, json.dumps(cell_document(cell, provenance)) + "\n")
     return path
 
 
