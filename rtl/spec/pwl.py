@@ -144,11 +144,12 @@ class PwlTable:
     def from_json(cls, data: dict[str, Any]) -> "PwlTable":
         """The table of ``to_json``. Raises UserError for missing or wrong fields."""
         try:
-            lists = [tuple(int(code) for code in data[name]) for name in ("breakpoints", "slopes", "intercepts")]
+            breakpoints, slopes, intercepts = (
+                tuple(int(code) for code in data[name]) for name in ("breakpoints", "slopes", "intercepts")
+            )
             return cls(
-                str(data["function"]), int(data["input_fraction"]), *lists,
-                format=PwlFormat(**{name: int(bits) for name, bits in data["format"].items()}),
-                input_width=int(data["input_width"]),
+                str(data["function"]), int(data["input_fraction"]), breakpoints, slopes, intercepts,
+                PwlFormat(**{name: int(bits) for name, bits in data["format"].items()}), int(data["input_width"]),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"not a piecewise linear table: {type(error).__name__} {error}") from error
