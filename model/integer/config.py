@@ -1,6 +1,6 @@
 """The choices of integer-only inference that are not fixed by the contract."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slipstick.errors import UserError
 from slipstick.rtl.spec.pwl import PwlFormat
@@ -17,7 +17,7 @@ class IntegerConfig:
     """
 
     entries: int = 8
-    format: PwlFormat = PwlFormat()
+    format: PwlFormat = field(default_factory=PwlFormat)
     exponential_width: int = 8
     exponential_fraction: int = 4
     mantissa_fraction: int = 8

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from timm.layers import DropPath
@@ -14,12 +15,14 @@ from slipstick.errors import UserError
 from ..conversion.batch import Batch, forward
 from ..layers.attention import ApproxAttention
 from ..layers.derived import Derived
+from ..layers.linear import ApproxLinear
 from .activation import PwlActivation
 from .attention import IntegerAttention
 from .config import IntegerConfig
 from .fold import fold_
 from .norm import IntegerLayerNorm
 from .observe import Observed, observing
+from .parts import blocks, stem
 from .products import RESIDUAL_RANGE, Requantiser
 from .softmax import IntegerSoftmax
 from .tables import activation_function, activation_table, root_table, softmax_tables
@@ -41,24 +44,19 @@ def check_supported(model: nn.Module) -> VisionTransformer:
         (len([n for n in (model.norm, model.fc_norm) if isinstance(n, nn.LayerNorm)]) != 1, "other than one last norm"),
         (model.global_pool == "avg" and isinstance(model.norm, nn.LayerNorm), "a norm before average pooling"),
         (not isinstance(getattr(model.patch_embed, "norm", nn.Identity()), nn.Identity), "a norm of patches"),
-        *(problem for block in model.blocks for problem in _block_problems(block)),
+        *(problem for block in blocks(model) for problem in _block_problems(block)),
         *((not isinstance(one, (nn.Conv2d, nn.ReLU, nn.BatchNorm2d, nn.Identity)), f"{type(one).__name__} in the stem")
-          for one in _stem(model)),
+          for one in stem(model)),
     ]  # fmt: skip
     found = [what for wrong, what in problems if wrong]
     if found:
         raise UserError(f"integer-only inference has no form for {', '.join(dict.fromkeys(found))}")
-    for block in model.blocks:
+    for block in blocks(model):
         activation_function(block.mlp.act)
     return model
 
 
-def _stem(model: VisionTransformer) -> Sequence[nn.Module]:
-    proj = model.patch_embed.proj
-    return list(proj) if isinstance(proj, nn.Sequential) else [proj]
-
-
-def _block_problems(block: nn.Module) -> list[tuple[bool, str]]:
+def _block_problems(block: Any) -> list[tuple[bool, str]]:
     if type(block) is not Block or type(block.mlp) is not Mlp:
         return [(True, f"blocks of type {type(block).__name__}")]
     attention = block.attn
@@ -92,7 +90,7 @@ def integer_(model: VisionTransformer, observed: Observed, config: IntegerConfig
     """
     exponential, reciprocal = softmax_tables(config)
     root = root_table(config)
-    for place, block in enumerate(model.blocks):
+    for place, block in enumerate(blocks(model)):
         attention = block.attn
         if not (isinstance(attention, ApproxAttention) and attention.integer_operands):
             raise UserError(f"integer-only: blocks.{place}.attn is not on cells as a whole; drop its keep pattern")
@@ -110,10 +108,12 @@ def integer_(model: VisionTransformer, observed: Observed, config: IntegerConfig
             setattr(model, name, IntegerLayerNorm.take_over(getattr(model, name), root))
     model.__class__ = IntegerVit
     assert isinstance(model, IntegerVit)
-    device = model.head.activation_scale.device
+    head = model.head
+    assert isinstance(head, ApproxLinear)
+    device = head.activation_scale.device
     for name, largest in (
         ("stream_scale", config.headroom * observed.largest),
-        ("logit_scale", LOGIT_HEADROOM * model.head.output_observer.largest),
+        ("logit_scale", LOGIT_HEADROOM * head.output_observer.largest),
     ):
         model.register_buffer(name, torch.tensor(largest / RESIDUAL_RANGE[1], device=device))
     model.stem, model.to_logits, model.constants = stem_requantisers(model), Requantiser(*RESIDUAL_RANGE), Derived()

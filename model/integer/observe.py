@@ -8,6 +8,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from .parts import blocks
+
 BINS, EDGE = 1 << 14, 32.0  # of activation functions' inputs
 
 
@@ -41,7 +43,7 @@ def observing(model: VisionTransformer) -> Iterator[Observed]:
         seen.stream(output)
 
     hooks = [model.patch_embed.register_forward_hook(branch)]
-    for index, block in enumerate(model.blocks):
+    for index, block in enumerate(blocks(model)):
         hooks += [norm.register_forward_pre_hook(stream) for norm in (block.norm1, block.norm2)]
         hooks += [part.register_forward_hook(branch) for part in (block.attn, block.mlp, block)]
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
@@ -50,24 +49,25 @@ def _wide(form: PwlFormat) -> PwlFormat:
 
 
 def activation_table(function: Function, counts: Tensor, config: IntegerConfig) -> PwlTable:
-    """The table of an activation function whose input scale errs least on recorded inputs.
+    """The table of an activation function for the input scale that errs least on recorded inputs.
 
-    ``counts`` float64 [observe.BINS]. Rounding and clamping of the input count as errors too.
+    ``counts`` float64 [observe.BINS]. The scale is chosen by what rounding and clamping the input does to
+    the function, the segments by the codes that then occur.
     """
     values = centres().numpy()
     seen = counts.numpy() > 0
     values, weights = values[seen], counts.numpy()[seen]
     wanted = function(values)
-    best: tuple[float, PwlTable] | None = None
-    for fraction in FRACTIONS:
-        codes = np.clip(np.rint(np.ldexp(values, fraction)), -128, 127).astype(np.int64)
-        occurring = np.bincount(codes + 128, weights, minlength=256)
-        table = fit(function, config.entries, fraction, config.format, weights=occurring)
-        error = float(weights @ (table.values(codes) - wanted) ** 2)
-        if best is None or error < best[0]:
-            best = error, table
-    assert best is not None
-    return best[1]
+
+    def codes(fraction: int) -> np.ndarray:
+        return np.clip(np.rint(np.ldexp(values, fraction)), -128, 127).astype(np.int64)
+
+    def error(fraction: int) -> float:
+        return float(weights @ (function(np.ldexp(codes(fraction).astype(float), -fraction)) - wanted) ** 2)
+
+    fraction = min(FRACTIONS, key=error)
+    occurring = np.bincount(codes(fraction) + 128, weights, minlength=256)
+    return fit(function, config.entries, fraction, config.format, weights=occurring)
 
 
 def activation_function(module: nn.Module) -> tuple[Function, Callable[[Tensor], Tensor]]:

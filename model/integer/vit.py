@@ -1,5 +1,8 @@
 """A timm Vision Transformer that computes nothing but whole numbers between int8 image and integer logits."""
 
+from itertools import pairwise
+from typing import Any
+
 import torch
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -10,12 +13,14 @@ from ..layers.linear import ApproxLinear
 from .attention import IntegerAttention
 from .codes import Codes, straight_through
 from .norm import IntegerLayerNorm
+from .parts import stem
 from .products import RESIDUAL_RANGE, Requantiser, accumulate, add, constant, convolve, token_mean
 
 
 class IntegerBlock(Block):
     """A pre-norm block on the int16 residual stream; made from a calibrated one by changing its class."""
 
+    mlp: Any  # timm's Mlp on cells, which torch cannot type
     to_stream: tuple[Requantiser, Requantiser]
 
     def forward(self, x: Codes) -> Codes:  # type: ignore[override]  # codes, not floats, from here on
@@ -75,9 +80,8 @@ class IntegerVit(VisionTransformer):
 
     def _convolutions(self) -> list[tuple[ApproxConv2d, bool]]:
         """The stem's convolutions, each with whether a ReLU follows."""
-        proj = self.patch_embed.proj
         found: list[tuple[ApproxConv2d, bool]] = []
-        for module in proj if isinstance(proj, nn.Sequential) else [proj]:
+        for module in stem(self):
             if isinstance(module, ApproxConv2d):
                 found.append((module, False))
             elif isinstance(module, nn.ReLU):
@@ -100,17 +104,19 @@ class IntegerVit(VisionTransformer):
         position, token = self.constants(self._embeddings, self.stream_scale, self.pos_embed, self.cls_token)
         if token is not None and not self.no_embed_class:
             x = self._prepend(x, token)
-        values = None if x.values is None else x.values + self.pos_embed
+        values = None if x.values is None or self.pos_embed is None else x.values + self.pos_embed
         x = straight_through(values, add(Codes(x.codes, x.scale), Codes(position, x.scale)).codes, x.scale)
         if token is not None and self.no_embed_class:
             x = self._prepend(x, token)
         return x
 
     def _embeddings(self) -> tuple[Tensor, Tensor | None]:
+        assert self.pos_embed is not None
         token = None if self.cls_token is None else constant(self.cls_token, self.stream_scale)
         return constant(self.pos_embed, self.stream_scale), token
 
     def _prepend(self, x: Codes, token: Tensor) -> Codes:
+        assert self.cls_token is not None
         batch = len(x.codes)
         codes = torch.cat([token.expand(batch, -1, -1), x.codes], 1)
         values = None if x.values is None else torch.cat([self.cls_token.expand(batch, -1, -1), x.values], 1)
@@ -121,7 +127,6 @@ def stem_requantisers(model: IntegerVit) -> tuple[Requantiser, ...]:
     """One requantiser after every convolution of the stem: a ReLU is its lower limit, the last gives the stream."""
     layers = model._convolutions()
     inner = [
-        Requantiser(0 if relu else following.low, following.high)
-        for (_, relu), (following, _) in zip(layers, layers[1:], strict=False)
+        Requantiser(0 if relu else following.low, following.high) for (_, relu), (following, _) in pairwise(layers)
     ]
     return *inner, Requantiser(*RESIDUAL_RANGE)

@@ -20,6 +20,7 @@ from .moments import Moments, weight_moments
 from .quantise import QuantConfig, quantise, weight_scale
 from .table_layer import Cells, TableLayer
 
+
 class WeightLayer(TableLayer):
     """A layer with constant weights: the part that Linear and Conv2d share.
 

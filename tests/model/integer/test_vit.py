@@ -10,7 +10,7 @@ from slipstick.errors import UserError
 from slipstick.model.convert import approximate_, assign_, table_layers
 from slipstick.model.integer.audit import float_operations
 from slipstick.model.integer.config import IntegerConfig
-from slipstick.model.integer.fold import fold_
+from slipstick.model.integer.fold import fold_, unfold
 from slipstick.model.integer.vit import IntegerVit
 from slipstick.model.kernels.ops import available
 from tests.model.integer.vits import images, stem_vit, token_vit
@@ -113,6 +113,18 @@ def test_folding_keeps_the_function():
             fold_(model)
             assert torch.allclose(model(fresh), wanted, atol=1e-4)
         assert not [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def test_unfolded_weights_fold_to_what_they_came_from():
+    for build, size in MODELS.values():
+        original, model = build(), build()
+        fold_(model)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.01 * torch.randn_like(parameter))
+            original.load_state_dict(unfold(model.state_dict(), original))
+            fresh = images(4, size)
+            assert torch.allclose(original(fresh), model(fresh), atol=1e-4)
 
 
 def test_the_same_conversion_gives_the_same_numbers():
