@@ -43,7 +43,7 @@ class IntegerLayerNorm(nn.LayerNorm):
         )
         return spec, torch.from_numpy(spec.gain).to(device), torch.from_numpy(spec.bias).to(device)
 
-    def normalise(self, x: Codes, out: Tensor) -> Codes:
+    def forward(self, x: Codes, out: Tensor) -> Codes:  # type: ignore[override]  # codes, not floats
         """Stream codes [..., D] -> int8 codes [..., D] of scale ``out``."""
         spec, gain, bias = self.spec(x.scale, out)
         codes = spec(x.codes.long(), TORCH, gain, bias).to(torch.int8)

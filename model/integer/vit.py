@@ -28,9 +28,9 @@ class IntegerBlock(Block):
         norm1, attention, norm2, mlp = self.norm1, self.attn, self.norm2, self.mlp
         assert isinstance(norm1, IntegerLayerNorm) and isinstance(norm2, IntegerLayerNorm)
         assert isinstance(attention, IntegerAttention)
-        attended = attention(norm1.normalise(x, attention.qkv.activation_scale))
+        attended = attention(norm1(x, attention.qkv.activation_scale))
         x = add(x, self.to_stream[0](attended, x.scale))
-        hidden = accumulate(mlp.fc1, norm2.normalise(x, mlp.fc1.activation_scale))
+        hidden = accumulate(mlp.fc1, norm2(x, mlp.fc1.activation_scale))
         result = accumulate(mlp.fc2, mlp.act(hidden, mlp.fc2.activation_scale))
         return add(x, self.to_stream[1](result, x.scale))
 
@@ -76,7 +76,7 @@ class IntegerVit(VisionTransformer):
             x = x.map(lambda part: part[:, 0])
         norm = self.fc_norm if isinstance(self.fc_norm, IntegerLayerNorm) else self.norm
         assert isinstance(norm, IntegerLayerNorm)
-        return self.to_logits(accumulate(head, norm.normalise(x, head.activation_scale)), self.logit_scale)
+        return self.to_logits(accumulate(head, norm(x, head.activation_scale)), self.logit_scale)
 
     def _convolutions(self) -> list[tuple[ApproxConv2d, bool]]:
         """The stem's convolutions, each with whether a ReLU follows."""
