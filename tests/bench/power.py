@@ -5,6 +5,7 @@
 rewrites the page (``nox -s power``). Parts whose tool is absent say so.
 """
 
+import re
 import sys
 import tempfile
 import time
@@ -99,9 +100,17 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+KEPT = "The last run that had them:"
 SECTIONS = {
     "reference": against_opensta, "rules": rules, "glitches": glitches, "composed": composed, "published": published,
 }  # fmt: skip
+
+
+def kept(title: str) -> str:
+    """What the page has under a heading, for a part that cannot be measured here; "" where there is nothing."""
+    text = PAGE.read_text() if PAGE.exists() else ""
+    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return found[1].rpartition(KEPT)[2].strip() if found else ""
 
 
 def main() -> None:
@@ -115,7 +124,7 @@ def main() -> None:
         parts[name] = list(rows())
     page = template.render(
         **parts, times=times, sta=version(), density=DENSITY, duty=DUTY, vectors=VECTORS, hold=HOLD,
-        versions=tool_versions(),
+        versions=tool_versions(), kept=KEPT, last_published=kept("Published figures"),
     )  # fmt: skip
     PAGE.write_text("\n".join(line.rstrip() for line in page.splitlines()) + "\n")
 
