@@ -30,7 +30,7 @@ from slipstick.rtl.cells.registry import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
 from slipstick.store import Store
 from tests.bench.opensta import HOLD, VECTORS, against_opensta, rules, version
-from tests.bench.published import published
+from tests.bench.published import ARCHITECTURES, architectures, published
 from tests.flow.power.opensta import CLOCK_PS
 from tests.flow.power.opensta_2019 import DENSITY, DUTY
 
@@ -103,6 +103,7 @@ def _timed(work: Callable[[], object]) -> float:
 KEPT = "The last run that had them:"
 SECTIONS = {
     "reference": against_opensta, "rules": rules, "glitches": glitches, "composed": composed, "published": published,
+    "architectures": architectures,
 }  # fmt: skip
 
 
@@ -125,6 +126,7 @@ def main() -> None:
     page = template.render(
         **parts, times=times, sta=version(), density=DENSITY, duty=DUTY, vectors=VECTORS, hold=HOLD,
         versions=tool_versions(), kept=KEPT, last_published=kept("Published figures"),
+        generated={name: figures[2] for name, figures in ARCHITECTURES.items()},
     )  # fmt: skip
     PAGE.write_text("\n".join(line.rstrip() for line in page.splitlines()) + "\n")
 
