@@ -9,6 +9,7 @@ import numpy as np
 from slipstick.errors import UnknownName, UserError
 
 STEP = 0.01
+FAR = (-1e4, 1e4)
 LEAST_POSITIVE = 2.0**-24  # the finest input scale
 
 
@@ -17,7 +18,8 @@ class Function:
     """A real function of NumPy arrays, judged on [``low``, ``high``] in steps of ``step``.
 
     ``formula`` maps float64 [...] to float64 [...]. ``domain`` holds every input that can occur, [``low``,
-    ``high``] among them. Raises UserError for an empty range and for a function that is not finite on it.
+    ``high``] among them. ``tails`` are inputs so far out that a chord from there is the function's straight end; the
+    range's own ends where it has none. Raises UserError for an empty range and for a function that is not finite on it.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Function:
     high: float
     domain: tuple[float, float] = (-math.inf, math.inf)
     step: float = STEP
+    tails: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high and self.step > 0):
@@ -61,12 +64,12 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * x))  # exp would overflow
 
 
-GELU = Function("gelu", _gelu, -4, 4)  # exact, with the error function
-HSWISH = Function("hswish", lambda x: x * np.clip(x + 3, 0, 6) / 6, -4, 4)
-SILU = Function("silu", lambda x: x * _sigmoid(x), -4, 4)
-SIGMOID = Function("sigmoid", _sigmoid, -8, 8)  # range of our own: 3e-4 from its limits
-TANH = Function("tanh", np.tanh, -4, 4)  # range of our own: 7e-4 from its limits
-EXP = Function("exp", np.exp, -8, 0, (-math.inf, 0))  # of a softmax, whose largest input is 0
+GELU = Function("gelu", _gelu, -4, 4, tails=FAR)  # exact, with the error function
+HSWISH = Function("hswish", lambda x: x * np.clip(x + 3, 0, 6) / 6, -4, 4, tails=FAR)
+SILU = Function("silu", lambda x: x * _sigmoid(x), -4, 4, tails=FAR)
+SIGMOID = Function("sigmoid", _sigmoid, -8, 8, tails=FAR)  # range of our own: 3e-4 from its limits
+TANH = Function("tanh", np.tanh, -4, 4, tails=FAR)  # range of our own: 7e-4 from its limits
+EXP = Function("exp", np.exp, -8, 0, (-math.inf, 0), tails=(-16, 0))  # of a softmax, whose largest input is 0
 RECIPROCAL = Function("reciprocal", lambda x: 1 / x, 0.5, 4, (LEAST_POSITIVE, math.inf))  # GQA-LUT's DIV
 RSQRT = Function("rsqrt", lambda x: 1 / np.sqrt(x), 0.25, 4, (LEAST_POSITIVE, math.inf))
 
