@@ -19,7 +19,8 @@ class Function:
 
     ``formula`` maps float64 [...] to float64 [...]. ``domain`` holds every input that can occur, [``low``,
     ``high``] among them. ``tails`` are inputs so far out that a chord from there is the function's straight end; the
-    range's own ends where it has none. Raises UserError for an empty range and for a function that is not finite on it.
+    range's own ends where it has none. Raises UserError for an empty range, a formula that does not take arrays and one
+    that is not finite on the range.
     """
 
     name: str
@@ -43,8 +44,11 @@ class Function:
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Values float64 of inputs of any shape; NaN or infinite where the function has none."""
         inputs = np.asarray(inputs, np.float64)
-        with np.errstate(all="ignore"):
-            return np.broadcast_to(np.asarray(self.formula(inputs), np.float64), inputs.shape)
+        try:
+            with np.errstate(all="ignore"):
+                return np.broadcast_to(np.asarray(self.formula(inputs), np.float64), inputs.shape)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"function {self.name!r} does not take NumPy arrays: {error}") from error
 
     @property
     def grid(self) -> np.ndarray:

@@ -19,7 +19,7 @@ MAX_SAMPLES = 4096
 LOSS = 1.25  # what codes outside the published range may cost the error inside it
 OUTSIDE = (*(10.0**-power for power in range(9)), 1e-12)  # weights of a code outside, against 1 inside
 UNSEEN = 1e-6  # weight of a code that a histogram lacks, against its mean
-FINE = 256  # samples that stand for the published range as a whole
+FINE = 256  # sample points, about, that stand for the published range as a whole
 ROUNDING = 1 / 12  # mean squared error of rounding to the coefficients' last bit
 CLIPPED = 2.0  # a format that makes errors this much larger cannot hold the function
 
@@ -126,8 +126,8 @@ def _with_outside(
     function: Function, samples: Samples, judged: np.ndarray, inside: Cut, entries: int, form: PwlFormat
 ) -> Cut:
     """The cut of all codes with the largest weight outside that the published range can bear."""
-    x = np.linspace(function.low, function.high, FINE)
-    fine = Samples(x, function(x) * 2.0**form.fraction, np.ones(FINE))
+    x = function.grid[:: max(1, len(function.grid) // FINE)]
+    fine = Samples(x, function(x) * 2.0**form.fraction, np.ones(len(x)))
     only = Samples(*(part[judged] for part in vars(samples).values()))
     allowed = LOSS * max(only.errors(*inside).mean(), fine.errors(*_best(fine, entries, form)).mean())
     reach = form.slope_range[1] * np.abs(samples.x) + form.intercept_range[1]  # what no line passes is not asked for

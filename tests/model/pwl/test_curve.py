@@ -106,6 +106,7 @@ def test_functions_are_found_by_name() -> None:
         ({"step": 0}, "no range"),
         ({"domain": (0, 1)}, "not inside its domain"),
         ({"formula": lambda x: 1 / x}, r"not finite at .*, inside \[-1, 1\]"),
+        ({"formula": math.sin}, "'own' does not take NumPy arrays"),
         ({"formula": lambda x: np.sqrt(-x)}, "not finite at 0.01"),
     ],
     ids=str,

@@ -15,12 +15,7 @@ from slipstick.model.pwl.optimal import fit, fit_float
 from slipstick.model.pwl.segments import all_costs, best_starts, lines_of
 from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
 
-NINE_BITS = PwlFormat(9, 9, 6)
-HEADROOM = {
-    "gelu": (3.0e-5, 3.5e-6), "hswish": (1.1e-4, 8.3e-6), "silu": (2.5e-5, 6.3e-6), "exp": (1.1e-5, 7.8e-6),
-    "reciprocal": (1.5e-5, 3.6e-6), "rsqrt": (1.2e-5, 2.2e-6),
-}  # fmt: skip
-"""MSE of unclipped least-squares fits of 8 and 16 segments over the published sample points."""
+from .tables import HEADROOM, NINE_BITS
 
 
 def needed(function: Function) -> PwlFormat:
