@@ -28,7 +28,7 @@ FLOAT_MSE = {
     ("exp", 8): 1.93e-5, ("exp", 16): 2.21e-5, ("silu", 8): 1.10e-4,
     ("reciprocal", 8): 3.82e-5, ("reciprocal", 16): 1.95e-5, ("rsqrt", 8): 2.43e-5, ("rsqrt", 16): 7.72e-6,
 }  # fmt: skip
-"""Over the sample points: of the shipped tables; of the better of two runs of the published trainer where none is shipped."""
+"""Over the sample points: of the shipped tables; of the better of two runs of its trainer where none is shipped."""
 
 INT8_MSE = {
     ("gelu", 8): (1.19e-4, 1.43e-4, 1.04e-4, 7.62e-5, 7.26e-5, 7.24e-5, 1.11e-4),
