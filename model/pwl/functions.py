@@ -9,6 +9,7 @@ import numpy as np
 from slipstick.errors import UnknownName, UserError
 
 STEP = 0.01
+MAX_STEPS = 1_000_000
 FAR = (-1e4, 1e4)
 LEAST_POSITIVE = 2.0**-24  # the finest input scale
 
@@ -34,6 +35,8 @@ class Function:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high and self.step > 0):
             raise UserError(f"function {self.name!r}: no range [{self.low}, {self.high}] in steps of {self.step}")
+        if (self.high - self.low) / self.step > MAX_STEPS:
+            raise UserError(f"function {self.name!r}: more than {MAX_STEPS} steps of {self.step} in its range")
         if not self.domain[0] <= self.low < self.high <= self.domain[1]:
             raise UserError(f"function {self.name!r}: its range is not inside its domain {self.domain}")
         inputs = np.append(self.grid, self.high)

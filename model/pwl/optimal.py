@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec.pwl import PwlFormat, PwlTable, check_coefficients, signed_range
+from slipstick.rtl.spec.pwl import MAX_INPUT_WIDTH, PwlFormat, PwlTable, check_coefficients, signed_range
 
 from .curve import Q1_6, PwlCurve
 from .functions import Function, named
@@ -21,7 +21,7 @@ LOSS_SEEN = 1.05  # what codes that a histogram lacks may cost the error of thos
 OUTSIDE = (*(10.0**-power for power in range(9)), 1e-12)  # weights tried for such codes, against 1 of the others' mean
 FINE = 256  # sample points, about, that stand for the published range as a whole
 ROUNDING = 1 / 12  # mean squared error of rounding to the coefficients' last bit
-CLIPPED = 2.0  # a format that makes errors this much larger cannot hold the function
+CLIPPED = 2.0  # a format that makes errors this much larger, or values smaller, cannot hold the function
 
 
 Cut = tuple[list[int], list[int], list[int]]
@@ -75,6 +75,8 @@ def fit(
     function = named(function)
     if entries < 2:
         raise UserError(f"a table has 2 entries or more, not {entries}")
+    if not 2 <= input_width <= MAX_INPUT_WIDTH:
+        raise UserError(f"input codes of {input_width} bits; 2 to {MAX_INPUT_WIDTH} are possible")
     edges = signed_range(input_width)
     first, last = edges[0] if low is None else low, edges[1] if high is None else high
     if not edges[0] <= first <= last <= edges[1]:
@@ -102,8 +104,8 @@ def fit(
         cut = _with_outside(samples, judged, allowed, entries, format)
     starts, slopes, intercepts = _padded(cut, entries)
     return PwlTable(
-        function.name, input_fraction, tuple(int(codes[start]) for start in starts[1:]), tuple(slopes),
-        tuple(intercepts), format, input_width,
+        function.name, int(input_fraction), tuple(int(codes[start]) for start in starts[1:]), tuple(slopes),
+        tuple(intercepts), format, int(input_width),
     )  # fmt: skip
 
 
@@ -150,8 +152,12 @@ def _with_outside(samples: Samples, judged: np.ndarray, allowed: float, entries:
 
 def _within_reach(x: np.ndarray, y: np.ndarray, judged: np.ndarray, form: PwlFormat) -> np.ndarray:
     """Values, limited to what some line can pass where they are not judged: more need not be asked for."""
-    reach = form.slope_range[1] * np.abs(x) + form.intercept_range[1]
-    return np.where(judged, y, np.clip(y, -reach, reach))
+    return np.where(judged, y, np.clip(y, -_reach(x, form), _reach(x, form)))
+
+
+def _reach(x: np.ndarray, form: PwlFormat) -> np.ndarray:
+    """Largest value that a line of the format has at x, in units of the last bit."""
+    return form.slope_range[1] * np.abs(x) + form.intercept_range[1]
 
 
 def _check_samples(
@@ -167,7 +173,10 @@ def _check_samples(
 
 def _histogram(weights: np.ndarray, codes: np.ndarray, possible: np.ndarray) -> np.ndarray:
     """Weights of codes, their mean 1 where there are any."""
-    weights = np.asarray(weights, np.float64)
+    try:
+        weights = np.asarray(weights, np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"weights are no numbers: {error}") from error
     if weights.shape != codes.shape or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise UserError(f"weights must be {len(codes)} finite numbers >= 0, not all 0: one for each code")
     if weights[~possible].any():
@@ -185,6 +194,9 @@ def _check_format(function: Function, samples: Samples, cut: Cut, entries: int, 
     free = _best(samples, entries, wide)
     if error > CLIPPED * samples.error(free) + ROUNDING:
         check_coefficients(function.name, free[1], free[2], form)
+    if (np.abs(samples.y) > CLIPPED * _reach(samples.x, form)).any():  # so far off that wider ones are no better
+        largest = np.abs(samples.y).max() * 2.0**-form.fraction
+        raise UserError(f"{form} cannot hold {function.name!r}, whose values reach {largest:g}")
 
 
 def _padded(cut: Cut, entries: int) -> Cut:

@@ -104,6 +104,7 @@ def test_functions_are_found_by_name() -> None:
         ({"low": 1, "high": 1}, "no range"),
         ({"low": -math.inf}, "no range"),
         ({"step": 0}, "no range"),
+        ({"step": 1e-9}, "more than 1000000 steps"),
         ({"domain": (0, 1)}, "not inside its domain"),
         ({"formula": lambda x: 1 / x}, r"not finite at .*, inside \[-1, 1\]"),
         ({"formula": math.sin}, "'own' does not take NumPy arrays"),
