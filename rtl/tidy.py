@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 _DECLARATION = re.compile(r"(input|output|wire|reg) (?:\[(\d+):0\] )?(\w+)(?: \[(\d+):0\])?(?: = [^;]*)?;")
 _OPERAND = r"(?:\$signed\([^()]*\)|\w+'\w+|\w+(?:\[[\d:]+\])?)"
 LINE = 110
-CLOCKS = ("clk", "aclk", "aresetn")
+CLOCKS = ("clk", "rst", "aclk", "aresetn")
 
 
 @dataclass
@@ -42,7 +42,7 @@ def _tidy_module(text: str) -> str:
     module = _parse(_legal_names(text))
     _drop_dead(module)
     for target, expression in module.assigns.items():
-        module.assigns[target] = _same_widths(module, expression)
+        module.assigns[target] = _same_widths(module, target, expression)
     _drop_dead(module)
     return _rename_unread(module, _write(module))
 
@@ -140,11 +140,14 @@ def _width(module: _Module, operand: str) -> int:
     return module.nets[operand].width
 
 
-def _same_widths(module: _Module, expression: str) -> str:
-    """Operands of ``+ < > ==`` extended to the wider of the two, ``! bus`` as a comparison with zero."""
+def _same_widths(module: _Module, target: str, expression: str) -> str:
+    """Operands of ``+ < > ==`` extended to the wider of the two, of ``<<`` to the result; ``! bus`` compared with 0."""
     if negated := re.fullmatch(rf"! ({_OPERAND})", expression):
         width = _width(module, negated[1])
         return expression if width == 1 else f"{negated[1]} == {width}'h0"
+    if shifted := re.fullmatch(rf"({_OPERAND}) << (\w+)", expression):
+        width = max(_width(module, target), _width(module, shifted[1]))
+        return f"{_extend(module, shifted[1], width)} << {shifted[2]}"
     binary = re.fullmatch(rf"({_OPERAND}) (\+|-|<|>|<=|>=|==|!=) ({_OPERAND})", expression)
     if not binary:
         return expression
@@ -159,8 +162,8 @@ def _extend(module: _Module, operand: str, width: int) -> str:
         return operand
     is_signed = operand.startswith("$signed(")
     bare = operand.removeprefix("$signed(").removesuffix(")")
-    if constant := re.fullmatch(r"(\d+)'h(\w+)", bare):
-        value, bits = int(constant[2], 16), int(constant[1])
+    if constant := re.fullmatch(r"(\d+)'([hd])(\w+)", bare):
+        value, bits = int(constant[3], 16 if constant[2] == "h" else 10), int(constant[1])
         value -= (value >> (bits - 1) << bits) if is_signed else 0
         wide = f"{width}'h{value & ((1 << width) - 1):x}"
     else:

@@ -51,7 +51,7 @@ class SoftmaxSpec:
     @property
     def exponential_width(self) -> int:
         """Bits of an exponential, which has no sign."""
-        low, high = self.exponential.input_range
+        low, _ = self.exponential.input_range
         return int(self.exponential.results[: -low + 1].max()).bit_length()
 
     @property
