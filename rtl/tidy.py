@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 _DECLARATION = re.compile(r"(input|output|wire|reg) (?:\[(\d+):0\] )?(\w+)(?: \[(\d+):0\])?(?: = [^;]*)?;")
-_OPERAND = r"(?:\$signed\([^()]*\)|\w+'\w+|\w+(?:\[[\d:]+\])?)"
+_OPERAND = r"(?:\$signed\([^()]*\)|\{ [\w\[\]:', ]+ \}|\w+'\w+|\w+(?:\[[\d:]+\])?)"
 LINE = 110
 CLOCKS = ("clk", "rst", "aclk", "aresetn")
 
@@ -135,9 +135,20 @@ def _width(module: _Module, operand: str) -> int:
     operand = operand.removeprefix("$signed(").removesuffix(")").strip()
     if constant := re.match(r"(\d+)'", operand):
         return int(constant[1])
+    if operand.startswith("{"):
+        return sum(_width(module, part) for part in _concatenated(operand))
     if part := re.search(r"\[(\d+)(?::(\d+))?\]$", operand):
         return int(part[1]) - int(part[2] or part[1]) + 1
     return module.nets[operand].width
+
+
+def _concatenated(operand: str) -> list[str]:
+    """The parts of ``{ a, {2{b}}, c }``, repeated ones as often as they stand there."""
+    parts: list[str] = []
+    for part in re.findall(r"(?:\{[^{}]*\{[^{}]*\}[^{}]*\}|[^{},])+", operand[1:-1]):
+        repeated = re.fullmatch(r"\s*\{(\d+)\{(.*)\}\}\s*", part)
+        parts += [repeated[2]] * int(repeated[1]) if repeated else [part.strip()]
+    return parts
 
 
 def _same_widths(module: _Module, target: str, expression: str) -> str:
@@ -167,12 +178,19 @@ def _extend(module: _Module, operand: str, width: int) -> str:
         value -= (value >> (bits - 1) << bits) if is_signed else 0
         wide = f"{width}'h{value & ((1 << width) - 1):x}"
     else:
-        part = re.fullmatch(r"(\w+)\[(\d+)(?::\d+)?\]", bare)
-        top = f"{part[1]}[{part[2]}]" if part else f"{bare}[{_width(module, bare) - 1}]" if "[" not in bare else ""
-        if _width(module, bare) == 1:
-            top = bare
+        top = _top_bit(module, _concatenated(bare)[0] if bare.startswith("{") else bare)
         wide = f"{{ {{{missing}{{{top}}}}}, {bare} }}" if is_signed else f"{{ {missing}'h0, {bare} }}"
     return f"$signed({wide})" if is_signed else wide
+
+
+def _top_bit(module: _Module, operand: str) -> str:
+    width = _width(module, operand)
+    if constant := re.fullmatch(r"\d+'h(\w+)", operand):
+        return f"1'h{int(constant[1], 16) >> (width - 1)}"
+    if width == 1:
+        return operand
+    part = re.fullmatch(r"(\w+)\[(\d+):\d+\]", operand)
+    return f"{part[1]}[{part[2]}]" if part else f"{operand}[{width - 1}]"
 
 
 def _rename_unread(module: _Module, text: str) -> str:
