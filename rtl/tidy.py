@@ -152,7 +152,10 @@ def _concatenated(operand: str) -> list[str]:
 
 
 def _same_widths(module: _Module, target: str, expression: str) -> str:
-    """Operands of ``+ < > ==`` extended to the wider of the two, of ``<<`` to the result; ``! bus`` compared with 0."""
+    """Operands of ``+ < > ==`` extended to the wider of the two, or to the result as those of ``<<`` are.
+
+    ``! bus`` becomes a comparison with zero.
+    """
     if negated := re.fullmatch(rf"! ({_OPERAND})", expression):
         width = _width(module, negated[1])
         return expression if width == 1 else f"{negated[1]} == {width}'h0"
@@ -164,6 +167,8 @@ def _same_widths(module: _Module, target: str, expression: str) -> str:
         return expression
     left, operator, right = binary.groups()
     width = max(_width(module, left), _width(module, right))
+    if operator in "+-" and _width(module, target) > width + 1:  # a carry is expected, more is not
+        width = _width(module, target)
     return f"{_extend(module, left, width)} {operator} {_extend(module, right, width)}"
 
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from amaranth.lib.wiring import Component
@@ -17,9 +18,10 @@ from amaranth.lib.wiring import Component
 from slipstick.errors import UserError
 from slipstick.rtl.pwl_programmable import FRACTION_BITS, ProgrammablePwlUnit
 from slipstick.rtl.spec.fixed import requantise
-from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
+from slipstick.rtl.spec.pwl import PwlFormat, PwlTable, signed_range
 
-from .unit import UnitAnswers, play
+from .runner import SimulationError
+from .unit import UnitAnswers, parts, play
 
 SHOWN = 10  # mismatches that a result lists
 
@@ -94,11 +96,11 @@ def cosimulate_tables(
     )
     beats: dict[str, list[np.ndarray]] = {}
     for job in jobs:
-        for part in (_loading(job, lanes), {"i.payload": in_lanes(job.codes, lanes)}):
-            count = len(part["i.payload"])
+        for beat in (_loading(job, lanes), {"i.payload": in_lanes(job.codes, lanes)}):
+            count = len(beat["i.payload"])
             for name in _TABLE_PARTS:
-                beats.setdefault(name, []).append(part.get(name, np.zeros(count, np.int64)))
-            beats.setdefault("i.payload", []).append(part["i.payload"])
+                beats.setdefault(name, []).append(beat.get(name, np.zeros(count, np.int64)))
+            beats.setdefault("i.payload", []).append(beat["i.payload"])
     joined = {name: np.concatenate(parts) for name, parts in beats.items()}
     answers = sum(-(-len(job.codes) // lanes) for job in jobs)
     done = _play(unit, joined, answers, seed, backpressure, verilog)
@@ -125,6 +127,48 @@ def _loading(job: TableJob, lanes: int) -> dict[str, np.ndarray]:
         "intercept": np.array(table.intercepts),
         **{name: np.full(entries, value) for name, value in constant.items()},
     }
+
+
+def cosimulate_rows(
+    unit: Any,
+    rows: Sequence[np.ndarray],
+    wanted: Sequence[np.ndarray],
+    *,
+    seed: int,
+    backpressure: float = 0.0,
+    verilog: str | None = None,
+) -> UnitResult:
+    """Send rows int64 [T] through a unit of ``row_beat`` streams and compare every element with ``wanted``.
+
+    Rows may differ in length; the rest of a last beat holds noise that ``keep`` excludes. Raises
+    SimulationError when there was no result, or when the answers' rows end elsewhere.
+    """
+    lanes = len(unit.i.payload.data)
+    rng = np.random.default_rng(seed)
+    (data,) = (part for part in parts(unit, inputs=True) if part.name == "i.payload.data")
+    beats = [in_lanes(row, lanes) for row in rows]
+    keeps, lasts = [], []
+    for row, own in zip(rows, beats, strict=True):
+        spare = own.size - len(row)
+        own.reshape(-1)[len(row) :] = rng.integers(*signed_range(data.width), spare, endpoint=True)
+        keeps.append(np.full(len(own), (1 << lanes) - 1))
+        keeps[-1][-1] >>= spare
+        lasts.append(np.arange(len(own)) == len(own) - 1)
+    joined = {
+        "i.payload.data": np.concatenate(beats),
+        "i.payload.keep": np.concatenate(keeps),
+        "i.payload.last": np.concatenate(lasts),
+    }
+    done = _play(unit, joined, len(joined["i.payload.data"]), seed, backpressure, verilog)
+    for part in ("keep", "last"):
+        if (done.values[f"o.payload.{part}"] != joined[f"i.payload.{part}"]).any():
+            raise SimulationError(f"{unit.module_name}: {part} left the unit in other beats than it came in")
+    ends = np.cumsum([len(own) for own in beats]).tolist()
+    places = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    name = unit.module_name
+    return compare(
+        done, "o.payload.data", [(name, number, *one) for number, one in enumerate(zip(places, wanted, strict=True))]
+    )
 
 
 def in_lanes(values: np.ndarray, lanes: int) -> np.ndarray:
