@@ -21,11 +21,13 @@ from slipstick.rtl.programmable import ProgrammableUnit
 from slipstick.rtl.pwl_programmable import ProgrammablePwlUnit
 from slipstick.rtl.reference.float_arithmetic import BFLOAT16, SINGLE, FloatFormat
 from slipstick.rtl.reference.float_pwl import FloatPwlUnit
+from slipstick.rtl.spec.fixed import MULTIPLIER_BITS
 from slipstick.rtl.spec.pwl import PwlFormat, signed_range
 
 TOP = "pwl"
 INT32_FRACTION = 16  # inputs, coefficients and results are Q15.16
 INT8 = PwlFormat(8, 8, 6)
+MULTIPLIER = 40_503  # any of full precision
 SETTLE = 8  # steps until the pipeline is full
 
 
@@ -71,9 +73,13 @@ class UnitCost:
 
 
 def kinds(input_fraction: int, shift: int) -> dict[str, PwlKind]:
-    """int8 (codes of scale 2^-``input_fraction``, results shifted by ``shift``), int32, float32 and bfloat16."""
+    """int8 (codes of scale 2^-``input_fraction``, results shifted by ``shift``), int32, float32 and bfloat16.
+
+    ``int8 requantised`` multiplies its results before they are shifted, by 16 bits, for a scale of any size.
+    """
     wide = PwlFormat(32, 32, INT32_FRACTION)
     settings = {"own_input_fraction": input_fraction, "own_shift": shift}
+    requantised = settings | {"own_multiplier": MULTIPLIER, "own_shift": shift + MULTIPLIER_BITS}
     return {
         "int8": PwlKind(
             "int8",
@@ -81,6 +87,13 @@ def kinds(input_fraction: int, shift: int) -> dict[str, PwlKind]:
             lambda entries, lanes: ProgrammablePwlUnit(entries, INT8, lanes=lanes),
             lambda x: _fixed(x, 8, input_fraction),
             lambda lines: _fixed_table(lines, 8, input_fraction, INT8) | settings,
+        ),
+        "int8 requantised": PwlKind(
+            "int8 requantised",
+            8,
+            lambda entries, lanes: ProgrammablePwlUnit(entries, INT8, scaled=True, lanes=lanes),
+            lambda x: _fixed(x, 8, input_fraction),
+            lambda lines: _fixed_table(lines, 8, input_fraction, INT8) | requantised,
         ),
         "int32": PwlKind(
             "int32",
