@@ -165,8 +165,7 @@ class PwlTable:
             )
             return cls(
                 str(data["function"]), int(data["input_fraction"]), breakpoints, slopes, intercepts,
-                format=PwlFormat(**{name: int(bits) for name, bits in data["format"].items()}),
-                input_width=int(data["input_width"]),
+                PwlFormat(**{name: int(bits) for name, bits in data["format"].items()}), int(data["input_width"]),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"not a piecewise linear table: {type(error).__name__} {error}") from error

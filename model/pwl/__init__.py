@@ -1,0 +1,1 @@
+"""Piecewise linear fits of non-linear functions: optimal, genetic (GQA-LUT), and published tables."""
