@@ -10,12 +10,11 @@ from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
-from amaranth.utils import ceil_log2
 
 from slipstick.errors import UserError
 
+from .channels import channel_constants
 from .pipeline import pipeline
 from .pwl_unit import pwl_result
 from .row_buffer import RowBuffer, row_beat, split_row
@@ -162,19 +161,10 @@ class LayerNormUnit(Component):
         ]
 
     def _channels(self, m: Module, moving: Any, last: Any) -> Any:
-        """Gains and biases of a beat's lanes, one cycle after it: a memory of ``row_beats`` words."""
+        """Gains and biases of a beat's lanes, one cycle after it."""
         spec = self.spec
         bias_width = signed_width(int(spec.bias.min()), int(spec.bias.max()))
-        one = data.StructLayout({"gain": signed(MULTIPLIER_BITS), "bias": signed(bias_width)})
-        channels = [{"gain": int(gain), "bias": int(bias)} for gain, bias in zip(spec.gain, spec.bias, strict=True)]
-        channels += [{"gain": 0, "bias": 0}] * (self.row_beats * self.lanes - spec.dim)
-        words = [channels[start : start + self.lanes] for start in range(0, len(channels), self.lanes)]
-        m.submodules.channels = memory = Memory(
-            shape=data.ArrayLayout(one, self.lanes), depth=self.row_beats, init=words
-        )
-        port = memory.read_port()
-        place = Signal(ceil_log2(self.row_beats), name="channel_beat")
-        m.d.comb += [port.addr.eq(place), port.en.eq(moving)]
-        with m.If(moving):
-            m.d.sync += place.eq(Mux(last, 0, place + 1))
-        return port.data
+        layout = data.StructLayout({"gain": signed(MULTIPLIER_BITS), "bias": signed(bias_width)})
+        pairs = zip(spec.gain.tolist(), spec.bias.tolist(), strict=True)
+        constants = [{"gain": gain, "bias": bias} for gain, bias in pairs]
+        return channel_constants(m, constants, layout, self.lanes, moving=moving, last=last)

@@ -7,7 +7,7 @@ loads one table after another into a single programmable unit and compares every
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,39 +131,45 @@ def _loading(job: TableJob, lanes: int) -> dict[str, np.ndarray]:
 
 def cosimulate_rows(
     unit: Any,
-    rows: Sequence[np.ndarray],
+    rows: Sequence[np.ndarray | Mapping[str, np.ndarray]],
     wanted: Sequence[np.ndarray],
     *,
     seed: int,
     backpressure: float = 0.0,
     verilog: str | None = None,
 ) -> UnitResult:
-    """Send rows int64 [T] through a unit of ``row_beat`` streams and compare every element with ``wanted``.
+    """Send rows through a unit of ``row_beat`` streams and compare every element with ``wanted`` int64 [T].
 
+    A row is ``data`` int64 [T], or all fields of the unit's payload by name: [T], or one number for the row.
     Rows may differ in length; the rest of a last beat holds noise that ``keep`` excludes. Raises
     SimulationError when there was no result, or when the answers' rows end elsewhere.
     """
-    lanes = len(unit.i.payload.data)
+    fields = {part.name.removeprefix("i.payload."): part for part in parts(unit, inputs=True)}
+    lanes = fields["data"].count
     rng = np.random.default_rng(seed)
-    (data,) = (part for part in parts(unit, inputs=True) if part.name == "i.payload.data")
-    beats = [in_lanes(row, lanes) for row in rows]
-    keeps, lasts = [], []
-    for row, own in zip(rows, beats, strict=True):
-        spare = own.size - len(row)
-        own.reshape(-1)[len(row) :] = rng.integers(*signed_range(data.width), spare, endpoint=True)
-        keeps.append(np.full(len(own), (1 << lanes) - 1))
-        keeps[-1][-1] >>= spare
-        lasts.append(np.arange(len(own)) == len(own) - 1)
-    joined = {
-        "i.payload.data": np.concatenate(beats),
-        "i.payload.keep": np.concatenate(keeps),
-        "i.payload.last": np.concatenate(lasts),
-    }
+    beats: dict[str, list[np.ndarray]] = {name: [] for name in fields}
+    ends = []
+    for row, result in zip(rows, wanted, strict=True):
+        given = row if isinstance(row, Mapping) else {"data": row}
+        count = -(-len(result) // lanes)
+        spare = count * lanes - len(result)
+        keep = np.full(count, (1 << lanes) - 1)
+        keep[-1] >>= spare
+        for name, value in {**given, "keep": keep, "last": np.arange(count) == count - 1}.items():
+            if fields[name].count:
+                own = in_lanes(value, lanes)
+                noise = rng.integers(*signed_range(fields[name].width), spare, endpoint=True)
+                own.reshape(-1)[len(value) :] = noise
+                beats[name].append(own)
+            else:
+                beats[name].append(np.broadcast_to(value, count))
+        ends.append(count)
+    joined = {f"i.payload.{name}": np.concatenate(some) for name, some in beats.items()}
     done = _play(unit, joined, len(joined["i.payload.data"]), seed, backpressure, verilog)
     for part in ("keep", "last"):
         if (done.values[f"o.payload.{part}"] != joined[f"i.payload.{part}"]).any():
             raise SimulationError(f"{unit.module_name}: {part} left the unit in other beats than it came in")
-    ends = np.cumsum([len(own) for own in beats]).tolist()
+    ends = np.cumsum(ends).tolist()
     places = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
     name = unit.module_name
     return compare(
