@@ -74,12 +74,11 @@ def main() -> None:
     wanted += [(name, ENTRIES[0], FAST_MHZ) for name in ("int8", "float32")]
     with ProcessPoolExecutor(2) as pool:
         *costs, fast, fast_rival = pool.map(measure, *zip(*wanted, strict=True), [inputs] * len(wanted))
-    own = {one.entries: one for one in costs if one.kind == "int8"}
-    rivals = {one.kind: one for one in costs if one.entries == ENTRIES[0]}
+    by_kind = {(one.kind, one.entries): one for one in costs}
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((Path(__file__).parent / "pwl_cost.md.jinja").read_text())
     page = template.render(
-        costs=costs, own=own, rivals=rivals, clock_mhz=CLOCK_MHZ, library=default_liberty().name, words=WORDS,
+        costs=costs, by_kind=by_kind, clock_mhz=CLOCK_MHZ, library=default_liberty().name, words=WORDS,
         images=IMAGES, published=PUBLISHED, fast={"clock_mhz": FAST_MHZ, "cost": fast, "rival": fast_rival},
         versions=tool_versions(),
     )  # fmt: skip
