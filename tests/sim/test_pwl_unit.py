@@ -2,33 +2,43 @@
 
 import itertools
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
 from slipstick.errors import UserError
+from slipstick.model.pwl.optimal import fit
 from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.pwl_programmable import ProgrammablePwlUnit
 from slipstick.rtl.spec.fixed import Requant
-from slipstick.rtl.spec.pwl import PwlFormat
+from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
 from slipstick.sim.vector import TableJob, cosimulate_tables
 from tests.rtl.tables import FUNCTIONS, SCALES, chords
 
 CODES = np.arange(-128, 128)
 
 
-def job(function: str, fraction: int, entries: int, gain: float = 1.0) -> TableJob:
+@cache
+def optimal(function: str, fraction: int, entries: int) -> PwlTable:
+    """The shipped way to fit, coefficients of 8 bits."""
+    return fit(function, entries, fraction, PwlFormat(8, 8, 5 if function in ("reciprocal", "rsqrt") else 6))
+
+
+def job(function: str, fraction: int, entries: int, gain: float = 1.0, table_of: Callable = chords) -> TableJob:
     """All codes; the results' largest magnitude becomes 127 * ``gain``, so a gain above 1 saturates."""
-    table = chords(function, fraction, entries)
+    table = table_of(function, fraction, entries)
     scale = Requant.from_scale(np.array([gain * 127 / np.abs(table.results).max()]))
     return TableJob(table, int(scale.multiplier[0]), int(scale.shift[0]), CODES)
 
 
 @pytest.mark.parametrize("backpressure", [0.0, 0.4])
 @pytest.mark.parametrize("entries", [8, 16])
-def test_every_code_of_every_function_and_scale_agrees(entries: int, backpressure: float) -> None:
-    jobs = [job(*one, entries, gain) for one in itertools.product(FUNCTIONS, SCALES) for gain in (1.0, 1.7)]
+@pytest.mark.parametrize("table_of", [chords, pytest.param(optimal, marks=pytest.mark.slow)])
+def test_every_code_of_every_function_and_scale_agrees(table_of: Callable, entries: int, backpressure: float) -> None:
+    jobs = [job(*one, entries, gain, table_of) for one in itertools.product(FUNCTIONS, SCALES) for gain in (1.0, 1.7)]
     wanted = np.concatenate([one.wanted for one in jobs])
     assert all(set(one.table.breakpoints) <= set(CODES) for one in jobs)  # so q = p is met
     assert (wanted == 127).any() and (wanted == -128).any()  # and saturation, at both ends
