@@ -89,6 +89,18 @@ def power(session: nox.Session) -> None:
 
 
 @nox.session
+def integer(session: nox.Session) -> None:
+    """Measure integer-only inference before and after finetuning; `-- PACK` with train_ and test_ images."""
+    session.run(python(session, "test"), "-m", "tests.bench.integer", *session.posargs, external=True)
+
+
+@nox.session
+def pwl(session: nox.Session) -> None:
+    """Fit every function by both methods beside the published tables; writes docs/pwl.md."""
+    session.run(python(session, "test"), "-m", "tests.bench.pwl", external=True)
+
+
+@nox.session
 def pwl_cost(session: nox.Session) -> None:
     """Measure piecewise linear units in int8 beside int32 and floating point; writes docs/pwl_cost.md."""
     session.run(python(session, "test"), "-m", "tests.bench.pwl_cost", external=True)

@@ -14,9 +14,11 @@ from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.array import ArrayConfig
 
 from .conversion.batch import Batch, check_batches, some
-from .conversion.calibrate import calibrate
+from .conversion.calibrate import calibrate, count_codes
 from .conversion.plan import plan
 from .conversion.replace import convert_
+from .integer.config import IntegerConfig
+from .integer.convert import check_supported, integer_, observe_and_fold_
 from .layers.heads import HeadGrids, PerHead
 from .layers.mixed import Grid
 from .layers.quantise import QuantConfig
@@ -61,6 +63,7 @@ def approximate_(
     config: QuantConfig | None = None,
     seed: int = 0,
     keep: Sequence[str] = (),
+    integer: bool | IntegerConfig = False,
 ) -> ConversionReport:
     """Convert every product of a model in place, calibrate, and choose cells by rule.
 
@@ -73,7 +76,8 @@ def approximate_(
     (output channel n uses entry n modulo its length), an ArrayConfig, or PerHead cells for a product of
     attention. Layers that no rule names are
     exact int8. ``batches`` are inputs for calibration: tensors, or mappings of keyword arguments.
-    ``keep`` are patterns of layers, or names of modules, that stay in float.
+    ``keep`` are patterns of layers, or names of modules, that stay in float. With ``integer`` a timm
+    VisionTransformer becomes an ``IntegerVit``: no float is left between int8 image and integer logits.
 
     Raises UserError for a rule or a pattern that matches no layer, an unknown cell, and NaN or Inf in
     parameters or inputs; the model is untouched then.
@@ -83,15 +87,24 @@ def approximate_(
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise UserError(f"parameter {name!r} holds NaN or Inf")
+    vit = check_supported(model) if integer else None
+    if integer and keep:
+        raise UserError("keep leaves layers in float, integer leaves nothing in float; drop one of them")
     example = some(inputs[0], 0, EXAMPLES)
     kept = _kept(keep, layer_names(model, example))
     planned = plan(model, example, lambda name: name in kept)
     check_rules(rules, [name for name in planned.layers if name not in kept])
+    if vit is not None:
+        observed = observe_and_fold_(vit, inputs)
+        planned = plan(model, example)
     convert_(model, planned, kept)
     for name, layer in table_layers(model).items():
         layer.path = name
     assign_(model, {})
     missed = calibrate(model, inputs, config or QuantConfig(), seed)
+    if vit is not None:
+        integer_(vit, observed, integer if isinstance(integer, IntegerConfig) else IntegerConfig())
+        count_codes(model, inputs)
     assign_(model, rules)
     report = ConversionReport(unused=list(planned.unused))
     report.layers = {name: describe(layer.grid) for name, layer in table_layers(model).items()}

@@ -13,12 +13,25 @@ from slipstick.flow.job.workbench import open_workbench
 from slipstick.flow.report.heat_map import ordered_cells, render_heat_map
 from slipstick.model.convert import assign_, check_rules, describe, layer_names, table_layers
 from slipstick.model.evaluate import top1
+from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.layers.quantise import Method, QuantConfig
 from slipstick.model.sensitivity import TOLERANCE
 from slipstick.model.zoo import SHIPPED, load_model
 from slipstick.store import check_writable, write_text
 
-from .options import Calibration, ImageFolder, Json, Model, Seed, Weights, print_json, print_table
+from .options import (
+    ENTRIES,
+    Calibration,
+    Entries,
+    ImageFolder,
+    Integer,
+    Json,
+    Model,
+    Seed,
+    Weights,
+    print_json,
+    print_table,
+)
 
 IMAGES_COUNT = 256
 HEAT_MAP = Path("out/sensitivity.html")
@@ -56,6 +69,8 @@ def run(
     tolerance: Annotated[
         float, typer.Option(help="With --sensitivity: standard error (nats) that ends a trial; 0: use all images.")
     ] = TOLERANCE,
+    integer: Integer = False,
+    entries: Entries = ENTRIES,
     out: Annotated[Path, typer.Option(help="With --sensitivity: the heat map, an HTML file.")] = HEAT_MAP,
     seed: Seed = 0,
     json: Json = False,
@@ -67,10 +82,14 @@ def run(
 
     Example: slipstick evaluate --rule default=truncated8s_k5 --rule 're:.*\\.attn\\.qk=drum8s_k4'
 
+    Example: slipstick evaluate --integer --entries 16
+
     Example: slipstick evaluate --sensitivity --cells 'truncated8s_k?,drum8s_*' --out out/heat.html
     """
     rules = read_rules(rule or [])
     if sensitivity:
+        if integer:
+            raise UserError("--sensitivity measures cells between float non-linear operators; drop --integer")
         if rules:
             raise UserError("--sensitivity puts one layer at a time on a cell and leaves the others exact; drop --rule")
         chosen = chosen_cells(cells)
@@ -93,8 +112,9 @@ def run(
         bench = open_workbench(
             model=loaded, calibration=calibration, images=images,
             quantisation=QuantConfig(method), seed=seed, progress=steps.bar,
+            integer=IntegerConfig(entries=entries) if integer else None,
         )  # fmt: skip
-    figures = {"fp32": bench.fp32, "int8": bench.int8}
+    figures = {"fp32": bench.fp32, "integer" if integer else "int8": bench.int8}
     if rules:
         with steps.step("cells"):
             assign_(bench.loaded.module, rules)

@@ -13,13 +13,14 @@ from slipstick.flow.job.manifest import manifest
 from slipstick.flow.job.recovery import CELLS, recover
 from slipstick.flow.report.finetuning import write_recovery
 from slipstick.model.convert import check_rules, layer_names
+from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.layers.slopes import GradientConfig, Kind
 from slipstick.model.training.finetune import FinetuneConfig, finetune
 from slipstick.model.training.images import training_images
 from slipstick.model.zoo import SHIPPED, load_model
 
 from .evaluate import read_rules
-from .options import Json, Model, Seed, Weights, print_json, print_table
+from .options import ENTRIES, Entries, Integer, Json, Model, Seed, Weights, print_json, print_table
 
 DEFAULT, GRADIENT = FinetuneConfig(), GradientConfig()
 
@@ -57,6 +58,8 @@ def run(
         Path | None, typer.Option(help="Write a table of all gradients on cells that break the model; no rules then.")
     ] = None,
     cells: Annotated[str, typer.Option(help="Comma-separated cells of the table.")] = ",".join(CELLS),
+    integer: Integer = False,
+    entries: Entries = ENTRIES,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 lets torch choose.")] = 0,
     seed: Seed = 0,
     json: Json = False,
@@ -64,6 +67,8 @@ def run(
     """Finetune a model on its cells: approximate products forward, chosen gradients backward.
 
     Killed, the same call goes on after the last saved state. The result loads with --weights.
+
+    Example: slipstick finetune cifar10_jpeg.npz --integer
 
     Example: slipstick finetune cifar10_jpeg.npz --rule default=truncated8s_k9 --gradient table_difference
     """
@@ -75,8 +80,9 @@ def run(
         every=every, seed=seed, gradient=GradientConfig(gradient, half_window),
     )  # fmt: skip
     rules = read_rules(rule or [])
-    if bool(rules) == (table is not None):
-        raise UserError("give either cells by --rule, such as default=truncated8s_k9, or --table FILE")
+    numbers = IntegerConfig(entries=entries) if integer else None
+    if bool(rules or integer) == (table is not None):
+        raise UserError("give cells by --rule, such as default=truncated8s_k9, or --integer, or --table FILE alone")
     if table is not None and (model, weights) != (SHIPPED, None):
         raise UserError("the table is about the shipped network; leave out --model and --weights")
     loaded = load_model(model, weights)
@@ -99,7 +105,7 @@ def run(
             bar(int(record["step"]), steps)
             progress.note(", ".join(f"{key} {value:g}" for key, value in record.items()))
 
-        done = finetune(loaded, rules, images, out, config, show, manifest())
+        done = finetune(loaded, rules, images, out, config, show, manifest(), numbers)
     validation = done.manifest["validation"]
     if json:
         print_json({"weights": str(done.weights), "validation": validation, "curve": done.manifest["curve"]})

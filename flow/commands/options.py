@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slipstick.errors import UserError
+from slipstick.model.integer.config import IntegerConfig
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
 
@@ -30,6 +31,11 @@ DelayModel = Annotated[
     Literal["zero", "unit", "nldm"],
     typer.Option("--delays", help="Delays of gates in simulation; glitches with unit and nldm."),
 ]
+Integer = Annotated[
+    bool, typer.Option("--integer", help="Integer-only: softmax, GELU, LayerNorm and the residual stream too.")
+]
+ENTRIES = IntegerConfig().entries
+Entries = Annotated[int, typer.Option(help="With --integer: segments of every piecewise linear function.")]
 Mix = Annotated[str, typer.Option(help="Cells by column, such as 'exact8s:8,truncated8s_k6:8', or one cell.")]
 
 

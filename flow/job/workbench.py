@@ -9,6 +9,7 @@ import numpy as np
 from slipstick.model.convert import ConversionReport, approximate_
 from slipstick.model.data import Images, read_folder, shipped
 from slipstick.model.evaluate import input_batches, top1
+from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.layers.quantise import QuantConfig
 from slipstick.model.workload import LayerShape, Recording, record, tile_streams, workload
 from slipstick.model.zoo import LoadedModel, load_model
@@ -81,10 +82,12 @@ def open_workbench(
     images: Path | None = None,
     quantisation: QuantConfig | None = None,
     seed: int = 0,
+    integer: IntegerConfig | None = None,
     progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
 ) -> Workbench:
     """Load, measure in float, convert, calibrate, measure in int8, and record operands.
 
+    With ``integer`` the model has no float left, and ``int8`` is its top-1.
     ``progress(title)`` opens a bar and returns its ``update(done, total)``.
     """
     loaded = load_model(model, weights) if isinstance(model, str) else model
@@ -94,7 +97,7 @@ def open_workbench(
     state = {name: value.cpu().numpy() for name, value in loaded.module.state_dict().items()}
     identity = digest(*(part for name in sorted(state) for part in (name, state[name])))
     step = progress("calibration")
-    report = approximate_(loaded.module, {}, batches, quantisation, seed)
+    report = approximate_(loaded.module, {}, batches, quantisation, seed, integer=integer or False)
     step(1, 1)
     int8 = top1(loaded, test, progress=progress("int8 top-1"))
     recordings = record(loaded.module, batches[0][:RECORDED_IMAGES])

@@ -38,16 +38,23 @@ def calibrate(model: nn.Module, batches: Iterable[Batch], config: QuantConfig, s
     for module in model.modules():
         if isinstance(module, ApproxAttention):
             module.calibrated(config)
+    count_codes(model, inputs)
+    model.train(was_training)
+    return missed
+
+
+@torch.no_grad()
+def count_codes(model: nn.Module, inputs: list[Batch]) -> None:
+    """Count the operand codes of every calibrated layer anew, and keep the first input's as the sample."""
+    layers = [module for module in model.modules() if isinstance(module, TableLayer)]
     for layer in layers:
+        layer.forget_counts()
         layer.counting = True
-    with torch.no_grad():
-        for batch in inputs:
-            forward(model, batch)
+    for batch in inputs:
+        forward(model, batch)
     for layer in layers:
         layer.counting = False
         layer.forget_prepared()  # bias codes now know the operand statistics
-    model.train(was_training)
-    return missed
 
 
 def _observe(

@@ -41,13 +41,13 @@ class ApproxConv2d(WeightLayer):
         images = images.contiguous()
         batch, channels, down, right = images.stride()
         windows = images.as_strided(
-            (len(images), *self._size(images), images.shape[1], *self.kernel_size),
+            (len(images), *self.map_size(images), images.shape[1], *self.kernel_size),
             (batch, down * self.stride[0], right * self.stride[1], channels,
              down * self.dilation[0], right * self.dilation[1]),
         )  # fmt: skip
         return windows.flatten(3).flatten(1, 2)
 
-    def _size(self, images: Tensor) -> tuple[int, int]:
+    def map_size(self, images: Tensor) -> tuple[int, int]:
         """Height and width of the output for padded images."""
         height, width = (
             (side - dilation * (kernel - 1) - 1) // stride + 1
@@ -73,7 +73,7 @@ class ApproxConv2d(WeightLayer):
             rows = self.run(self.patches(padded))
         else:  # unfolded codes are those of the unfolded image
             rows = self.values(self.patches(self.quantise_input(padded)))
-        return rows.transpose(1, 2).unflatten(2, self._size(padded))
+        return rows.transpose(1, 2).unflatten(2, self.map_size(padded))
 
 
 def _pair(value: Any) -> tuple[int, int]:

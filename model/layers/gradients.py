@@ -40,23 +40,36 @@ def set_gradient_(model: nn.Module, config: GradientConfig) -> None:
 
 
 def product(
-    layer: TableLayer, values: Tensor, stationary: Tensor, bias: Tensor | None, requantised: bool = False
+    layer: TableLayer,
+    values: Tensor,
+    stationary: Tensor,
+    bias: Tensor | None,
+    requantised: bool = False,
+    totals: list[Tensor] | None = None,
 ) -> Tensor:
     """A layer's product as a differentiable function: float [..., M, K], [..., K, N] and [N] -> [..., M, N].
 
     The numbers are those of the integer path, bit for bit. ``stationary`` is what the layer's second
     operand is quantised from. With ``requantised`` they are those of the layer's int8 outputs, so that
-    the next product's quantiser gives these codes back.
+    the next product's quantiser gives these codes back. The accumulators int32 are added to ``totals``.
     """
-    return _Product.apply(values, stationary, bias, layer, requantised)
+    return _Product.apply(values, stationary, bias, layer, requantised, totals)
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, values: Tensor, stationary: Tensor, bias: Tensor | None, layer: TableLayer, requantised: bool
+        ctx: Any,
+        values: Tensor,
+        stationary: Tensor,
+        bias: Tensor | None,
+        layer: TableLayer,
+        requantised: bool,
+        totals: list[Tensor] | None,
     ) -> Tensor:
         codes, held, total = layer.integer_product(values, stationary)
+        if totals is not None:
+            totals.append(total)
         clips: list[Tensor | None] = [None, None, None]
         if layer.gradient.kind == "clipped":
             limits = layer.low, layer.high
@@ -93,7 +106,7 @@ class _Product(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             by_stationary = stationary_gradient(gradient, codes, held, ctx.grid, ctx.config)
             by_stationary = _clear_(by_stationary.sum_to_size(held.shape).mul_(scale), held_clip)
-        return by_values, by_stationary, by_bias, None, None
+        return by_values, by_stationary, by_bias, None, None, None
 
 
 def _by_group(rows: Tensor, groups: int) -> Tensor:

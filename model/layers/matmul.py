@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .derived import Derived
 from .gradients import product
 from .heads import HeadGrids, multiply_heads
 from .mixed import MixedWeights
@@ -27,6 +28,7 @@ class ApproxMatmul(TableLayer):
         self.head_count = 0  # length of the dimension of heads [..., H, M, K]; 0 without one
         self.compensate = True
         self._bias_code: tuple[Cells, Tensor] | None = None  # and the cells it is for
+        self._unit: Derived[Tensor] = Derived()
         self.register_buffer("stationary_scale", torch.ones(()))
 
     stationary_scale: Tensor
@@ -41,6 +43,10 @@ class ApproxMatmul(TableLayer):
     def product_scale(self) -> Tensor:
         """Value of one unit of the accumulators: [1]."""
         return (self.activation_scale * self.stationary_scale).view(1)
+
+    def unit(self) -> Tensor:
+        """``product_scale``, the same tensor as long as the scales are the same."""
+        return self._unit(self.product_scale, self.activation_scale, self.stationary_scale)
 
     def check_cells(self, grid: Cells) -> None:
         """UserError for cells by head on a layer without heads."""
@@ -59,6 +65,11 @@ class ApproxMatmul(TableLayer):
     def forget_prepared(self) -> None:
         """Drop what was derived from scales and statistics."""
         self._bias_code = None
+
+    def forget_counts(self) -> None:
+        """Drop the statistics and the sample of the operand codes."""
+        super().forget_counts()
+        self.stationary_counts = None
 
     def multiply(self, codes: Tensor, stationary: Tensor, grid: Cells) -> Tensor:
         """Sums int32 [..., M, N] of ``grid`` for codes [..., M, K] and [..., K, N], without bias."""

@@ -94,6 +94,10 @@ class TableLayer(Hidden, ABC):
     def forget_prepared(self) -> None:
         """Drop what was derived from weights, scales and statistics."""
 
+    def forget_counts(self) -> None:
+        """Drop the statistics and the sample of the operand codes."""
+        self.code_counts = self.sample.codes = self.sample.stationary = None
+
     def forget_products(self) -> None:
         """Drop weights prepared for cells tried so far: they cost memory, and can be made again."""
 

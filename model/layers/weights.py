@@ -7,27 +7,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from slipstick.errors import UserError
 
 from ..kernels import ops
 from ..kernels.ops import available
+from .derived import steps_taken
 from .gradients import product
 from .heads import HeadGrids
 from .mixed import MixedWeights
 from .moments import Moments, weight_moments
 from .quantise import QuantConfig, quantise, weight_scale
 from .table_layer import Cells, TableLayer
-
-_STEPS = [0]  # of all optimisers of the process: fused ones change weights without telling autograd's versions
-
-
-def _count_step(*_: Any) -> None:
-    _STEPS[0] += 1
-
-
-register_optimizer_step_post_hook(_count_step)
 
 
 class WeightLayer(TableLayer):
@@ -54,6 +45,7 @@ class WeightLayer(TableLayer):
         self._bias_codes: dict[Cells, Tensor] = {}
         self._weight_limit = 127
         self._quantised: tuple[Tensor, Tensor] | None = None  # scale and codes of the weight
+        self._unit: Tensor | None = None
         self._versions: tuple[int, ...] = ()  # of the parameters that all of these come from
         self.register_buffer("mean_error", None)
 
@@ -85,7 +77,7 @@ class WeightLayer(TableLayer):
     @torch.no_grad()
     def _quantised_weight(self) -> tuple[Tensor, Tensor]:
         """Scale [N] and codes int8 [K, N] of the weight as it is now."""
-        versions: tuple[int, ...] = (_STEPS[0],)
+        versions: tuple[int, ...] = (steps_taken(),)
         if not torch.compiler.is_compiling():  # where versions of tensors are not known
             versions += tuple(seen for part in self.sources() if part is not None for seen in (id(part), part._version))
         if self._quantised is None or versions != self._versions[: len(versions)]:
@@ -134,7 +126,7 @@ class WeightLayer(TableLayer):
 
     def forget_prepared(self) -> None:
         """Drop what was derived from weights, scales and statistics; call after changing any of them."""
-        self._quantised = None
+        self._quantised = self._unit = None
         self._prepared.clear()
         self._bias_codes.clear()
 
@@ -154,6 +146,15 @@ class WeightLayer(TableLayer):
         """Value of one unit of the accumulators, by output channel: [N]."""
         return self.activation_scale * self.weight_scale
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def unit(self) -> Tensor:
+        """``product_scale``, the same tensor as long as weights and scales are the same."""
+        weight_scale = self.weight_scale  # first: it drops what belongs to older weights
+        if self._unit is None:
+            self._unit = self.activation_scale * weight_scale
+        return self._unit
+
     def bias_codes(self) -> Tensor:
         """Bias int32 [N] in accumulator units, less the mean error of the cells on calibration data.
 
@@ -161,7 +162,7 @@ class WeightLayer(TableLayer):
         (bias correction: Nagel et al., ICCV 2019; control variate: arXiv 2102.09642). While training it is
         the frozen offset: codes keep their distribution when the weights' scale follows their maximum.
         """
-        scale = self.product_scale()  # first: it drops what belongs to older weights
+        scale = self.unit()  # first: it drops what belongs to older weights
         if self.grid not in self._bias_codes:
             bias = torch.zeros(len(scale), device=self.weight.device, dtype=torch.float64)
             if self.bias is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from slipstick.errors import UnknownName, UserError
 
 STEP = 0.01
+MAX_STEPS = 1_000_000
 FAR = (-1e4, 1e4)
 LEAST_POSITIVE = 2.0**-24  # the finest input scale
 
@@ -19,7 +20,8 @@ class Function:
 
     ``formula`` maps float64 [...] to float64 [...]. ``domain`` holds every input that can occur, [``low``,
     ``high``] among them. ``tails`` are inputs so far out that a chord from there is the function's straight end; the
-    range's own ends where it has none. Raises UserError for an empty range and for a function that is not finite on it.
+    range's own ends where it has none. Raises UserError for an empty range, a formula that does not take arrays and one
+    that is not finite on the range.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Function:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high and self.step > 0):
             raise UserError(f"function {self.name!r}: no range [{self.low}, {self.high}] in steps of {self.step}")
+        if (self.high - self.low) / self.step > MAX_STEPS:
+            raise UserError(f"function {self.name!r}: more than {MAX_STEPS} steps of {self.step} in its range")
         if not self.domain[0] <= self.low < self.high <= self.domain[1]:
             raise UserError(f"function {self.name!r}: its range is not inside its domain {self.domain}")
         inputs = np.append(self.grid, self.high)
@@ -43,8 +47,11 @@ class Function:
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Values float64 of inputs of any shape; NaN or infinite where the function has none."""
         inputs = np.asarray(inputs, np.float64)
-        with np.errstate(all="ignore"):
-            return np.broadcast_to(np.asarray(self.formula(inputs), np.float64), inputs.shape)
+        try:
+            with np.errstate(all="ignore"):
+                return np.broadcast_to(np.asarray(self.formula(inputs), np.float64), inputs.shape)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"function {self.name!r} does not take NumPy arrays: {error}") from error
 
     @property
     def grid(self) -> np.ndarray:

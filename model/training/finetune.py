@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -27,6 +28,9 @@ from slipstick.store import digest, write_text
 from ..convert import Rules, approximate_, describe, table_layers
 from ..data import Images
 from ..evaluate import input_batches, top1
+from ..integer.config import IntegerConfig
+from ..integer.fold import unfold
+from ..integer.vit import IntegerVit
 from ..layers.gradients import set_gradient_
 from ..layers.slopes import GradientConfig
 from ..zoo import LoadedModel
@@ -105,8 +109,11 @@ def finetune(
     config: FinetuneConfig,
     report: Callable[[dict[str, float]], None] = lambda record: None,
     provenance: Mapping[str, Any] | None = None,
+    integer: IntegerConfig | None = None,
 ) -> Finetuned:
     """Convert a float model in place by ``rules``, train it, and leave it converted with the averaged weights.
+
+    With ``integer`` it trains, and stays, an ``IntegerVit``.
 
     Writes ``out``.safetensors, float weights under their own names, and ``out``.json, what made them.
     Every ``config.every`` steps the whole state goes to ``out``.resume.safetensors; the same call goes
@@ -121,10 +128,12 @@ def finetune(
     if max(images.train.labels.max(), images.validation.labels.max()) >= outputs:
         raise UserError(f"the images have {len(images.train.classes)} classes, {loaded.name} has {outputs} outputs")
     inputs = _fingerprints(loaded, images)
-    approximate_(loaded.module, rules, calibrating, seed=config.seed)
+    approximate_(loaded.module, rules, calibrating, seed=config.seed, integer=integer or False)
     set_gradient_(loaded.module, config.gradient)
     layers = {name: describe(layer.grid) for name, layer in table_layers(loaded.module).items()}
     settings = asdict(config) | {"model": loaded.name, "layers": layers} | inputs
+    if integer is not None:
+        settings["integer"] = asdict(integer)
     run = _Run(loaded, teacher.module, images, config)
     weights, resume = (out.with_name(out.name + end) for end in (".safetensors", ".resume.safetensors"))
     if resume.exists():
@@ -143,17 +152,26 @@ def finetune(
         save_tensors(resume, run.tensors(), facts)
         report(curve[-1])
     run.use_average()
-    float_weights = {name: loaded.module.state_dict()[name] for name in teacher.module.state_dict()}
+    float_weights = _float_weights(loaded.module, teacher.module)
     if "after" not in facts["validation"]:
         facts["validation"]["after"] = top1(loaded, images.validation)
         teacher.module.load_state_dict(float_weights)
-        approximate_(teacher.module, rules, calibrating, seed=config.seed)
+        approximate_(teacher.module, rules, calibrating, seed=config.seed, integer=integer or False)
         facts["validation"]["recalibrated"] = top1(teacher, images.validation)
         save_tensors(resume, run.tensors(), facts)
     save_tensors(weights, float_weights)
     manifest = facts | {"torch": torch.__version__, **(provenance or {})}
     write_text(out.with_name(out.name + ".json"), json.dumps(manifest, indent=1) + "\n")
     return Finetuned(weights, manifest)
+
+
+def _float_weights(model: nn.Module, original: nn.Module) -> dict[str, Tensor]:
+    """The converted model's weights under the names, and in the form, of the float one."""
+    state = model.state_dict()
+    if isinstance(model, IntegerVit):
+        assert isinstance(original, VisionTransformer)
+        return unfold(state, original)
+    return {name: state[name] for name in original.state_dict()}
 
 
 def _fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:

@@ -9,7 +9,7 @@ from slipstick.model.pwl.genetic import GeneticSettings, fit_genetic, settings_f
 from slipstick.model.pwl.optimal import fit_float
 from slipstick.rtl.spec.pwl import PwlFormat
 
-from .tables import FLOAT_MSE
+from .tables import FLOAT_MSE, NINE_BITS
 
 QUICK = GeneticSettings(generations=40, restarts=2)
 
@@ -22,7 +22,7 @@ def test_a_seed_decides_the_curve() -> None:
 @pytest.mark.parametrize(("name", "entries"), FLOAT_MSE)
 def test_the_search_reaches_the_published_error(name: str, entries: int) -> None:
     """Seed 0, 32 restarts of 500 generations."""
-    form = PwlFormat(9, 9, 6) if name in ("reciprocal", "rsqrt") else PwlFormat()
+    form = NINE_BITS if name in ("reciprocal", "rsqrt") else PwlFormat()
     curve = fit_genetic(name, entries, form)
     function = FUNCTIONS[name]
     assert fit_float(name, entries, form).mse(function) <= curve.mse(function) <= FLOAT_MSE[name, entries]

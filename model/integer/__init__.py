@@ -1,0 +1,1 @@
+"""Integer-only inference: every operator between the int8 image and the integer logits."""

@@ -1,0 +1,51 @@
+"""Attention on codes from projection to projection."""
+
+from torch import Tensor, nn
+
+from ..layers.attention import ApproxAttention
+from .codes import Codes
+from .products import Requantiser, accumulate, accumulate_pair
+from .softmax import IntegerSoftmax
+
+
+class IntegerAttention(ApproxAttention):
+    """An attention on cells whose softmax is an integer operator too; made by ``take_over_``.
+
+    ``forward`` takes int8 codes [B, T, D] of the projection's scale and gives accumulators [B, T, D].
+    """
+
+    softmax: IntegerSoftmax
+    to_heads: Requantiser
+    to_projection: Requantiser
+
+    @classmethod
+    def take_over_(cls, attention: ApproxAttention, softmax: IntegerSoftmax) -> None:
+        """Turn a calibrated attention on cells, in place, into an integer one."""
+        attention.__class__ = cls
+        assert isinstance(attention, IntegerAttention)
+        attention.softmax = softmax
+        attention.to_heads = Requantiser(attention.qkv.low, attention.qkv.high)
+        attention.to_projection = Requantiser(attention.proj.low, attention.proj.high)
+
+    def forward(self, x: Codes) -> Codes:  # type: ignore[override]  # codes, not floats, from here on
+        """int8 codes [B, T, D] -> accumulators int32 [B, T, D] of the output projection."""
+        qkv, proj, qk, av = self.qkv, self.proj, self.qk, self.av
+        assert isinstance(proj, nn.Module)
+        codes = self.to_heads(accumulate(qkv, x), qkv.output_scale)
+        q, k, v = (
+            Codes(part, scale, None if codes.values is None else values)
+            for part, values, scale in zip(
+                self._heads(codes.codes),
+                self._heads(codes.codes if codes.values is None else codes.values),
+                (qk.activation_scale, qk.stationary_scale, av.stationary_scale),
+                strict=True,
+            )
+        )
+        logits = accumulate_pair(qk, q, k.map(_transposed))
+        mixed = accumulate_pair(av, self.softmax(logits, av.activation_scale), v)
+        joined = self.to_projection(mixed, proj.activation_scale).map(self._join)
+        return accumulate(proj, joined)
+
+
+def _transposed(part: Tensor) -> Tensor:
+    return part.transpose(-2, -1)

@@ -1,0 +1,63 @@
+"""What the float model tells about its residual stream and its activation functions, on calibration data."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from .parts import blocks
+
+BINS, EDGE = 1 << 14, 32.0  # of activation functions' inputs
+
+
+@dataclass
+class Observed:
+    """``largest`` |x| of the residual stream and its branches; ``inputs``: block -> histogram float64 [BINS]."""
+
+    largest: float = 0.0
+    inputs: dict[int, Tensor] = field(default_factory=dict)
+
+    def stream(self, values: Tensor) -> None:
+        """Add values of the stream."""
+        self.largest = max(self.largest, float(values.detach().abs().max()))
+
+    def activation(self, block: int, values: Tensor) -> None:
+        """Add inputs of a block's activation function; those beyond EDGE count at the edge."""
+        clamped = values.detach().float().clamp(-EDGE, EDGE * (1 - 1 / BINS))
+        counts = torch.histc(clamped, BINS, -EDGE, EDGE).double().cpu()
+        self.inputs[block] = self.inputs.get(block, 0) + counts
+
+
+@contextmanager
+def observing(model: VisionTransformer) -> Iterator[Observed]:
+    """Watch a float ViT while the context lasts."""
+    seen = Observed()
+
+    def stream(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.stream(inputs[0])
+
+    def branch(_: nn.Module, __: object, output: Tensor) -> None:
+        seen.stream(output)
+
+    hooks = [model.patch_embed.register_forward_hook(branch)]
+    for index, block in enumerate(blocks(model)):
+        hooks += [norm.register_forward_pre_hook(stream) for norm in (block.norm1, block.norm2)]
+        hooks += [part.register_forward_hook(branch) for part in (block.attn, block.mlp, block)]
+
+        def activation(_: nn.Module, inputs: tuple[Tensor, ...], index: int = index) -> None:
+            seen.activation(index, inputs[0])
+
+        hooks.append(block.mlp.act.register_forward_pre_hook(activation))
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def centres() -> Tensor:
+    """Values float64 [BINS] at the middle of the histogram's bins."""
+    return ((torch.arange(BINS, dtype=torch.float64) + 0.5) / BINS * 2 - 1) * EDGE

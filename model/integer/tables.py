@@ -1,0 +1,84 @@
+"""The piecewise linear tables of an integer ViT, fitted to the codes that occur."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from torch import Tensor, nn
+
+from slipstick.errors import UserError
+from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
+
+from ..pwl.functions import EXP, GELU, HSWISH, RECIPROCAL, RSQRT, SIGMOID, SILU, TANH, Function
+from ..pwl.optimal import fit
+from .config import IntegerConfig
+from .observe import centres
+
+FRACTIONS = range(1, 8)  # scales that an activation function's input may have
+WIDE = 2  # bits that coefficients of mantissas need beyond those of activation functions
+
+
+@lru_cache(maxsize=64)
+def softmax_tables(config: IntegerConfig) -> tuple[PwlTable, PwlTable]:
+    """Exponential of codes up to 0, and reciprocal of mantissas [1, 2)."""
+    low = -(1 << (config.exponential_width - 1))
+    exponential = fit(
+        EXP, config.entries, config.exponential_fraction, config.format,
+        input_width=config.exponential_width, low=low, high=0,
+    )  # fmt: skip
+    one = 1 << config.mantissa_fraction
+    reciprocal = fit(
+        RECIPROCAL, config.entries, config.mantissa_fraction, _wide(config.format),
+        input_width=config.mantissa_fraction + 2, low=one, high=2 * one - 1,
+    )  # fmt: skip
+    return exponential, reciprocal
+
+
+@lru_cache(maxsize=64)
+def root_table(config: IntegerConfig) -> PwlTable:
+    """Reciprocal square root of mantissas [1, 4)."""
+    one = 1 << config.mantissa_fraction
+    return fit(
+        RSQRT, config.entries, config.mantissa_fraction, _wide(config.format),
+        input_width=config.mantissa_fraction + 3, low=one, high=4 * one - 1,
+    )  # fmt: skip
+
+
+def _wide(form: PwlFormat) -> PwlFormat:
+    return PwlFormat(form.slope_width + WIDE, form.intercept_width + WIDE, form.fraction + WIDE)
+
+
+def activation_table(function: Function, counts: Tensor, config: IntegerConfig) -> PwlTable:
+    """The table of an activation function for the input scale that errs least on recorded inputs.
+
+    ``counts`` float64 [observe.BINS]. The scale is chosen by what rounding and clamping the input does to
+    the function, the segments by the codes that then occur.
+    """
+    values = centres().numpy()
+    seen = counts.numpy() > 0
+    values, weights = values[seen], counts.numpy()[seen]
+    wanted = function(values)
+
+    def codes(fraction: int) -> np.ndarray:
+        return np.clip(np.rint(np.ldexp(values, fraction)), -128, 127).astype(np.int64)
+
+    def error(fraction: int) -> float:
+        return float(weights @ (function(np.ldexp(codes(fraction).astype(float), -fraction)) - wanted) ** 2)
+
+    fraction = min(FRACTIONS, key=error)
+    occurring = np.bincount(codes(fraction) + 128, weights, minlength=256)
+    return fit(function, config.entries, fraction, config.format, weights=occurring)
+
+
+def activation_function(module: nn.Module) -> tuple[Function, Callable[[Tensor], Tensor]]:
+    """The function of an activation module, for NumPy and for torch. Raises UserError for an unknown one."""
+    known: list[tuple[type[nn.Module], Function]] = [
+        (nn.GELU, GELU), (nn.SiLU, SILU), (nn.Hardswish, HSWISH), (nn.Sigmoid, SIGMOID), (nn.Tanh, TANH),
+    ]  # fmt: skip
+    for kind, function in known:
+        if isinstance(module, kind):
+            return function, module.forward
+    raise UserError(
+        f"integer-only: no piecewise linear form of {type(module).__name__}; "
+        f"known are {', '.join(kind.__name__ for kind, _ in known)}"
+    )
