@@ -15,6 +15,7 @@ from amaranth.hdl import Shape
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In
 
+from slipstick.errors import UserError
 from slipstick.rtl.emit import to_verilog
 
 from .drive import BENCH
@@ -67,7 +68,8 @@ def play(
     """Send ``beats`` (int64 [n] or [n, count] by part; absent parts are 0) and wait for ``answers`` answers.
 
     ``stall`` is the share of cycles in which either side pauses, at random from ``seed``; ``verilog``
-    replaces the emitted text. Raises SimulationError when the unit hangs or takes back an answer.
+    replaces the emitted text. Raises UserError for parts that the unit has not or of unequal lengths,
+    SimulationError when the unit hangs or takes back an answer.
     """
     folder.mkdir(parents=True, exist_ok=True)
     inputs, outputs = parts(component, inputs=True), parts(component, inputs=False)
@@ -114,9 +116,12 @@ def _width(fields: list[Part]) -> int:
 def _pack(values: Mapping[str, np.ndarray], fields: list[Part]) -> np.ndarray:
     """Beats as bytes uint8 [n, bytes], lowest first."""
     unknown = set(values) - {field.name for field in fields}
-    (count,) = {len(one) for one in values.values()}
     if unknown:
-        raise KeyError(f"no input parts {sorted(unknown)}; there are {[field.name for field in fields]}")
+        raise UserError(f"no input parts {sorted(unknown)}; there are {[field.name for field in fields]}")
+    counts = {len(one) for one in values.values()}
+    if len(counts) != 1:
+        raise UserError(f"the parts of beats must be of one length, not {sorted(counts)}")
+    (count,) = counts
     bits = []
     for field in fields:
         shape = (count, max(field.count, 1))

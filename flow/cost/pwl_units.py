@@ -6,7 +6,7 @@ floating-point one any conversion: the comparison rather favours the rivals.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from slipstick.rtl.spec.fixed import MULTIPLIER_BITS
 from slipstick.rtl.spec.pwl import PwlFormat, signed_range
 
 TOP = "pwl"
+SHORT_LINES = "float32, int8's lines"
 INT32_FRACTION = 16  # inputs, coefficients and results are Q15.16
 INT8 = PwlFormat(8, 8, 6)
 MULTIPLIER = 40_503  # any of full precision
@@ -76,6 +77,7 @@ def kinds(input_fraction: int, shift: int) -> dict[str, PwlKind]:
     """int8 (codes of scale 2^-``input_fraction``, results shifted by ``shift``), int32, float32 and bfloat16.
 
     ``int8 requantised`` multiplies its results before they are shifted, by 16 bits, for a scale of any size.
+    SHORT_LINES is the float32 unit when its table holds what an int8 table holds: its multiplier toggles less.
     """
     wide = PwlFormat(32, 32, INT32_FRACTION)
     settings = {"own_input_fraction": input_fraction, "own_shift": shift}
@@ -111,6 +113,9 @@ def kinds(input_fraction: int, shift: int) -> dict[str, PwlKind]:
             lambda lines: _fixed_table(lines, 32, INT32_FRACTION, wide),
         ),
         "float32": _float("float32", SINGLE),
+        SHORT_LINES: replace(
+            _float(SHORT_LINES, SINGLE), registers=lambda lines: _float("float32", SINGLE).registers(_short(lines))
+        ),
         "bfloat16": _float("bfloat16", BFLOAT16),
     }
 
@@ -174,6 +179,12 @@ def _named(breakpoints: np.ndarray, slopes: np.ndarray, intercepts: np.ndarray) 
     table = {f"breakpoint_{number + 1}": int(value) for number, value in enumerate(breakpoints)}
     table |= {f"slope_{number}": int(value) for number, value in enumerate(slopes)}
     return table | {f"intercept_{number}": int(value) for number, value in enumerate(intercepts)}
+
+
+def _short(lines: Lines) -> Lines:
+    """Coefficients of INT8's fraction bits."""
+    one = 2.0**INT8.fraction
+    return Lines(lines.breakpoints, np.rint(lines.slopes * one) / one, np.rint(lines.intercepts * one) / one)
 
 
 def _float(name: str, form: FloatFormat) -> PwlKind:

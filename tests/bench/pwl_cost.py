@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jinja2 import Environment, StrictUndefined
 
-from slipstick.flow.cost.pwl_units import Lines, UnitCost, best_unit, kinds
+from slipstick.flow.cost.pwl_units import SHORT_LINES, Lines, UnitCost, best_unit, kinds
 from slipstick.flow.job.manifest import tool_versions
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.model.data import shipped
@@ -24,7 +24,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "pwl_cost.md"
 CLOCK_MHZ = 80
 FAST_MHZ = 500  # the published clock
 ENTRIES = (8, 16)
-KINDS = ("int8", "int8 requantised", "bfloat16", "int32", "float32")
+KINDS = ("int8", "int8 requantised", "bfloat16", "int32", "float32", SHORT_LINES)
 INPUT_FRACTION, SHIFT = 5, 6  # codes of scale 2^-5, results of scale 2^-5
 WORDS, IMAGES = 4096, 16
 PUBLISHED = {"int8": (961, 0.40), "int32": (5243, 1.93), "float32": (5135, 2.02)}
