@@ -33,6 +33,7 @@ from ..integer.fold import unfold
 from ..integer.vit import IntegerVit
 from ..layers.gradients import set_gradient_
 from ..layers.slopes import GradientConfig
+from ..reuse.convert import reuse_facts
 from ..zoo import LoadedModel
 from .images import TrainingImages
 from .state import load_state, restore_training, save_tensors, training_tensors
@@ -127,30 +128,16 @@ def finetune(
     outputs = teacher.module(calibrating[0][:1]).shape[-1]
     if max(images.train.labels.max(), images.validation.labels.max()) >= outputs:
         raise UserError(f"the images have {len(images.train.classes)} classes, {loaded.name} has {outputs} outputs")
-    inputs = _fingerprints(loaded, images)
+    inputs = fingerprints(loaded, images)
     approximate_(loaded.module, rules, calibrating, seed=config.seed, integer=integer or False)
     set_gradient_(loaded.module, config.gradient)
     layers = {name: describe(layer.grid) for name, layer in table_layers(loaded.module).items()}
     settings = asdict(config) | {"model": loaded.name, "layers": layers} | inputs
     if integer is not None:
         settings["integer"] = asdict(integer)
-    run = _Run(loaded, teacher.module, images, config)
+    run = TrainingRun(loaded, teacher.module, images, config)
     weights, resume = (out.with_name(out.name + end) for end in (".safetensors", ".resume.safetensors"))
-    if resume.exists():
-        tensors, facts = load_state(resume, settings)
-        run.restore(tensors)
-    else:
-        facts = {"config": settings, "curve": [], "validation": {
-            "images": len(images.validation), "float": top1(teacher, images.validation),
-            "before": top1(loaded, images.validation),
-        }}  # fmt: skip
-    curve = facts["curve"]
-    while (done := int(curve[-1]["step"]) if curve else 0) < config.steps:
-        started, stop = time.process_time(), min(done + config.every, config.steps)
-        loss = run.steps(range(done, stop))
-        curve.append({"step": stop, "loss": loss, "cpu_s": round(time.process_time() - started, 2)})
-        save_tensors(resume, run.tensors(), facts)
-        report(curve[-1])
+    facts = train_resumably(run, images.validation, resume, settings, report)
     run.use_average()
     float_weights = _float_weights(loaded.module, teacher.module)
     if "after" not in facts["validation"]:
@@ -159,10 +146,41 @@ def finetune(
         approximate_(teacher.module, rules, calibrating, seed=config.seed, integer=integer or False)
         facts["validation"]["recalibrated"] = top1(teacher, images.validation)
         save_tensors(resume, run.tensors(), facts)
-    save_tensors(weights, float_weights)
+    save_tensors(weights, float_weights, reuse_facts(loaded.module))
     manifest = facts | {"torch": torch.__version__, **(provenance or {})}
     write_text(out.with_name(out.name + ".json"), json.dumps(manifest, indent=1) + "\n")
     return Finetuned(weights, manifest)
+
+
+def train_resumably(
+    run: "TrainingRun",
+    validation: Images,
+    resume: Path,
+    settings: dict[str, Any],
+    report: Callable[[dict[str, float]], None],
+) -> dict[str, Any]:
+    """Take all steps of a run, or those that its state ``resume`` lacks, saving it every ``config.every`` steps.
+
+    Returns the facts kept beside the state: ``config``, which is ``settings``; ``curve``, a record every saved state;
+    ``validation``, top-1 of the teacher (``float``) and of the model ``before`` the first step. Raises UserError for
+    a state of other settings.
+    """
+    if resume.exists():
+        tensors, facts = load_state(resume, settings)
+        run.restore(tensors)
+    else:
+        teacher = replace(run.loaded, module=run.teacher)
+        facts = {"config": settings, "curve": [], "validation": {
+            "images": len(validation), "float": top1(teacher, validation), "before": top1(run.loaded, validation),
+        }}  # fmt: skip
+    curve, config = facts["curve"], run.config
+    while (done := int(curve[-1]["step"]) if curve else 0) < config.steps:
+        started, stop = time.process_time(), min(done + config.every, config.steps)
+        loss = run.steps(range(done, stop))
+        curve.append({"step": stop, "loss": loss, "cpu_s": round(time.process_time() - started, 2)})
+        save_tensors(resume, run.tensors(), facts)
+        report(curve[-1])
+    return facts
 
 
 def _float_weights(model: nn.Module, original: nn.Module) -> dict[str, Tensor]:
@@ -174,7 +192,8 @@ def _float_weights(model: nn.Module, original: nn.Module) -> dict[str, Tensor]:
     return {name: state[name] for name in original.state_dict()}
 
 
-def _fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:
+def fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:
+    """Hashes of the weights and of every part of the images, by name."""
     state = loaded.module.state_dict()
     found = {"weights_sha256": digest(*(p for name in sorted(state) for p in (name, state[name].cpu().numpy())))}
     for name in ("train", "validation", "calibration"):
@@ -183,8 +202,8 @@ def _fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]
     return found
 
 
-class _Run:
-    """A converted model in training: its optimiser, its averaged weights, its teacher and its images."""
+class TrainingRun:
+    """A model in training: its optimiser, its averaged weights, its teacher and its images."""
 
     def __init__(self, loaded: LoadedModel, teacher: nn.Module, images: TrainingImages, config: FinetuneConfig) -> None:
         self.loaded, self.model, self.teacher = loaded, loaded.module, teacher
