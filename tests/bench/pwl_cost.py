@@ -26,7 +26,7 @@ FAST_MHZ = 500  # the published clock
 ENTRIES = (8, 16)
 KINDS = ("int8", "int8 requantised", "bfloat16", "int32", "float32", SHORT_LINES)
 INPUT_FRACTION, SHIFT = 5, 6  # codes of scale 2^-5, results of scale 2^-5
-WORDS, IMAGES = 4096, 16
+WORDS, IMAGES = 2048, 16
 PUBLISHED = {"int8": (961, 0.40), "int32": (5243, 1.93), "float32": (5135, 2.02)}
 
 
