@@ -28,7 +28,7 @@ class Geometry:
     @property
     def hidden(self) -> int:
         """Width of the MLP's hidden layer."""
-        return int(self.dim * self.mlp_ratio)
+        return round(self.dim * self.mlp_ratio)
 
     def check_reuse(self, reuse: int) -> None:
         """UserError unless ``reuse`` encoders can reuse attention; encoder 0 never does."""

@@ -64,7 +64,7 @@ def families(encoders: int, reuse: int) -> list[Named]:
     for stride in range(1 if reuse == 1 else widest, 1, -1):
         add(f"strided stride={stride}", strided(encoders, reuse, stride))
     for stride in range(widest, 1, -1):
-        for run in range(2, reuse):
+        for run in range(2, reuse - 1):  # with a single encoder at either end
             add(f"pyramid stride={stride} run={run}", pyramid(encoders, reuse, stride, run))
     add("single" if reuse == 1 else "continuous", continuous(encoders, reuse))
     return [Named(name, pattern) for pattern, name in found.items()]
