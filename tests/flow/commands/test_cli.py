@@ -36,10 +36,10 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_every_promised_command_is_there() -> None:
-    assert set(cli.COMMANDS) == {*COMMANDS, "liberty"}
+    assert set(cli.COMMANDS) == {*COMMANDS, "liberty", "reuse"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", (*COMMANDS, "reuse"))
 def test_help_ends_with_an_example(command: str, monkeypatch, capsys) -> None:
     assert call(monkeypatch, command, "--help") == 0
     shown = capsys.readouterr().out
