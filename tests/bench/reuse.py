@@ -6,6 +6,7 @@ rewrites the page (``nox -s reuse -- PACK``). PACK is a JPEG pack with splits tr
 CIFAR-10. Finetuning goes on where it was stopped; its states are in out/reuse.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,10 +24,11 @@ from slipstick.flow.reuse.geometry import DEIT_S, SHIPPED_VIT
 from slipstick.flow.reuse.select import smallest_reuse
 from slipstick.model.convert import approximate_
 from slipstick.model.data import Images, read_pack, shipped
-from slipstick.model.evaluate import correct, input_batches
+from slipstick.model.evaluate import correct, input_batches, top1
 from slipstick.model.reuse.cka import attention_cka
 from slipstick.model.reuse.config import ReuseConfig, Run, Transform
 from slipstick.model.reuse.convert import reuse_
+from slipstick.model.reuse.fit import fit_projections_
 from slipstick.model.reuse.noise import put_on_crossbars_
 from slipstick.model.training.finetune import FinetuneConfig
 from slipstick.model.training.images import TrainingImages, training_images
@@ -125,11 +127,38 @@ def accuracy(images: TrainingImages, test: Images) -> Iterator[dict[str, object]
         }  # fmt: skip
 
 
+STARTED = ((1,), (3,), (5,), (1, 3), (3, 5), (1, 2), (4, 5), (1, 3, 5), (1, 2, 3), (3, 4, 5))
+WAYS: tuple[tuple[Transform, Run], ...] = (
+    ("full", "last"),
+    ("linear", "last"),
+    ("identity", "last"),
+    ("full", "chain"),
+)
+
+
+def started(images: TrainingImages) -> dict[str, dict[str, float]]:
+    """Pattern -> way -> top-1 in percent on the shipped test images after the closed-form start, with no training."""
+    path = STATES / "started.json"
+    found: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
+    original, test = load_model(), shipped("test")
+    start = input_batches(original, images.calibration, len(images.calibration))[0]
+    for blocks in STARTED:
+        row = found.setdefault(", ".join(map(str, blocks)), {})
+        for transform, run in WAYS:
+            if f"{transform}, {run}" not in row:
+                loaded = load_model()
+                reuse_(loaded.module, blocks, ReuseConfig(transform, run))
+                fit_projections_(loaded.module, original.module, start)
+                row[f"{transform}, {run}"] = 100 * top1(loaded, test)
+                write_text(path, json.dumps(found))
+    return found
+
+
 def main() -> None:
     """Measure and write the page."""
     if len(sys.argv) != 2:
         sys.exit(f"{__doc__}\ngive the JPEG pack")
-    pack, started = Path(sys.argv[1]), time.perf_counter()
+    pack, began = Path(sys.argv[1]), time.perf_counter()
     torch.set_num_threads(1)
     images, test = training_images(pack, 32), read_pack(pack, "test_")
     images = replace(images, validation=images.validation[:200])  # for the manifests; the page is about test images
@@ -160,9 +189,9 @@ def main() -> None:
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     template = environment.from_string((Path(__file__).parent / "reuse.md.jinja").read_text())
     page = template.render(
-        published=published, array=array, rows=rows, noisy=noisy, similar=similar, config=FINETUNING,
+        published=published, array=array, rows=rows, started=started(images), noisy=noisy, similar=similar, config=FINETUNING,
         test=len(test), train=len(images.train), noisy_images=NOISY_IMAGES, notes=parts.model.notes,
-        provenance=manifest(), minutes=(time.perf_counter() - started) / 60,
+        provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
     )  # fmt: skip
     write_text(PAGE, page)
 
