@@ -189,8 +189,8 @@ def main() -> None:
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     template = environment.from_string((Path(__file__).parent / "reuse.md.jinja").read_text())
     page = template.render(
-        published=published, array=array, rows=rows, started=started(images), noisy=noisy, similar=similar, config=FINETUNING,
-        test=len(test), train=len(images.train), noisy_images=NOISY_IMAGES, notes=parts.model.notes,
+        published=published, array=array, rows=rows, started=started(images), noisy=noisy, similar=similar,
+        config=FINETUNING, test=len(test), train=len(images.train), noisy_images=NOISY_IMAGES, notes=parts.model.notes,
         provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
     )  # fmt: skip
     write_text(PAGE, page)
