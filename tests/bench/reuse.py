@@ -1,15 +1,16 @@
 """The figures of docs/reuse.md: the paper's cost model beside its tables, our array's costs, accuracy after finetuning.
 
-    python -m tests.bench.reuse PACK
+    python -m tests.bench.reuse PACK [--finished]
 
 rewrites the page (``nox -s reuse -- PACK``). PACK is a JPEG pack with splits train_ and test_, such as all of
-CIFAR-10. Finetuning goes on where it was stopped; its states are in out/reuse.
+CIFAR-10. Finetuning goes on where it was stopped; its states are in out/reuse. With --finished the page has only the
+networks whose finetuning is done, and says so.
 """
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,12 +67,19 @@ class Trained:
 NETWORKS = (
     Trained("control", ()),
     Trained("single", (3,)),
+    Trained("strided", (1, 3)),
     Trained("strided", (3, 5)),
+    Trained("strided", (3, 5), seed=1),
+    Trained("strided", (3, 5), seed=2),
+    Trained("continuous", (1, 2)),
     Trained("continuous", (4, 5)),
+    Trained("continuous", (4, 5), seed=1),
+    Trained("continuous", (4, 5), seed=2),
     Trained("strided", (1, 3, 5)),
+    Trained("continuous", (1, 2, 3)),
     Trained("continuous", (3, 4, 5)),
 )
-NOISY = (NETWORKS[0], NETWORKS[2])
+NOISY = (Trained("control", ()), Trained("strided", (3, 5)))
 
 
 def train(one: Trained, images: TrainingImages) -> LoadedModel:
@@ -113,11 +121,11 @@ class Measure:
         return correct(loaded, self.test)
 
 
-def accuracy(images: TrainingImages, test: Images) -> Iterator[dict[str, object]]:
+def accuracy(networks: Sequence[Trained], images: TrainingImages, test: Images) -> Iterator[dict[str, object]]:
     """A row a network; losses against the control in points, with their standard error on the same images."""
     kinds = {kind: Measure(kind, images, test) for kind in ("after", "int8")}
-    control = {kind: hits(NETWORKS[0], kind, measure) for kind, measure in kinds.items()}
-    for one in NETWORKS:
+    control = {kind: hits(networks[0], kind, measure) for kind, measure in kinds.items()}
+    for one in networks:
         own = {kind: hits(one, kind, measure) for kind, measure in kinds.items()}
         difference = 100 * (control["after"].astype(float) - own["after"])
         yield {
@@ -156,14 +164,16 @@ def started(images: TrainingImages) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Measure and write the page."""
-    if len(sys.argv) != 2:
+    finished = sys.argv[2:] == ["--finished"]
+    if len(sys.argv) != 2 and not finished:
         sys.exit(f"{__doc__}\ngive the JPEG pack")
     pack, began = Path(sys.argv[1]), time.perf_counter()
     torch.set_num_threads(1)
     images, test = training_images(pack, 32), read_pack(pack, "test_")
     images = replace(images, validation=images.validation[:200])  # for the manifests; the page is about test images
     STATES.mkdir(parents=True, exist_ok=True)
-    rows = list(accuracy(images, test))
+    networks = [one for one in NETWORKS if not finished or one.path.with_name(one.path.name + ".json").exists()]
+    rows = list(accuracy(networks, images, test))
     noisy = [
         (one, 100 * hits(one, "after", Measure("after", images, test))[:NOISY_IMAGES].mean(),
          100 * hits(one, "noisy", Measure("noisy", images, test)).mean())
@@ -189,8 +199,8 @@ def main() -> None:
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     template = environment.from_string((Path(__file__).parent / "reuse.md.jinja").read_text())
     page = template.render(
-        published=published, array=array, rows=rows, started=started(images), noisy=noisy, similar=similar,
-        config=FINETUNING, test=len(test), train=len(images.train), noisy_images=NOISY_IMAGES, notes=parts.model.notes,
+        published=published, array=array, rows=rows, missing=len(NETWORKS) - len(networks), noisy=noisy,
+        started=started(images), similar=similar, config=FINETUNING, test=len(test), train=len(images.train), noisy_images=NOISY_IMAGES, notes=parts.model.notes,
         provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
     )  # fmt: skip
     write_text(PAGE, page)
