@@ -200,7 +200,8 @@ def main() -> None:
     template = environment.from_string((Path(__file__).parent / "reuse.md.jinja").read_text())
     page = template.render(
         published=published, array=array, rows=rows, missing=len(NETWORKS) - len(networks), noisy=noisy,
-        started=started(images), similar=similar, config=FINETUNING, test=len(test), train=len(images.train), noisy_images=NOISY_IMAGES, notes=parts.model.notes,
+        started=started(images), similar=similar, config=FINETUNING, test=len(test), train=len(images.train),
+        noisy_images=NOISY_IMAGES, notes=parts.model.notes,
         provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
     )  # fmt: skip
     write_text(PAGE, page)
