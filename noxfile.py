@@ -95,6 +95,12 @@ def integer(session: nox.Session) -> None:
 
 
 @nox.session
+def reuse(session: nox.Session) -> None:
+    """Measure attention reuse: published tables, our costs, accuracy; `-- PACK` with train_ and test_ images."""
+    session.run(python(session, "test"), "-m", "tests.bench.reuse", *session.posargs, external=True)
+
+
+@nox.session
 def pwl(session: nox.Session) -> None:
     """Fit every function by both methods beside the published tables; writes docs/pwl.md."""
     session.run(python(session, "test"), "-m", "tests.bench.pwl", external=True)

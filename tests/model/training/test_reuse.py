@@ -9,7 +9,8 @@ from torch import Tensor
 from slipstick.errors import UserError
 from slipstick.model.data import shipped
 from slipstick.model.reuse.config import ReuseConfig
-from slipstick.model.training.finetune import FinetuneConfig
+from slipstick.model.reuse.convert import reuse_, reuse_facts
+from slipstick.model.training.finetune import FinetuneConfig, finetune
 from slipstick.model.training.images import TrainingImages
 from slipstick.model.training.reuse import finetune_reuse
 from slipstick.model.zoo import load_model
@@ -50,6 +51,17 @@ def test_a_state_of_another_pattern_or_start_is_refused(tmp_path: Path) -> None:
         finetune_reuse(load_model(), (3, 5), few(), tmp_path / "one", CONFIG)
     with pytest.raises(UserError, match="written with another fit"):
         state(tmp_path / "one", fit=False)
+
+
+def test_finetuning_on_cells_keeps_the_pattern_beside_the_weights(tmp_path: Path) -> None:
+    loaded = load_model()
+    reuse_(loaded.module, (3,))
+    config = FinetuneConfig(steps=1, batch=8, every=1)
+    done = finetune(loaded, {"re:.*transform.linear": "drum8s_k4"}, few(), tmp_path / "cells", config)
+    again = load_model(weights=done.weights).module
+    assert reuse_facts(again) == {"blocks": [3], "transform": "full", "run": "last"}
+    trained = loaded.module.state_dict()
+    assert all(torch.equal(value, trained[name]) for name, value in again.state_dict().items())
 
 
 def test_transformation_blocks_are_trained_and_no_encoders_give_a_control(tmp_path: Path) -> None:

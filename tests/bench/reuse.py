@@ -1,0 +1,218 @@
+"""The figures of docs/reuse.md: the paper's cost model beside its tables, our array's costs, accuracy after finetuning.
+
+    python -m tests.bench.reuse PACK [--finished]
+
+rewrites the page (``nox -s reuse -- PACK``). PACK is a JPEG pack with splits train_ and test_, such as all of
+CIFAR-10. Finetuning goes on where it was stopped; its states are in out/reuse. With --finished the page has only the
+networks whose finetuning is done, and says so.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jinja2 import Environment, StrictUndefined
+
+from slipstick.flow.job.manifest import manifest
+from slipstick.flow.reuse.array_cost import ArrayParts
+from slipstick.flow.reuse.crossbar import crossbar_cost
+from slipstick.flow.reuse.geometry import DEIT_S, SHIPPED_VIT
+from slipstick.flow.reuse.select import smallest_reuse
+from slipstick.model.convert import approximate_
+from slipstick.model.data import Images, read_pack, shipped
+from slipstick.model.evaluate import correct, input_batches, top1
+from slipstick.model.reuse.cka import attention_cka
+from slipstick.model.reuse.config import ReuseConfig, Run, Transform
+from slipstick.model.reuse.convert import reuse_
+from slipstick.model.reuse.fit import fit_projections_
+from slipstick.model.reuse.noise import put_on_crossbars_
+from slipstick.model.training.finetune import FinetuneConfig
+from slipstick.model.training.images import TrainingImages, training_images
+from slipstick.model.training.reuse import finetune_reuse
+from slipstick.model.zoo import LoadedModel, load_model
+from slipstick.store import write_text, write_whole
+from tests.flow.reuse.published import ROWS, Row
+
+PAGE = Path(__file__).parents[2] / "docs" / "reuse.md"
+STATES = Path("out/reuse")
+FINETUNING = FinetuneConfig(steps=300, batch=64, rate=5e-4, every=25)
+NOISY_IMAGES, NOISY_BATCH = 200, 10
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One finetuned network: no ``blocks`` are the control."""
+
+    family: str
+    blocks: tuple[int, ...]
+    seed: int = 0
+    transform: Transform = "full"
+    run: Run = "last"
+    fit: bool = True
+
+    @property
+    def path(self) -> Path:
+        """Its weights, without a suffix."""
+        name = "".join(map(str, self.blocks)) or "control"
+        if (self.transform, self.run, self.fit) != ("full", "last", True):
+            name += f"-{self.transform}-{self.run}" + ("" if self.fit else "-unfitted")
+        return STATES / f"{name}-seed{self.seed}"
+
+
+NETWORKS = (
+    Trained("control", ()),
+    Trained("single", (3,)),
+    Trained("strided", (1, 3)),
+    Trained("strided", (3, 5)),
+    Trained("strided", (3, 5), seed=1),
+    Trained("strided", (3, 5), seed=2),
+    Trained("continuous", (1, 2)),
+    Trained("continuous", (4, 5)),
+    Trained("continuous", (4, 5), seed=1),
+    Trained("continuous", (4, 5), seed=2),
+    Trained("strided", (1, 3, 5)),
+    Trained("continuous", (1, 2, 3)),
+    Trained("continuous", (3, 4, 5)),
+)
+NOISY = (Trained("control", ()), Trained("strided", (3, 5)))
+
+
+def train(one: Trained, images: TrainingImages) -> LoadedModel:
+    """The finetuned network; a finished or broken run is not begun anew."""
+    loaded, config = load_model(), replace(FINETUNING, seed=one.seed)
+    how = ReuseConfig(one.transform, one.run)
+    finetune_reuse(loaded, one.blocks, images, one.path, config, how, _show, manifest(), one.fit)
+    return loaded
+
+
+def _show(record: dict[str, float]) -> None:
+    print(record, file=sys.stderr, flush=True)
+
+
+def hits(one: Trained, kind: str, measure: Callable[[Trained], np.ndarray]) -> np.ndarray:
+    """Which test images are right, bool [N], measured once and kept beside the weights."""
+    path = one.path.with_name(f"{one.path.name}.{kind}.npy")
+    if not path.exists():
+        print(one.path.name, kind, file=sys.stderr, flush=True)
+        found = measure(one)
+        write_whole(path, lambda file: np.save(file, found))
+    return np.load(path)
+
+
+class Measure:
+    """How one kind of test figure is made from the name of a network."""
+
+    def __init__(self, kind: str, images: TrainingImages, test: Images) -> None:
+        self.kind, self.images, self.test = kind, images, test
+
+    def __call__(self, one: Trained) -> np.ndarray:
+        """Right or wrong by test image, bool [N]; of noisy networks the first images only."""
+        loaded = train(one, self.images)
+        if self.kind == "noisy":
+            put_on_crossbars_(loaded.module, input_batches(loaded, self.images.calibration, NOISY_BATCH)[0])
+            return correct(loaded, self.test[:NOISY_IMAGES], NOISY_BATCH)
+        if self.kind == "int8":
+            approximate_(loaded.module, {}, input_batches(loaded, self.images.calibration))
+        return correct(loaded, self.test)
+
+
+def accuracy(networks: Sequence[Trained], images: TrainingImages, test: Images) -> Iterator[dict[str, object]]:
+    """A row a network; losses against the control in points, with their standard error on the same images."""
+    kinds = {kind: Measure(kind, images, test) for kind in ("after", "int8")}
+    control = {kind: hits(networks[0], kind, measure) for kind, measure in kinds.items()}
+    for one in networks:
+        own = {kind: hits(one, kind, measure) for kind, measure in kinds.items()}
+        difference = 100 * (control["after"].astype(float) - own["after"])
+        yield {
+            "network": one,
+            **{kind: 100 * found.mean() for kind, found in own.items()},
+            "lost": difference.mean(), "error": difference.std() / len(difference) ** 0.5,
+        }  # fmt: skip
+
+
+STARTED = ((1,), (3,), (5,), (1, 3), (3, 5), (1, 2), (4, 5), (1, 3, 5), (1, 2, 3), (3, 4, 5))
+WAYS: tuple[tuple[Transform, Run], ...] = (
+    ("full", "last"),
+    ("linear", "last"),
+    ("identity", "last"),
+    ("full", "chain"),
+)
+
+
+def started(images: TrainingImages) -> dict[str, dict[str, float]]:
+    """Pattern -> way -> top-1 in percent on the shipped test images after the closed-form start, with no training."""
+    path = STATES / "started.json"
+    found: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
+    original, test = load_model(), shipped("test")
+    start = input_batches(original, images.calibration, len(images.calibration))[0]
+    for blocks in STARTED:
+        row = found.setdefault(", ".join(map(str, blocks)), {})
+        for transform, run in WAYS:
+            if f"{transform}, {run}" not in row:
+                loaded = load_model()
+                reuse_(loaded.module, blocks, ReuseConfig(transform, run))
+                fit_projections_(loaded.module, original.module, start)
+                row[f"{transform}, {run}"] = 100 * top1(loaded, test)
+                write_text(path, json.dumps(found))
+    return found
+
+
+def main() -> None:
+    """Measure and write the page."""
+    finished = sys.argv[2:] == ["--finished"]
+    if len(sys.argv) != 2 and not finished:
+        sys.exit(f"{__doc__}\ngive the JPEG pack")
+    pack, began = Path(sys.argv[1]), time.perf_counter()
+    torch.set_num_threads(1)
+    images, test = training_images(pack, 32), read_pack(pack, "test_")
+    images = replace(images, validation=images.validation[:200])  # for the manifests; the page is about test images
+    STATES.mkdir(parents=True, exist_ok=True)
+    networks = [one for one in NETWORKS if not finished or one.path.with_name(one.path.name + ".json").exists()]
+    rows = list(accuracy(networks, images, test))
+    noisy = [
+        (one, 100 * hits(one, "after", Measure("after", images, test))[:NOISY_IMAGES].mean(),
+         100 * hits(one, "noisy", Measure("noisy", images, test)).mean())
+        for one in NOISY
+    ]  # fmt: skip
+    original = load_model()
+    similar = attention_cka(original.module, input_batches(original, shipped("calibration")[:64])[0]).tolist()
+    reused = load_model()
+    reuse_(reused.module, (1, 3, 5))
+    parts = ArrayParts.measure(
+        reused, input_batches(reused, shipped("calibration")), rows=16, columns=16, clock_mhz=100
+    )  # fmt: skip
+    array = [
+        (geometry, reuse, parts.cost(geometry, reuse), parts.cost(geometry, 0))
+        for geometry, numbers in ((SHIPPED_VIT, range(6)), (DEIT_S, (0, 3, 5, 7, 9, 11)))
+        for reuse in numbers
+    ]
+    published = [
+        (row, crossbar_cost(row.geometry, row.reuse), crossbar_cost(row.geometry, row.reuse, True),
+         crossbar_cost(row.geometry, 0).edap, _least(row, False), _least(row, True))
+        for row in ROWS
+    ]  # fmt: skip
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    template = environment.from_string((Path(__file__).parent / "reuse.md.jinja").read_text())
+    page = template.render(
+        published=published, array=array, rows=rows, missing=len(NETWORKS) - len(networks), noisy=noisy,
+        started=started(images), similar=similar, config=FINETUNING, test=len(test), train=len(images.train),
+        noisy_images=NOISY_IMAGES, notes=parts.model.notes,
+        provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
+    )  # fmt: skip
+    write_text(PAGE, page)
+
+
+def _least(row: Row, transform: bool) -> int:
+    if row.target is None:
+        return 0
+    size = row.geometry
+    return smallest_reuse(lambda r: crossbar_cost(size, r, transform).delay_ms, size.encoders, row.target)
+
+
+if __name__ == "__main__":
+    main()
