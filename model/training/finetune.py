@@ -127,14 +127,14 @@ def finetune(
     outputs = teacher.module(calibrating[0][:1]).shape[-1]
     if max(images.train.labels.max(), images.validation.labels.max()) >= outputs:
         raise UserError(f"the images have {len(images.train.classes)} classes, {loaded.name} has {outputs} outputs")
-    inputs = _fingerprints(loaded, images)
+    inputs = fingerprints(loaded, images)
     approximate_(loaded.module, rules, calibrating, seed=config.seed, integer=integer or False)
     set_gradient_(loaded.module, config.gradient)
     layers = {name: describe(layer.grid) for name, layer in table_layers(loaded.module).items()}
     settings = asdict(config) | {"model": loaded.name, "layers": layers} | inputs
     if integer is not None:
         settings["integer"] = asdict(integer)
-    run = _Run(loaded, teacher.module, images, config)
+    run = Run(loaded, teacher.module, images, config)
     weights, resume = (out.with_name(out.name + end) for end in (".safetensors", ".resume.safetensors"))
     if resume.exists():
         tensors, facts = load_state(resume, settings)
@@ -144,14 +144,7 @@ def finetune(
             "images": len(images.validation), "float": top1(teacher, images.validation),
             "before": top1(loaded, images.validation),
         }}  # fmt: skip
-    curve = facts["curve"]
-    while (done := int(curve[-1]["step"]) if curve else 0) < config.steps:
-        started, stop = time.process_time(), min(done + config.every, config.steps)
-        loss = run.steps(range(done, stop))
-        curve.append({"step": stop, "loss": loss, "cpu_s": round(time.process_time() - started, 2)})
-        save_tensors(resume, run.tensors(), facts)
-        report(curve[-1])
-    run.use_average()
+    run.train(facts, resume, report)
     float_weights = _float_weights(loaded.module, teacher.module)
     if "after" not in facts["validation"]:
         facts["validation"]["after"] = top1(loaded, images.validation)
@@ -174,7 +167,7 @@ def _float_weights(model: nn.Module, original: nn.Module) -> dict[str, Tensor]:
     return {name: state[name] for name in original.state_dict()}
 
 
-def _fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:
+def fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:
     state = loaded.module.state_dict()
     found = {"weights_sha256": digest(*(p for name in sorted(state) for p in (name, state[name].cpu().numpy())))}
     for name in ("train", "validation", "calibration"):
@@ -183,10 +176,16 @@ def _fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]
     return found
 
 
-class _Run:
-    """A converted model in training: its optimiser, its averaged weights, its teacher and its images."""
+class Run:
+    """A changed model in training: its optimiser, its averaged weights, its teacher and its images.
 
-    def __init__(self, loaded: LoadedModel, teacher: nn.Module, images: TrainingImages, config: FinetuneConfig) -> None:
+    ``factor`` gives, for a parameter's name, by how much its rate exceeds the others'.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, teacher: nn.Module, images: TrainingImages, config: FinetuneConfig,
+        factor: Callable[[str], float] = lambda name: 1.0,
+    ) -> None:  # fmt: skip
         self.loaded, self.model, self.teacher = loaded, loaded.module, teacher
         self.images, self.config = images.train, config
         if config.checkpointing:
@@ -196,9 +195,13 @@ class _Run:
             switch(True)
         self.parameters = list(self.model.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
-        decayed = [p for p in self.parameters if p.ndim > 1]
-        plain = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        kinds: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
+        for name, parameter in self.model.named_parameters():
+            kinds.setdefault((parameter.ndim > 1, factor(name)), []).append(parameter)
+        groups = [
+            {"params": some, "weight_decay": config.weight_decay if decayed else 0.0, "factor": times}
+            for (decayed, times), some in kinds.items()
+        ]
         self.optimiser = torch.optim.AdamW(groups, lr=config.rate, fused=True)
         self._epoch, self._order = -1, list[Tensor]()
 
@@ -217,6 +220,17 @@ class _Run:
         """Give the model its averaged weights."""
         for parameter, value in zip(self.parameters, self.average, strict=True):
             parameter.copy_(value)
+
+    def train(self, facts: dict[str, Any], resume: Path, report: Callable[[dict[str, float]], None]) -> None:
+        """Go on from the end of ``facts["curve"]``, saving to ``resume``, and end with the averaged weights."""
+        curve, config = facts["curve"], self.config
+        while (done := int(curve[-1]["step"]) if curve else 0) < config.steps:
+            started, stop = time.process_time(), min(done + config.every, config.steps)
+            loss = self.steps(range(done, stop))
+            curve.append({"step": stop, "loss": loss, "cpu_s": round(time.process_time() - started, 2)})
+            save_tensors(resume, self.tensors(), facts)
+            report(curve[-1])
+        self.use_average()
 
     def steps(self, numbers: range) -> float:
         """Take the steps with these numbers; returns their mean loss."""
@@ -239,7 +253,7 @@ class _Run:
         index = self._batch(number)
         inputs = augment(self.loaded.prepare(self.images.pixels[index]), generator)
         for group in self.optimiser.param_groups:
-            group["lr"] = config.rate * cosine((number + 1) / config.steps, config.warmup)
+            group["lr"] = config.rate * group["factor"] * cosine((number + 1) / config.steps, config.warmup)
         with torch.no_grad():
             wanted = self.teacher(inputs)
         loss = distilled_loss(self.model(inputs), torch.from_numpy(self.images.labels[index]), wanted, config)
