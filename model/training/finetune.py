@@ -168,6 +168,7 @@ def _float_weights(model: nn.Module, original: nn.Module) -> dict[str, Tensor]:
 
 
 def fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:
+    """SHA-256 of a model's state and of the images, by name."""
     state = loaded.module.state_dict()
     found = {"weights_sha256": digest(*(p for name in sorted(state) for p in (name, state[name].cpu().numpy())))}
     for name in ("train", "validation", "calibration"):

@@ -54,8 +54,12 @@ def scatter_rows(rows: Tensor, index: Tensor, count: int) -> Tensor:
     return rows.new_zeros(count, rows.shape[1]).index_add_(0, index, rows)
 
 
-def by_rows(count: int, tokens: int, work: Callable[[slice], None], elements: int = 1 << 17) -> None:
-    """Call ``work`` with slices that cover ``count`` rows, about ``elements`` numbers each: they stay in cache."""
-    step = max(1, elements // max(1, tokens))
+def by_rows(rows: Tensor, work: Callable[[slice], None], elements: int = 1 << 17) -> None:
+    """Call ``work`` with slices that cover the rows of [N, M].
+
+    On a CPU a slice has about ``elements`` numbers, so that it stays in cache; elsewhere it is everything.
+    """
+    count, tokens = rows.shape
+    step = max(1, elements // max(1, tokens)) if rows.device.type == "cpu" else count
     for start in range(0, count, step):
         work(slice(start, start + step))

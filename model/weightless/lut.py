@@ -64,7 +64,7 @@ class _LookUp(torch.autograd.Function):
         def look_up(rows: slice) -> None:
             torch.gather(binary[rows], 1, address[rows].long(), out=fired[rows])
 
-        by_rows(*address.shape, look_up)
+        by_rows(address, look_up)
         ctx.save_for_backward(address, tables)
         ctx.mark_non_differentiable(fired)
         return fired, carrier(fired, values)
@@ -85,7 +85,7 @@ class _LookUp(torch.autograd.Function):
                 torch.gather(change[rows, bit], 1, index, out=to_slots[rows, bit])
             to_slots[rows].mul_(part.unsqueeze(1))
 
-        by_rows(*address.shape, differentiate)
+        by_rows(address, differentiate)
         return None, to_slots.flatten(0, 1), to_tables, None
 
 

@@ -47,7 +47,7 @@ def match_(
 
     The loss is the squared error over the outputs' mean square. The same seed and data give the same result.
     """
-    tables = [layer.tables for layer in mlp.layers] + list(mlp.mappings.parameters())
+    tables = [layer.tables for _, layer in mlp.stages()] + list(mlp.mappings.parameters())
     unit = float(mlp.sum.entries.detach().std())  # entries are in the unit of the outputs, tables have none
     thresholds = [p for p in mlp.thermometer.parameters() if p.requires_grad]
     groups = [(tables, 1.0), ([mlp.sum.entries], unit), (thresholds, 0.1)]

@@ -1,6 +1,8 @@
 """A block's MLP without multiplications: thermometer, look-up tables, conditional summation."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +49,7 @@ class WeightlessConfig:
                 raise UserError(f"weightless {name} {value!r} is none of {', '.join(known)}")
         if not self.luts or min(self.luts) < 1:
             raise UserError(f"weightless layers of {self.luts} tables; give one positive number a layer")
-        for before, after in zip(self.luts, self.luts[1:], strict=False):
+        for before, after in pairwise(self.luts):
             check_reach(before, after * self.arity)
 
 
@@ -64,9 +66,7 @@ class WeightlessMlp(nn.Module):
         generator = torch.Generator().manual_seed(config.seed)
         bits = inputs.shape[1] * config.thresholds
         scale = float(inputs.abs().max()) / 127
-        self.thermometer = Thermometer(
-            inputs, config.thresholds, scale, config.rule, config.learnt, config.surrogate
-        )
+        self.thermometer = Thermometer(inputs, config.thresholds, scale, config.rule, config.learnt, config.surrogate)
         self.mappings, self.layers = nn.ModuleList(), nn.ModuleList()
         for place, count in enumerate(config.luts):
             slots = count * config.arity
@@ -77,22 +77,37 @@ class WeightlessMlp(nn.Module):
             self.mappings.append(mapping)
             self.layers.append(LutLayer(count, config.arity, generator))
             bits = count
+        self.to(inputs.device)
         with torch.no_grad():
             fired = self.bits(inputs[:SOLVED]).codes
         self.sum = ConditionalSum(solve(fired, outputs[:SOLVED]), config.entry_width)
 
+    def stages(self) -> Iterator[tuple[FixedMapping | LearnableMapping, LutLayer]]:
+        """Every layer of tables, with the mapping before it."""
+        for mapping, layer in zip(self.mappings, self.layers, strict=True):
+            assert isinstance(mapping, FixedMapping | LearnableMapping) and isinstance(layer, LutLayer)
+            yield mapping, layer
+
     def bits(self, x: Tensor) -> Bits:
         """Features float [M, D] -> bits of the last layer."""
         bits = self.thermometer(x)
-        for mapping, layer in zip(self.mappings, self.layers, strict=True):
+        for mapping, layer in self.stages():
             bits = layer(mapping(bits))
         return bits
 
     def forward(self, x: Tensor) -> Tensor:
         """Features float [..., D] -> float [..., D']."""
-        return self.sum(self.bits(x.flatten(0, -2))).unflatten(0, x.shape[:-1])
+        rows = self.sum(self.bits(x.reshape(-1, x.shape[-1])))
+        return rows.view(*x.shape[:-1], -1)
+
+    def binarise_(self) -> None:
+        """Keep what hardware has: fixed mappings, and tables of -1 and 1, which give the same numbers as before."""
+        self.fix_mapping_()
+        with torch.no_grad():
+            for _, layer in self.stages():
+                layer.tables.copy_(layer.binary() * 2.0 - 1)
 
     def fix_mapping_(self) -> None:
         """Keep the bits that learnt scores chose, and drop the scores."""
-        for place, mapping in enumerate(self.mappings):
+        for place, (mapping, _) in enumerate(self.stages()):
             self.mappings[place] = FixedMapping(mapping.chosen())

@@ -73,7 +73,7 @@ def weightless_(
     was_training = model.training
     for number in sorted(blocks):
         got, gave = record(vit, number, inputs)
-        mlp = WeightlessMlp(config, got, gave).to(got.device)
+        mlp = WeightlessMlp(config, got, gave)
         if match is not None:
             match_(mlp, got, gave, match)
         report(number, explained(mlp, got, gave))

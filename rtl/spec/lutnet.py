@@ -10,7 +10,7 @@ import numpy as np
 
 from slipstick.errors import UserError
 
-from .fixed import Mux, Requant, choose
+from .fixed import Mux, Requant
 from .pwl import signed_width
 from .residual import RESIDUAL_RANGE, add_branch
 
