@@ -104,7 +104,7 @@ class LutLayer(nn.Module):
 
     def forward(self, slots: Bits) -> Bits:
         """Input bits [count * arity, M], a table's side by side -> output bits [count, M]."""
-        if self.training:
+        if self.training and self.tables.detach().abs().amax() > 1:  # else untouched: backward may need it still
             with torch.no_grad():
                 self.tables.clamp_(-1, 1)
         return Bits(*_LookUp.apply(slots.codes, slots.carrier, self.tables, self.arity))

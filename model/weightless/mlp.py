@@ -16,6 +16,7 @@ from .sum import ConditionalSum, solve
 from .thermometer import RULES, SURROGATES, Thermometer
 
 MAPPINGS = ("random", "learnable", "sampled")
+TOKENS = 2048  # that are computed at a time: what lies between the layers is large
 SOLVED = 16384  # tokens that the first entries are solved on
 
 
@@ -97,8 +98,8 @@ class WeightlessMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features float [..., D] -> float [..., D']."""
-        rows = self.sum(self.bits(x.reshape(-1, x.shape[-1])))
-        return rows.view(*x.shape[:-1], -1)
+        parts = x.reshape(-1, x.shape[-1]).split(TOKENS)
+        return torch.cat([self.sum(self.bits(part)) for part in parts]).view(*x.shape[:-1], -1)
 
     def binarise_(self) -> None:
         """Keep what hardware has: fixed mappings, and tables of -1 and 1, which give the same numbers as before."""

@@ -42,8 +42,8 @@ SURROGATES = ("window", "identity")
 class _Compare(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, thresholds: Tensor, scale: Tensor, width: Tensor | None) -> tuple[Tensor, Tensor]:
-        codes = (x / scale).round().clamp(*CODE_RANGE).T.contiguous()
-        limits = threshold_codes(thresholds, scale)
+        codes = (x / scale).round().clamp(*CODE_RANGE).to(torch.int16).T.contiguous()
+        limits = threshold_codes(thresholds, scale).to(torch.int16)
         bits = (codes.unsqueeze(1) > limits.unsqueeze(2)).flatten(0, 1).view(torch.uint8)
         ctx.save_for_backward(codes, thresholds, scale, *([] if width is None else [width]))
         ctx.mark_non_differentiable(bits)
@@ -53,11 +53,14 @@ class _Compare(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         codes, thresholds, scale, *width = ctx.saved_tensors
         gradient = gradients[1].unflatten(0, thresholds.shape)
-        if width:
-            half = (width[0] / scale / 2)[:, None, None]
-            near = (codes.unsqueeze(1) - (thresholds / scale).unsqueeze(2)).abs_() < half
-            gradient = (gradient * near).div_(width[0][:, None, None])
-        return gradient.sum(1).T, -gradient.sum(2), None, None
+        if not width:
+            return gradient.sum(1).T, -gradient.sum(2), None, None
+        half = width[0][:, None] / 2
+        low, high = ((thresholds - half) / scale).floor(), ((thresholds + half) / scale).ceil()
+        low, high = (limit.clamp(-(1 << 15), (1 << 15) - 1).to(torch.int16).unsqueeze(2) for limit in (low, high))
+        code = codes.unsqueeze(1)
+        near = gradient * ((code > low) & (code < high))
+        return (near.sum(1) / width[0][:, None]).T, -near.sum(2) / width[0][:, None], None, None
 
 
 def threshold_codes(thresholds: Tensor, scale: Tensor) -> Tensor:

@@ -98,6 +98,12 @@ def test_entries_stay_within_one_while_training_only():
     assert layer.tables.max() == 1
 
 
+def test_two_forward_passes_may_precede_a_backward_pass():
+    layer, slots = LutLayer(3, 2), bits_of(every_address(2, 3))
+    (layer(slots).values().sum() + layer(slots).values().sum()).backward()
+    assert torch.equal(layer.tables.grad, torch.full((3, 4), 2.0))
+
+
 def test_a_table_learns_exclusive_or():
     layer, slots = LutLayer(1, 2, torch.Generator().manual_seed(0)), every_address(2, 1)
     optimiser = torch.optim.Adam(layer.parameters(), lr=0.1)
