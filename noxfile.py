@@ -95,6 +95,12 @@ def integer(session: nox.Session) -> None:
 
 
 @nox.session
+def weightless(session: nox.Session) -> None:
+    """Measure weightless MLPs: `-- digits`, `-- speed`, or `-- vit PACK NAME BLOCKS`."""
+    session.run(python(session, "test", "digits"), "-m", "tests.bench.weightless", *session.posargs, external=True)
+
+
+@nox.session
 def matrix(session: nox.Session) -> None:
     """Convert every model family and rewrite the table in docs/conversion.md."""
     session.run(python(session, "test"), "-m", "tests.model.conversion.matrix", external=True)
