@@ -101,6 +101,18 @@ def weightless(session: nox.Session) -> None:
 
 
 @nox.session
+def pwl(session: nox.Session) -> None:
+    """Fit every function by both methods beside the published tables; writes docs/pwl.md."""
+    session.run(python(session, "test"), "-m", "tests.bench.pwl", external=True)
+
+
+@nox.session
+def pwl_cost(session: nox.Session) -> None:
+    """Measure piecewise linear units in int8 beside int32 and floating point; writes docs/pwl_cost.md."""
+    session.run(python(session, "test"), "-m", "tests.bench.pwl_cost", external=True)
+
+
+@nox.session
 def matrix(session: nox.Session) -> None:
     """Convert every model family and rewrite the table in docs/conversion.md."""
     session.run(python(session, "test"), "-m", "tests.model.conversion.matrix", external=True)

@@ -15,15 +15,16 @@ from .tidy import tidy
 def to_verilog(component: Component, name: str) -> str:
     """Verilog of one component and its submodules, free of source locations.
 
-    The ports are the component's members, and ``clk`` if it has one: nothing is reset. Submodules are
-    prefixed with ``name``, so texts of several components can be joined.
+    The ports are the component's members, ``clk`` if it is ``clocked``, and ``rst``, synchronous, if it is
+    ``resettable``: nothing else is reset. Submodules are prefixed with ``name``, so texts of several
+    components can be joined.
     """
     ports = [Value.cast(value) for _, _, value in component.signature.flatten(component)]
     fragment = Fragment.get(component, None)
     if component.clocked:
-        clock = ClockDomain("sync", reset_less=True)
+        clock = ClockDomain("sync", reset_less=not getattr(component, "resettable", False))
         fragment.add_domains(clock)
-        ports.insert(0, clock.clk)
+        ports[:0] = [clock.clk] if clock.rst is None else [clock.clk, clock.rst]
     text = verilog.convert(fragment, name=name, ports=ports, emit_src=False, strip_internal_attrs=True)
     text = re.sub(r"\\(" + re.escape(name) + r"\.[\w.$]+) ", lambda m: re.sub(r"\W", "_", m[1]) + " ", text)
     return tidy(text)

@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass, field
 
 _DECLARATION = re.compile(r"(input|output|wire|reg) (?:\[(\d+):0\] )?(\w+)(?: \[(\d+):0\])?(?: = [^;]*)?;")
-_OPERAND = r"(?:\$signed\([^()]*\)|\w+'\w+|\w+(?:\[[\d:]+\])?)"
+_OPERAND = r"(?:\$signed\([^()]*\)|\{ [\w\[\]:', ]+ \}|\w+'\w+|\w+(?:\[[\d:]+\])?)"
 LINE = 110
-CLOCKS = ("clk", "aclk", "aresetn")
+CLOCKS = ("clk", "rst", "aclk", "aresetn")
 
 
 @dataclass
@@ -42,7 +42,7 @@ def _tidy_module(text: str) -> str:
     module = _parse(_legal_names(text))
     _drop_dead(module)
     for target, expression in module.assigns.items():
-        module.assigns[target] = _same_widths(module, expression)
+        module.assigns[target] = _same_widths(module, target, expression)
     _drop_dead(module)
     return _rename_unread(module, _write(module))
 
@@ -135,21 +135,40 @@ def _width(module: _Module, operand: str) -> int:
     operand = operand.removeprefix("$signed(").removesuffix(")").strip()
     if constant := re.match(r"(\d+)'", operand):
         return int(constant[1])
+    if operand.startswith("{"):
+        return sum(_width(module, part) for part in _concatenated(operand))
     if part := re.search(r"\[(\d+)(?::(\d+))?\]$", operand):
         return int(part[1]) - int(part[2] or part[1]) + 1
     return module.nets[operand].width
 
 
-def _same_widths(module: _Module, expression: str) -> str:
-    """Operands of ``+ < > ==`` extended to the wider of the two, ``! bus`` as a comparison with zero."""
+def _concatenated(operand: str) -> list[str]:
+    """The parts of ``{ a, {2{b}}, c }``, repeated ones as often as they stand there."""
+    parts: list[str] = []
+    for part in re.findall(r"(?:\{[^{}]*\{[^{}]*\}[^{}]*\}|[^{},])+", operand[1:-1]):
+        repeated = re.fullmatch(r"\s*\{(\d+)\{(.*)\}\}\s*", part)
+        parts += [repeated[2]] * int(repeated[1]) if repeated else [part.strip()]
+    return parts
+
+
+def _same_widths(module: _Module, target: str, expression: str) -> str:
+    """Operands of ``+ < > ==`` extended to the wider of the two, or to the result as those of ``<<`` are.
+
+    ``! bus`` becomes a comparison with zero.
+    """
     if negated := re.fullmatch(rf"! ({_OPERAND})", expression):
         width = _width(module, negated[1])
         return expression if width == 1 else f"{negated[1]} == {width}'h0"
+    if shifted := re.fullmatch(rf"({_OPERAND}) << (\w+)", expression):
+        width = max(_width(module, target), _width(module, shifted[1]))
+        return f"{_extend(module, shifted[1], width)} << {shifted[2]}"
     binary = re.fullmatch(rf"({_OPERAND}) (\+|-|<|>|<=|>=|==|!=) ({_OPERAND})", expression)
     if not binary:
         return expression
     left, operator, right = binary.groups()
     width = max(_width(module, left), _width(module, right))
+    if operator in "+-" and _width(module, target) > width + 1:  # a carry is expected, more is not
+        width = _width(module, target)
     return f"{_extend(module, left, width)} {operator} {_extend(module, right, width)}"
 
 
@@ -159,17 +178,24 @@ def _extend(module: _Module, operand: str, width: int) -> str:
         return operand
     is_signed = operand.startswith("$signed(")
     bare = operand.removeprefix("$signed(").removesuffix(")")
-    if constant := re.fullmatch(r"(\d+)'h(\w+)", bare):
-        value, bits = int(constant[2], 16), int(constant[1])
+    if constant := re.fullmatch(r"(\d+)'([hd])(\w+)", bare):
+        value, bits = int(constant[3], 16 if constant[2] == "h" else 10), int(constant[1])
         value -= (value >> (bits - 1) << bits) if is_signed else 0
         wide = f"{width}'h{value & ((1 << width) - 1):x}"
     else:
-        part = re.fullmatch(r"(\w+)\[(\d+)(?::\d+)?\]", bare)
-        top = f"{part[1]}[{part[2]}]" if part else f"{bare}[{_width(module, bare) - 1}]" if "[" not in bare else ""
-        if _width(module, bare) == 1:
-            top = bare
+        top = _top_bit(module, _concatenated(bare)[0] if bare.startswith("{") else bare)
         wide = f"{{ {{{missing}{{{top}}}}}, {bare} }}" if is_signed else f"{{ {missing}'h0, {bare} }}"
     return f"$signed({wide})" if is_signed else wide
+
+
+def _top_bit(module: _Module, operand: str) -> str:
+    width = _width(module, operand)
+    if constant := re.fullmatch(r"\d+'h(\w+)", operand):
+        return f"1'h{int(constant[1], 16) >> (width - 1)}"
+    if width == 1:
+        return operand
+    part = re.fullmatch(r"(\w+)\[(\d+):\d+\]", operand)
+    return f"{part[1]}[{part[2]}]" if part else f"{operand}[{width - 1}]"
 
 
 def _rename_unread(module: _Module, text: str) -> str:

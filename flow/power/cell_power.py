@@ -2,12 +2,13 @@
 
 import enum
 from collections.abc import Iterator
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.flow.library.boolean import AND, CONSTANT, NOT, XOR, Expression, Plan, parse, pin
+from slipstick.flow.library.boolean import AND, CONSTANT, NOT, OR, XOR, Expression, Plan, parse, pin
 from slipstick.flow.library.liberty import InternalPower, LibertyCell, Pin, Table
 
 from .activity import Activity
@@ -97,16 +98,15 @@ class CellGroup:
             for arc in one.internal:
                 if arc.related_pin in (None, one.name):
                     slews = timing.slew_ps[self.nets[one.name]]
-                    energy = [_mean(arc, rise, fall, 0.0) for rise, fall in slews.tolist()]
-                    condition = self._condition(parse(arc.when) if arc.when else _ALWAYS)
-                    yield _InputArc(condition, one.name, np.array(energy))
+                    energy = edge_energies(arc, slews, np.zeros(len(slews))).mean(axis=1)
+                    yield _InputArc(self._condition(self._when(arc, one)), one.name, energy)
 
     def _read_outputs(self, timing: Timing) -> Iterator[_OutputArc]:
         for one in self.cell.outputs:
             if one.name not in self.nets:
                 continue
             function = _function(one, self.cell)
-            loads = timing.load_ff[self.nets[one.name]].tolist()
+            loads = timing.load_ff[self.nets[one.name]]
             for arc in one.internal:
                 related = arc.related_pin if arc.related_pin in self.nets else None
                 if related is None and arc.related_pin is not None:
@@ -114,16 +114,25 @@ class CellGroup:
                 inverting = any(t.related_pin == related and t.sense == "negative_unate" for t in one.timing)
                 inverting &= not any(t.related_pin == related and t.sense != "negative_unate" for t in one.timing)
                 slews = timing.slew_ps[self.nets[related]] if related else np.zeros((len(loads), 2))
-                slews = slews[:, ::-1] if inverting else slews
-                energy = [
-                    _mean(arc, rise, fall, load) for (rise, fall), load in zip(slews.tolist(), loads, strict=True)
-                ]
-                follows = self._condition(self._follows(function, related, arc.when))
-                yield _OutputArc(one.name, arc.supply or "", related, follows, np.array(energy))
+                energy = edge_energies(arc, slews[:, ::-1] if inverting else slews, loads).mean(axis=1)
+                follows = self._condition(self._follows(function, related, self._when(arc, one)))
+                yield _OutputArc(one.name, arc.supply or "", related, follows, energy)
 
-    def _follows(self, function: Expression, related: str | None, when: str | None) -> Expression:
+    def _when(self, arc: InternalPower, one: Pin) -> Expression:
+        """States in which a group counts; one without ``when`` beside others with it is for the states they leave."""
+        if arc.when:
+            return parse(arc.when)
+        beside = [
+            parse(other.when)
+            for other in one.internal
+            if other.when and (other.related_pin, other.supply) == (arc.related_pin, arc.supply)
+        ]
+        if self.rule is Rule.INDEPENDENT or not beside:
+            return _ALWAYS
+        return Expression(NOT, (reduce(lambda left, right: Expression(OR, (left, right)), beside),))
+
+    def _follows(self, function: Expression, related: str | None, condition: Expression) -> Expression:
         """Condition under which the output follows the related pin (Boolean difference)."""
-        condition = parse(when) if when else _ALWAYS
         if related is None or related in self.clock_pins or related not in function.pins():
             return condition
         differs = Expression(
@@ -133,7 +142,8 @@ class CellGroup:
                 function.substitute(related, Expression(CONSTANT, value=0)),
             ),
         )
-        return differs if self.rule is Rule.INDEPENDENT or not when else Expression(AND, (condition, differs))
+        always = condition is _ALWAYS
+        return differs if self.rule is Rule.INDEPENDENT or always else Expression(AND, (condition, differs))
 
     def energy(self, activity: Activity | Annotation, clock_ps: float) -> Energy:
         """Internal and leakage energy of a cycle, all instances together."""
@@ -196,10 +206,14 @@ def _function(one: Pin, cell: LibertyCell) -> Expression:
     return function
 
 
-def _mean(arc: InternalPower, slew_rise: float, slew_fall: float, load: float) -> float:
-    """Mean energy of a rise and a fall; an absent table is no energy."""
-    rise, fall = _at(arc.rise, slew_rise, load), _at(arc.fall, slew_fall, load)
-    return 0.5 * (rise + fall)
+def edge_energies(arc: InternalPower, slew_ps: np.ndarray, load_ff: np.ndarray) -> np.ndarray:
+    """Energy of a rise and of a fall in fJ, float [instances, 2]; an absent table is no energy.
+
+    ``slew_ps`` float [instances, 2] is what each of the two is looked up at, ``load_ff`` float [instances].
+    """
+    pairs = zip(slew_ps.tolist(), load_ff.tolist(), strict=True)
+    found = [(_at(arc.rise, rise, load), _at(arc.fall, fall, load)) for (rise, fall), load in pairs]
+    return np.array(found).reshape(-1, 2)
 
 
 def _at(table: Table | None, slew: float, load: float) -> float:

@@ -6,12 +6,15 @@ Rules, in the order in which they are applied:
 - output pin: mean of rise and fall tables at the related pin's slew and the net's load; several arcs
   are weighted by density(related) * P(the output follows the related pin, in the arc's ``when``), the
   weights normalised to 1 per supply pin, times the output's density;
+- a group without ``when`` beside others with it, of the same pins and supply, counts in the states that
+  these leave: libraries repeat one of the others there as a default (our reading of Liberty);
 - leakage: sum of P(``when``) * value, and the cell's default for the rest;
 - switching: C V^2 / 2 a transition, C the pins on the net (the larger of rise and fall sums).
 
 P is counted on the simulated waveforms, states of several pins jointly; the clock is high half of the
-time. ``Rule.INDEPENDENT`` multiplies the pins' own probabilities instead and ignores ``when`` of output
-arcs, as OpenSTA does; that halves the clock energy of flip-flops whose ``when`` names both Q and QN.
+time. ``Rule.INDEPENDENT`` multiplies the pins' own probabilities instead, ignores ``when`` of output arcs and
+adds groups without ``when`` to the others, as OpenSTA does; the first halves the clock energy of flip-flops
+whose ``when`` names both Q and QN, the last counts that of SG13G2's twice.
 Clock tree and wires are not included, unless ``wire_ff_per_fanout`` is given.
 """
 
@@ -31,7 +34,7 @@ from .gates import Instance, MappedNetlist
 from .synth import OUTPUT_LOAD_FF, Synthesis
 from .timing import INPUT_SLEW_PS, Timing, analyse
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Part of the key of every energy that is kept: to be raised with any change of timing, activity or these rules."""
 
 

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from slipstick.errors import UserError
+from slipstick.rtl.spec import residual
 from slipstick.rtl.spec.fixed import Requant, requantise
-from slipstick.rtl.spec.residual import RESIDUAL_RANGE, add_saturating
 
 from ..layers.convolution import ApproxConv2d
 from ..layers.derived import Derived
@@ -15,6 +15,8 @@ from ..layers.gradients import product
 from ..layers.matmul import ApproxMatmul
 from ..layers.weights import WeightLayer
 from .codes import Codes, straight_through, where
+
+RESIDUAL_RANGE = residual.LOW, residual.HIGH
 
 
 def accumulate(layer: WeightLayer, x: Codes) -> Codes:
@@ -79,7 +81,7 @@ def clamp_values(values: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
 
 def add(x: Codes, branch: Codes) -> Codes:
     """Saturating sum of two int16 streams of one scale."""
-    codes = add_saturating(x.codes, branch.codes, where)
+    codes = residual.total(x.codes, branch.codes, where)
     values = None if x.values is None or branch.values is None else x.values + branch.values
     reference = None if values is None else clamp_values(values, x.scale, *RESIDUAL_RANGE)
     return straight_through(reference, codes, x.scale)

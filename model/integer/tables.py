@@ -15,6 +15,7 @@ from .config import IntegerConfig
 from .observe import centres
 
 FRACTIONS = range(1, 8)  # scales that an activation function's input may have
+UNSEEN = 0.1  # weight of an input that calibration never saw, over the mean of all: others will come
 WIDE = 2  # bits that coefficients of mantissas need beyond those of activation functions
 
 
@@ -67,6 +68,7 @@ def activation_table(function: Function, counts: Tensor, config: IntegerConfig) 
 
     fraction = min(FRACTIONS, key=error)
     occurring = np.bincount(codes(fraction) + 128, weights, minlength=256)
+    occurring += UNSEEN * occurring.mean()
     return fit(function, config.entries, fraction, config.format, weights=occurring)
 
 

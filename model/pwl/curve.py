@@ -55,11 +55,20 @@ class PwlCurve:
         return float(np.mean((self(function.grid) - function(function.grid)) ** 2))
 
     def at_scale(self, input_fraction: int, input_width: int = 8) -> PwlTable:
-        """Table of input scale 2^-``input_fraction``: breakpoints are limited to the input codes and rounded up."""
+        """Table of input scale 2^-``input_fraction``, with the curve's own values at every input code.
+
+        Breakpoints are rounded up and limited to the input codes, as published. Limiting alone would hand the largest
+        code to segments that begin beyond it, so these repeat the segment before.
+        """
         low, high = signed_range(input_width)
-        scaled = np.ceil(np.clip(np.array(self.breakpoints) * 2.0**input_fraction, low, high))
+        scaled = np.ceil(np.array(self.breakpoints) * 2.0**input_fraction)
+        within = int((scaled <= high).sum())
+        slopes, intercepts = (
+            codes[: within + 1] + codes[within : within + 1] * (len(scaled) - within)
+            for codes in (self.slopes, self.intercepts)
+        )
         return PwlTable(
-            self.function, input_fraction, tuple(int(code) for code in scaled), self.slopes, self.intercepts,
+            self.function, input_fraction, tuple(int(code) for code in np.clip(scaled, low, high)), slopes, intercepts,
             self.format, input_width,
         )  # fmt: skip
 

@@ -9,6 +9,8 @@ import numpy as np
 from slipstick.errors import UnknownName, UserError
 
 STEP = 0.01
+MAX_STEPS = 1_000_000
+FAR = (-1e4, 1e4)
 LEAST_POSITIVE = 2.0**-24  # the finest input scale
 
 
@@ -17,7 +19,9 @@ class Function:
     """A real function of NumPy arrays, judged on [``low``, ``high``] in steps of ``step``.
 
     ``formula`` maps float64 [...] to float64 [...]. ``domain`` holds every input that can occur, [``low``,
-    ``high``] among them. Raises UserError for an empty range and for a function that is not finite on it.
+    ``high``] among them. ``tails`` are inputs so far out that a chord from there is the function's straight end; the
+    range's own ends where it has none. Raises UserError for an empty range, a formula that does not take arrays and one
+    that is not finite on the range.
     """
 
     name: str
@@ -26,10 +30,13 @@ class Function:
     high: float
     domain: tuple[float, float] = (-math.inf, math.inf)
     step: float = STEP
+    tails: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high and self.step > 0):
             raise UserError(f"function {self.name!r}: no range [{self.low}, {self.high}] in steps of {self.step}")
+        if (self.high - self.low) / self.step > MAX_STEPS:
+            raise UserError(f"function {self.name!r}: more than {MAX_STEPS} steps of {self.step} in its range")
         if not self.domain[0] <= self.low < self.high <= self.domain[1]:
             raise UserError(f"function {self.name!r}: its range is not inside its domain {self.domain}")
         inputs = np.append(self.grid, self.high)
@@ -40,8 +47,11 @@ class Function:
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Values float64 of inputs of any shape; NaN or infinite where the function has none."""
         inputs = np.asarray(inputs, np.float64)
-        with np.errstate(all="ignore"):
-            return np.broadcast_to(np.asarray(self.formula(inputs), np.float64), inputs.shape)
+        try:
+            with np.errstate(all="ignore"):
+                return np.broadcast_to(np.asarray(self.formula(inputs), np.float64), inputs.shape)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"function {self.name!r} does not take NumPy arrays: {error}") from error
 
     @property
     def grid(self) -> np.ndarray:
@@ -61,12 +71,12 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * x))  # exp would overflow
 
 
-GELU = Function("gelu", _gelu, -4, 4)  # exact, with the error function
-HSWISH = Function("hswish", lambda x: x * np.clip(x + 3, 0, 6) / 6, -4, 4)
-SILU = Function("silu", lambda x: x * _sigmoid(x), -4, 4)
-SIGMOID = Function("sigmoid", _sigmoid, -8, 8)  # range of our own: 3e-4 from its limits
-TANH = Function("tanh", np.tanh, -4, 4)  # range of our own: 7e-4 from its limits
-EXP = Function("exp", np.exp, -8, 0, (-math.inf, 0))  # of a softmax, whose largest input is 0
+GELU = Function("gelu", _gelu, -4, 4, tails=FAR)  # exact, with the error function
+HSWISH = Function("hswish", lambda x: x * np.clip(x + 3, 0, 6) / 6, -4, 4, tails=FAR)
+SILU = Function("silu", lambda x: x * _sigmoid(x), -4, 4, tails=FAR)
+SIGMOID = Function("sigmoid", _sigmoid, -8, 8, tails=FAR)  # range of our own: 3e-4 from its limits
+TANH = Function("tanh", np.tanh, -4, 4, tails=FAR)  # range of our own: 7e-4 from its limits
+EXP = Function("exp", np.exp, -8, 0, (-math.inf, 0), tails=(-16, 0))  # of a softmax, whose largest input is 0
 RECIPROCAL = Function("reciprocal", lambda x: 1 / x, 0.5, 4, (LEAST_POSITIVE, math.inf))  # GQA-LUT's DIV
 RSQRT = Function("rsqrt", lambda x: 1 / np.sqrt(x), 0.25, 4, (LEAST_POSITIVE, math.inf))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec.pwl import PwlFormat, PwlTable, check_coefficients, signed_range
+from slipstick.rtl.spec.pwl import MAX_INPUT_WIDTH, PwlFormat, PwlTable, check_coefficients, signed_range
 
 from .curve import Q1_6, PwlCurve
 from .functions import Function, named
@@ -17,11 +17,15 @@ from .segments import all_costs, best_starts, lines_of
 
 MAX_SAMPLES = 4096
 LOSS = 1.25  # what codes outside the published range may cost the error inside it
-OUTSIDE = (*(10.0**-power for power in range(9)), 1e-12)  # weights of a code outside, against 1 inside
-UNSEEN = 1e-6  # weight of a code that a histogram lacks, against its mean
-FINE = 256  # samples that stand for the published range as a whole
+LOSS_SEEN = 1.05  # what codes that a histogram lacks may cost the error of those it has
+OUTSIDE = (*(10.0**-power for power in range(9)), 1e-12)  # weights tried for such codes, against 1 of the others' mean
+FINE = 256  # sample points, about, that stand for the published range as a whole
 ROUNDING = 1 / 12  # mean squared error of rounding to the coefficients' last bit
-CLIPPED = 2.0  # a format that makes errors this much larger cannot hold the function
+CLIPPED = 2.0  # a format that makes errors this much larger, or values smaller, cannot hold the function
+
+
+Cut = tuple[list[int], list[int], list[int]]
+"""First samples, slope codes and intercept codes of segments."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,16 @@ class Samples:
     y: np.ndarray
     weights: np.ndarray
 
-    def errors(self, starts: list[int], slopes: list[int], intercepts: list[int]) -> np.ndarray:
-        """Squared errors float64 [n] of a cut into segments, in squared units of the last bit."""
+    def pick(self, chosen: np.ndarray) -> "Samples":
+        """Some of the samples."""
+        return Samples(*(part[chosen] for part in vars(self).values()))
+
+    def error(self, cut: Cut) -> float:
+        """Weighted mean squared error of a cut into segments, in squared units of the last bit."""
+        starts, slopes, intercepts = cut
         segment = np.searchsorted(starts, np.arange(len(self.x)), side="right") - 1
-        return (np.array(slopes)[segment] * self.x + np.array(intercepts)[segment] - self.y) ** 2
-
-
-Cut = tuple[list[int], list[int], list[int]]
-"""First samples, slope codes and intercept codes of segments."""
+        errors = np.array(slopes)[segment] * self.x + np.array(intercepts)[segment] - self.y
+        return float(np.average(errors**2, weights=self.weights))
 
 
 def fit(
@@ -59,7 +65,9 @@ def fit(
     times the least that is possible, over these codes or the range as a whole: so a GELU of 30 is 30, and the
     published range does not pay for a function that the format could not follow outside it. ``low`` and ``high``
     (codes, both included) restrict the fit to codes that then all weigh 1, such as mantissas. ``weights`` float [n], of
-    the codes from ``low`` to ``high``, such as a recorded histogram, replaces all of this; codes it lacks weigh UNSEEN.
+    the codes from ``low`` to ``high``, such as a recorded histogram, replaces all of this; codes it lacks weigh as much
+    as leaves the weighted error of the others below LOSS_SEEN times the least possible, which can be very little: add
+    something to every count where such codes must be right too.
 
     Raises UserError for fewer than 2 entries, a function that is not finite in its range, weights that are none, and a
     format that cannot hold the function (naming the widths that would).
@@ -67,6 +75,8 @@ def fit(
     function = named(function)
     if entries < 2:
         raise UserError(f"a table has 2 entries or more, not {entries}")
+    if not 2 <= input_width <= MAX_INPUT_WIDTH:
+        raise UserError(f"input codes of {input_width} bits; 2 to {MAX_INPUT_WIDTH} are possible")
     edges = signed_range(input_width)
     first, last = edges[0] if low is None else low, edges[1] if high is None else high
     if not edges[0] <= first <= last <= edges[1]:
@@ -74,26 +84,28 @@ def fit(
     codes = np.arange(first, last + 1)
     inputs = codes * 2.0**-input_fraction
     values = function(inputs)
-    whole = low is None and high is None and weights is None
-    judged = function.inside(inputs) if whole else _within(function, inputs)
-    taken = _within(function, inputs) & np.isfinite(values)
-    _check_finite(function, inputs[judged & ~taken])
-    if not judged.any():
-        raise UserError(f"no input code of scale 2^-{input_fraction} lies in the range of {function.name!r}")
-    if taken.sum() > MAX_SAMPLES:
-        raise UserError(f"{taken.sum()} input codes are too many to fit exactly; give low and high, or fewer bits")
-    weighed = np.ones(len(codes)) if weights is None else _histogram(weights, codes[~taken], codes)
-    samples = Samples(inputs[taken], values[taken] * 2.0**format.fraction, weighed[taken])
-    judged = judged[taken]
-    inside = Samples(*(part[judged] for part in vars(samples).values()))
+    possible = (inputs >= function.domain[0]) & (inputs <= function.domain[1])
+    weighed = np.ones(len(codes)) if weights is None else _histogram(weights, codes, possible)
+    whole = weights is None and low is None and high is None
+    judged = function.inside(inputs) if whole else possible & (weighed > 0)
+    taken = possible & np.isfinite(values)
+    _check_samples(function, inputs, judged, taken, input_fraction)
+    codes, judged = codes[taken], judged[taken]
+    y = _within_reach(inputs[taken], values[taken] * 2.0**format.fraction, judged, format)
+    samples = Samples(inputs[taken], y, weighed[taken])
+    inside = samples.pick(judged)
     cut = _best(inside, entries, format)
     _check_format(function, inside, cut, entries, format)
     if not judged.all():
-        cut = _with_outside(function, samples, judged, cut, entries, format)
+        allowed = LOSS_SEEN * inside.error(cut)
+        if whole:
+            fine = _range_of(function, format)
+            allowed = LOSS * max(inside.error(cut), fine.error(_best(fine, entries, format)))
+        cut = _with_outside(samples, judged, allowed, entries, format)
     starts, slopes, intercepts = _padded(cut, entries)
     return PwlTable(
-        function.name, input_fraction, tuple(int(codes[taken][start]) for start in starts[1:]), tuple(slopes),
-        tuple(intercepts), format, input_width,
+        function.name, int(input_fraction), tuple(int(codes[start]) for start in starts[1:]), tuple(slopes),
+        tuple(intercepts), format, int(input_width),
     )  # fmt: skip
 
 
@@ -122,52 +134,69 @@ def _best(samples: Samples, entries: int, form: PwlFormat) -> Cut:
     return starts, *lines_of(*parts, starts, form)
 
 
-def _with_outside(
-    function: Function, samples: Samples, judged: np.ndarray, inside: Cut, entries: int, form: PwlFormat
-) -> Cut:
-    """The cut of all codes with the largest weight outside that the published range can bear."""
-    x = np.linspace(function.low, function.high, FINE)
-    fine = Samples(x, function(x) * 2.0**form.fraction, np.ones(FINE))
-    only = Samples(*(part[judged] for part in vars(samples).values()))
-    allowed = LOSS * max(only.errors(*inside).mean(), fine.errors(*_best(fine, entries, form)).mean())
-    reach = form.slope_range[1] * np.abs(samples.x) + form.intercept_range[1]  # what no line passes is not asked for
-    y = np.where(judged, samples.y, np.clip(samples.y, -reach, reach))
+def _range_of(function: Function, form: PwlFormat) -> Samples:
+    """About FINE samples of the published range."""
+    x = function.grid[:: max(1, len(function.grid) // FINE)]
+    return Samples(x, function(x) * 2.0**form.fraction, np.ones(len(x)))
+
+
+def _with_outside(samples: Samples, judged: np.ndarray, allowed: float, entries: int, form: PwlFormat) -> Cut:
+    """The cut of all codes, with the largest weight of others that leaves the error of the judged ones as allowed."""
+    only = Samples(samples.x, samples.y, np.where(judged, samples.weights, 0))
     for weight in OUTSIDE:
-        cut = _best(Samples(samples.x, y, np.where(judged, 1.0, weight)), entries, form)
-        if samples.errors(*cut)[judged].mean() <= allowed:
+        cut = _best(Samples(samples.x, samples.y, np.where(judged, samples.weights, weight)), entries, form)
+        if only.error(cut) <= allowed:
             break
     return cut
 
 
-def _within(function: Function, inputs: np.ndarray) -> np.ndarray:
-    return (inputs >= function.domain[0]) & (inputs <= function.domain[1])
+def _within_reach(x: np.ndarray, y: np.ndarray, judged: np.ndarray, form: PwlFormat) -> np.ndarray:
+    """Values, limited to what some line can pass where they are not judged: more need not be asked for."""
+    return np.where(judged, y, np.clip(y, -_reach(x, form), _reach(x, form)))
 
 
-def _check_finite(function: Function, missing: np.ndarray) -> None:
-    if missing.size:
-        raise UserError(f"function {function.name!r} is not finite at {missing[0]:g}")
+def _reach(x: np.ndarray, form: PwlFormat) -> np.ndarray:
+    """Largest value that a line of the format has at x, in units of the last bit."""
+    return form.slope_range[1] * np.abs(x) + form.intercept_range[1]
 
 
-def _histogram(weights: np.ndarray, impossible: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Weights of codes with mean 1 where there are any, and UNSEEN more."""
-    weights = np.asarray(weights, np.float64)
+def _check_samples(
+    function: Function, inputs: np.ndarray, judged: np.ndarray, taken: np.ndarray, input_fraction: int
+) -> None:
+    if (judged & ~taken).any():
+        raise UserError(f"function {function.name!r} is not finite at {inputs[judged & ~taken][0]:g}")
+    if not judged.any():
+        raise UserError(f"no input code of scale 2^-{input_fraction} lies in the range of {function.name!r}")
+    if taken.sum() > MAX_SAMPLES:
+        raise UserError(f"{taken.sum()} input codes are too many to fit exactly; give low and high, or fewer bits")
+
+
+def _histogram(weights: np.ndarray, codes: np.ndarray, possible: np.ndarray) -> np.ndarray:
+    """Weights of codes, their mean 1 where there are any."""
+    try:
+        weights = np.asarray(weights, np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"weights are no numbers: {error}") from error
     if weights.shape != codes.shape or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise UserError(f"weights must be {len(codes)} finite numbers >= 0, not all 0: one for each code")
-    if weights[np.isin(codes, impossible)].any():
-        raise UserError(f"weights count input codes outside the function's domain, such as {impossible[0]}")
-    return weights / weights[weights > 0].mean() + UNSEEN
+    if weights[~possible].any():
+        raise UserError(f"weights count input codes outside the function's domain, such as {codes[~possible][0]}")
+    return weights / weights[weights > 0].mean()
 
 
 def _check_format(function: Function, samples: Samples, cut: Cut, entries: int, form: PwlFormat) -> None:
     """UserError if wider coefficients of the same fraction would be much better; their widths are named."""
-    error = np.average(samples.errors(*cut), weights=samples.weights)
+    error = samples.error(cut)
     touched = {*form.slope_range} & {*cut[1]} or {*form.intercept_range} & {*cut[2]}
     if error <= ROUNDING or not touched:
         return
     wide = PwlFormat(min(form.slope_width + 8, 32), min(form.intercept_width + 8, 32), form.fraction)
     free = _best(samples, entries, wide)
-    if error > CLIPPED * np.average(samples.errors(*free), weights=samples.weights) + ROUNDING:
+    if error > CLIPPED * samples.error(free) + ROUNDING:
         check_coefficients(function.name, free[1], free[2], form)
+    if (np.abs(samples.y) > CLIPPED * _reach(samples.x, form)).any():  # so far off that wider ones are no better
+        largest = np.abs(samples.y).max() * 2.0**-form.fraction
+        raise UserError(f"{form} cannot hold {function.name!r}, whose values reach {largest:g}")
 
 
 def _padded(cut: Cut, entries: int) -> Cut:

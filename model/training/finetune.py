@@ -33,6 +33,7 @@ from ..integer.fold import unfold
 from ..integer.vit import IntegerVit
 from ..layers.gradients import set_gradient_
 from ..layers.slopes import GradientConfig
+from ..reuse.convert import reuse_facts
 from ..zoo import LoadedModel
 from .images import TrainingImages
 from .state import load_state, restore_training, save_tensors, training_tensors
@@ -134,17 +135,10 @@ def finetune(
     settings = asdict(config) | {"model": loaded.name, "layers": layers} | inputs
     if integer is not None:
         settings["integer"] = asdict(integer)
-    run = Run(loaded, teacher.module, images, config)
+    run = TrainingRun(loaded, teacher.module, images, config)
     weights, resume = (out.with_name(out.name + end) for end in (".safetensors", ".resume.safetensors"))
-    if resume.exists():
-        tensors, facts = load_state(resume, settings)
-        run.restore(tensors)
-    else:
-        facts = {"config": settings, "curve": [], "validation": {
-            "images": len(images.validation), "float": top1(teacher, images.validation),
-            "before": top1(loaded, images.validation),
-        }}  # fmt: skip
-    run.train(facts, resume, report)
+    facts = train_resumably(run, images.validation, resume, settings, report)
+    run.use_average()
     float_weights = _float_weights(loaded.module, teacher.module)
     if "after" not in facts["validation"]:
         facts["validation"]["after"] = top1(loaded, images.validation)
@@ -152,10 +146,42 @@ def finetune(
         approximate_(teacher.module, rules, calibrating, seed=config.seed, integer=integer or False)
         facts["validation"]["recalibrated"] = top1(teacher, images.validation)
         save_tensors(resume, run.tensors(), facts)
-    save_tensors(weights, float_weights)
+    save_tensors(weights, float_weights, reuse_facts(loaded.module))
     manifest = facts | {"torch": torch.__version__, **(provenance or {})}
     write_text(out.with_name(out.name + ".json"), json.dumps(manifest, indent=1) + "\n")
     return Finetuned(weights, manifest)
+
+
+def train_resumably(
+    run: "TrainingRun",
+    validation: Images,
+    resume: Path,
+    settings: dict[str, Any],
+    report: Callable[[dict[str, float]], None],
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Take all steps of a run, or those that its state ``resume`` lacks, saving it every ``config.every`` steps.
+
+    Returns the facts kept beside the state: ``config``, which is ``settings``; ``curve``, a record every saved state;
+    ``validation``, top-1 of the teacher (``float``) and of the model ``before`` the first step; and the ``notes`` of
+    the call that began. Raises UserError for a state of other settings.
+    """
+    if resume.exists():
+        tensors, facts = load_state(resume, settings)
+        run.restore(tensors)
+    else:
+        teacher = replace(run.loaded, module=run.teacher)
+        facts = {"config": settings, "curve": [], "validation": {
+            "images": len(validation), "float": top1(teacher, validation), "before": top1(run.loaded, validation),
+        }} | dict(notes or {})  # fmt: skip
+    curve, config = facts["curve"], run.config
+    while (done := int(curve[-1]["step"]) if curve else 0) < config.steps:
+        started, stop = time.process_time(), min(done + config.every, config.steps)
+        loss = run.steps(range(done, stop))
+        curve.append({"step": stop, "loss": loss, "cpu_s": round(time.process_time() - started, 2)})
+        save_tensors(resume, run.tensors(), facts)
+        report(curve[-1])
+    return facts
 
 
 def _float_weights(model: nn.Module, original: nn.Module) -> dict[str, Tensor]:
@@ -168,7 +194,7 @@ def _float_weights(model: nn.Module, original: nn.Module) -> dict[str, Tensor]:
 
 
 def fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:
-    """SHA-256 of a model's state and of the images, by name."""
+    """Hashes of the weights and of every part of the images, by name."""
     state = loaded.module.state_dict()
     found = {"weights_sha256": digest(*(p for name in sorted(state) for p in (name, state[name].cpu().numpy())))}
     for name in ("train", "validation", "calibration"):
@@ -177,16 +203,20 @@ def fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:
     return found
 
 
-class Run:
-    """A changed model in training: its optimiser, its averaged weights, its teacher and its images.
+class TrainingRun:
+    """A model in training: its optimiser, its averaged weights, its teacher and its images.
 
     ``factor`` gives, for a parameter's name, by how much its rate exceeds the others'.
     """
 
     def __init__(
-        self, loaded: LoadedModel, teacher: nn.Module, images: TrainingImages, config: FinetuneConfig,
+        self,
+        loaded: LoadedModel,
+        teacher: nn.Module,
+        images: TrainingImages,
+        config: FinetuneConfig,
         factor: Callable[[str], float] = lambda name: 1.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.loaded, self.model, self.teacher = loaded, loaded.module, teacher
         self.images, self.config = images.train, config
         if config.checkpointing:
@@ -221,17 +251,6 @@ class Run:
         """Give the model its averaged weights."""
         for parameter, value in zip(self.parameters, self.average, strict=True):
             parameter.copy_(value)
-
-    def train(self, facts: dict[str, Any], resume: Path, report: Callable[[dict[str, float]], None]) -> None:
-        """Go on from the end of ``facts["curve"]``, saving to ``resume``, and end with the averaged weights."""
-        curve, config = facts["curve"], self.config
-        while (done := int(curve[-1]["step"]) if curve else 0) < config.steps:
-            started, stop = time.process_time(), min(done + config.every, config.steps)
-            loss = self.steps(range(done, stop))
-            curve.append({"step": stop, "loss": loss, "cpu_s": round(time.process_time() - started, 2)})
-            save_tensors(resume, self.tensors(), facts)
-            report(curve[-1])
-        self.use_average()
 
     def steps(self, numbers: range) -> float:
         """Take the steps with these numbers; returns their mean loss."""

@@ -24,6 +24,13 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: Any = None) -> N
     write_whole(path, lambda file: save_file(whole, file, metadata))
 
 
+def read_facts(path: Path) -> Any:
+    """The facts beside the tensors of a safetensors file; None where there are none."""
+    with safe_open(path, "pt") as file:
+        facts = (file.metadata() or {}).get(FACTS)
+    return None if facts is None else json.loads(facts)
+
+
 def load_state(path: Path, config: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of a saved state whose ``facts["config"]`` is ``config``.
 

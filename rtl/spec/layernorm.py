@@ -87,8 +87,11 @@ class LayerNormSpec:
 
     def mean(self, total: Any) -> Any:
         """Mean code of a row, from its sum."""
-        multiplier, shift = self.mean_requant
-        return round_shift(total * multiplier, shift)
+        return self.rounded_mean(total * self.mean_requant[0])
+
+    def rounded_mean(self, product: Any) -> Any:
+        """Mean code, from the sum times the multiplier of ``mean_requant``."""
+        return round_shift(product, self.mean_requant[1])
 
     def mantissa(self, squares: Any, half: Any) -> Any:
         """``squares / 4^half``, in [1, 4), as a code for the reciprocal square root."""
@@ -96,12 +99,20 @@ class LayerNormSpec:
 
     def unit(self, deviation: Any, root: Any, half: Any, mux: Any) -> Any:
         """Deviation over the root of the summed squares, int16 with UNIT_FRACTION fraction bits."""
-        code = round_shift((deviation * root) << UNIT_FRACTION, half + self.root.fraction)
+        return self.rounded_unit(deviation * root, half, mux)
+
+    def rounded_unit(self, product: Any, half: Any, mux: Any) -> Any:
+        """Unit of a deviation times the reciprocal root."""
+        code = round_shift(product << UNIT_FRACTION, half + self.root.fraction)
         return saturate(code, -(1 << 15), (1 << 15) - 1, mux)
 
     def output(self, unit: Any, gain: Any, bias: Any, mux: Any) -> Any:
         """Output code of a unit, with its channel's gain and bias."""
-        return saturate(round_shift(unit * gain + bias, self.shift), self.low, self.high, mux)
+        return self.rounded_output(unit * gain + bias, mux)
+
+    def rounded_output(self, total: Any, mux: Any) -> Any:
+        """Output code of a unit times its gain plus its bias."""
+        return saturate(round_shift(total, self.shift), self.low, self.high, mux)
 
     def __call__(self, rows: Any, kind: ArrayKind = NUMPY, gain: Any = None, bias: Any = None) -> Any:
         """int64 codes [..., D] -> int64 codes [..., D]; ``gain``, ``bias`` in the array library at hand."""

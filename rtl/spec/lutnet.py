@@ -10,9 +10,9 @@ import numpy as np
 
 from slipstick.errors import UserError
 
-from .fixed import Mux, Requant
+from .fixed import Requant
 from .pwl import signed_width
-from .residual import RESIDUAL_RANGE, add_branch
+from .residual import ResidualSpec
 
 ARITIES = range(2, 7)
 CODE_RANGE = (-128, 127)
@@ -154,14 +154,10 @@ class LutNetSpec:
         found = constants or self.constants()
         return self.bits(codes, found) @ found.entries
 
-    def requant(self, stream_scale: float) -> Requant:
-        """From accumulators to the int16 residual stream of scale ``stream_scale``, the same for every channel."""
-        return Requant.from_scale(np.array([self.output_scale / stream_scale]), *RESIDUAL_RANGE)
-
-    def add_to(self, stream: Any, codes: np.ndarray, stream_scale: float, mux: Mux = np.where) -> Any:
-        """Stream codes [..., D'] after the block: its accumulators requantised and added, saturating at int16."""
-        requant = self.requant(stream_scale)
-        return add_branch(stream, self(codes), int(requant.multiplier[0]), int(requant.shift[0]), mux)
+    def residual(self, stream_scale: float) -> ResidualSpec:
+        """How accumulators are added to the int16 residual stream of scale ``stream_scale``."""
+        requant = Requant.from_scale(np.array([self.output_scale / stream_scale]))
+        return ResidualSpec(requant.multiplier, requant.shift)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything but the scales, by name, as a safetensors file holds it."""

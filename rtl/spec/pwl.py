@@ -29,6 +29,25 @@ def signed_width(low: int, high: int) -> int:
     return max(max(high, 0).bit_length(), (-min(low, 0) - 1).bit_length() if low < 0 else 0) + 1
 
 
+def segment(code: Any, breakpoints: Sequence, slopes: Sequence, intercepts: Sequence, mux: Mux) -> tuple[Any, Any]:
+    """Slope and intercept of the code's segment; ``breakpoints`` ascend, constants or values alike.
+
+    A balanced tree: hardware compares with all breakpoints at once and passes log2 N multiplexers.
+    """
+    if len(slopes) == 1:
+        return slopes[0], intercepts[0]
+    middle = len(slopes) // 2
+    beyond = code >= breakpoints[middle - 1]
+    left = segment(code, breakpoints[: middle - 1], slopes[:middle], intercepts[:middle], mux)
+    right = segment(code, breakpoints[middle:], slopes[middle:], intercepts[middle:], mux)
+    return mux(beyond, right[0], left[0]), mux(beyond, right[1], left[1])
+
+
+def line(code: Any, slope: Any, intercept: Any, input_fraction: Any) -> Any:
+    """The result ``slope * code + (intercept << input_fraction)``."""
+    return slope * code + (intercept << input_fraction)
+
+
 @dataclass(frozen=True)
 class PwlFormat:
     """Signed fixed point of the coefficients: slopes of ``slope_width`` bits, intercepts of ``intercept_width``.
@@ -122,11 +141,8 @@ class PwlTable:
 
     def __call__(self, code: Any, mux: Mux = choose) -> Any:
         """``k * q + (b << d)`` of the code's segment, for whole numbers of the kind that ``mux`` serves."""
-        slope, intercept = self.slopes[0], self.intercepts[0]
-        for breakpoint, k, b in zip(self.breakpoints, self.slopes[1:], self.intercepts[1:], strict=True):
-            beyond = code >= breakpoint
-            slope, intercept = mux(beyond, k, slope), mux(beyond, b, intercept)
-        return slope * code + (intercept << self.input_fraction)
+        slope, intercept = segment(code, self.breakpoints, self.slopes, self.intercepts, mux)
+        return line(code, slope, intercept, self.input_fraction)
 
     def values(self, codes: np.ndarray) -> np.ndarray:
         """Real results float64 of input codes, any shape."""

@@ -61,8 +61,11 @@ class SoftmaxSpec:
 
     def input_code(self, accumulator: Any, largest: Any, mux: Any) -> Any:
         """Code of ``accumulator`` less the row's largest for the exponential: at most 0."""
-        code = round_shift((accumulator - largest) * self.multiplier, self.shift)
-        return saturate(code, self.exponential.input_range[0], 0, mux)
+        return self.rounded_code((accumulator - largest) * self.multiplier, mux)
+
+    def rounded_code(self, product: Any, mux: Any) -> Any:
+        """Code of an accumulator, less the largest and times the multiplier."""
+        return saturate(round_shift(product, self.shift), self.exponential.input_range[0], 0, mux)
 
     def mantissa(self, total: Any, place: Any) -> Any:
         """Bits of the sum below and with its leading one at ``place``, as a code in [1, 2)."""
@@ -70,8 +73,12 @@ class SoftmaxSpec:
 
     def probability(self, exponential: Any, reciprocal: Any, place: Any, mux: Any) -> Any:
         """Probability code of an exponential, given the reciprocal of its sum's mantissa."""
+        return self.rounded_probability(exponential * reciprocal, place, mux)
+
+    def rounded_probability(self, product: Any, place: Any, mux: Any) -> Any:
+        """Probability code of an exponential times the reciprocal."""
         shift = place + (self.reciprocal.fraction - self.fraction)
-        return saturate(round_shift(exponential * reciprocal, shift), 0, self.high, mux)
+        return saturate(round_shift(product, shift), 0, self.high, mux)
 
     def __call__(self, rows: Any, kind: ArrayKind = NUMPY) -> Any:
         """Accumulators int64 [..., T] -> probability codes int64 [..., T]."""

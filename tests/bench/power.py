@@ -5,8 +5,7 @@
 rewrites the page (``nox -s power``). Parts whose tool is absent say so.
 """
 
-import shutil
-import subprocess
+import re
 import sys
 import tempfile
 import time
@@ -21,52 +20,26 @@ from slipstick.flow.cost.cost import CostModel
 from slipstick.flow.cost.flat import FlatArray, compare
 from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
 from slipstick.flow.job.manifest import tool_versions
-from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
+from slipstick.flow.library.liberty import default_liberty
 from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.measure import measure_power, random_vectors
 from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.synth import synthesise
-from slipstick.flow.power.timing import analyse
 from slipstick.rtl.cells.registry import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
 from slipstick.store import Store
-from tests.bench.published import published
-from tests.flow.power.opensta import CLOCK_PS, LIBRARIES, label, longest_path_ps, mapped, powers, switching_fj
+from tests.bench.opensta import HOLD, VECTORS, against_opensta, rules, version
+from tests.bench.published import ARCHITECTURES, architectures, published
+from tests.flow.power.opensta import CLOCK_PS
+from tests.flow.power.opensta_2019 import DENSITY, DUTY
 
 PAGE = Path(__file__).parents[2] / "docs" / "power.md"
-VECTORS, HOLD = 16_384, 64
 GLITCHING = (
     "exact8s", "exact_booth8s", "exact_magnitude8s", "truncated8s_k7", "truncated_magnitude8s_k5_c2",
     "evolved8s_b60_mae75",
 )  # fmt: skip
 MIXES = (("exact8s",), ("truncated8s_k6",), ("exact8s", "truncated8s_k6"), ("evolved8s_b60_mae140",))
-
-
-def against_opensta() -> Iterator[dict[str, object]]:
-    """Longest paths, leakage and switching of a multiplier and an element, ours and OpenSTA's, by library."""
-    for path in LIBRARIES if shutil.which("sta") else []:
-        liberty = load_liberty(path)
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            paths = [
-                (analyse(netlist).delay_ps, longest_path_ps(netlist, liberty, CLOCK_PS, folder))
-                for netlist in (mapped(liberty, "multiplier"), mapped(liberty, "element"))
-            ]
-            yield {
-                "library": label(path, liberty),
-                "paths": paths,
-                **_powers(mapped(liberty, "multiplier"), liberty, folder),
-            }
-
-
-def _powers(netlist: MappedNetlist, liberty: Liberty, folder: Path) -> dict[str, float]:
-    density = 0.2
-    started = time.perf_counter()
-    reference = powers(netlist, liberty, CLOCK_PS, density, folder)
-    seconds = time.perf_counter() - started
-    worst = max(abs(own / reference[name][1] - 1) for name, own in switching_fj(netlist, density).items())
-    return {"switching": worst, "opensta_s": seconds}
 
 
 def glitches() -> Iterator[dict[str, object]]:
@@ -127,28 +100,34 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-SECTIONS = {"reference": against_opensta, "glitches": glitches, "composed": composed, "published": published}
+KEPT = "The last run that had them:"
+SECTIONS = {
+    "reference": against_opensta, "rules": rules, "glitches": glitches, "composed": composed, "published": published,
+    "architectures": architectures,
+}  # fmt: skip
+
+
+def kept(title: str) -> str:
+    """What the page has under a heading, for a part that cannot be measured here; "" where there is nothing."""
+    text = PAGE.read_text() if PAGE.exists() else ""
+    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return found[1].rpartition(KEPT)[2].strip() if found else ""
 
 
 def main() -> None:
     """Measure everything and write the page."""
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((Path(__file__).parent / "power.md.jinja").read_text())
-    sta = ""
-    if shutil.which("sta"):
-        done = subprocess.run(["sta", "-exit", "-version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        sta = " ".join(done.stdout.split()[:2])
     times = seconds()
     parts: dict[str, list] = {}
-    for name, rows in (
-        ("reference", against_opensta),
-        ("glitches", glitches),
-        ("composed", composed),
-        ("published", published),
-    ):
+    for name, rows in SECTIONS.items():
         print(name, file=sys.stderr)
         parts[name] = list(rows())
-    page = template.render(**parts, times=times, sta=sta, vectors=VECTORS, hold=HOLD, versions=tool_versions())
+    page = template.render(
+        **parts, times=times, sta=version(), density=DENSITY, duty=DUTY, vectors=VECTORS, hold=HOLD,
+        versions=tool_versions(), kept=KEPT, last_published=kept("Published figures"),
+        generated={name: figures[2] for name, figures in ARCHITECTURES.items()},
+    )  # fmt: skip
     PAGE.write_text("\n".join(line.rstrip() for line in page.splitlines()) + "\n")
 
 

@@ -1,12 +1,16 @@
-"""Our multipliers' power, area and delay beside EvoApproxLib's published ones: rank correlations."""
+"""Power, area and delay of multipliers beside published ones: rank correlations."""
 
 import csv
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
+from ariths_gen.multi_bit_circuits import adders, multipliers
+from ariths_gen.wire_components import Bus
 
 from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
-from slipstick.flow.importer import import_files
+from slipstick.flow.importer import from_verilog, import_files
 from slipstick.flow.library.liberty import Liberty, load_liberty
 from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.gates import MappedNetlist
@@ -43,6 +47,45 @@ def published() -> Iterator[dict[str, object]]:
         yield {
             "library": label(file, liberty), "circuits": len(found), "imported": len(paths), "spearman": correlations,
         }  # fmt: skip
+
+
+ARCHITECTURES = {
+    "array": (multipliers.UnsignedArrayMultiplier, None, 392.4, 616.0, 1.89),
+    "carry-save array, carry select": (
+        multipliers.UnsignedCarrySaveMultiplier, adders.UnsignedCarrySelectAdder, 414.3, 653.0, 1.21,
+    ),
+    "Wallace, carry look-ahead": (
+        multipliers.UnsignedWallaceMultiplier, adders.UnsignedCarryLookaheadAdder, 513.7, 911.0, 1.07,
+    ),
+    "Wallace, carry select": (
+        multipliers.UnsignedWallaceMultiplier, adders.UnsignedCarrySelectAdder, 536.4, 755.0, 1.06,
+    ),
+}  # fmt: skip
+"""Exact 8 x 8 multipliers by ArithsGen: class, final adder, and power, area and delay of that architecture at 45 nm.
+
+The figures head the files of EvoApprox8b's conventional multipliers (github.com/ehw-fit/evoapprox8b; Mrazek et al.,
+DATE 2017, doi 10.23919/DATE.2017.7926993), in units of their own.
+"""
+
+
+def architectures() -> Iterator[dict[str, object]]:
+    """By library: our figures of ArithsGen's exact multipliers and their Spearman correlations with published ones."""
+    found = [_generated(maker, adder) for maker, adder, *_ in ARCHITECTURES.values()]
+    power, area, delay = zip(*(figures for _, _, *figures in ARCHITECTURES.values()), strict=True)
+    for file in LIBRARIES:
+        own = list(zip(*(_figures(one, load_liberty(file)) for one in found), strict=True))
+        correlations = [_spearman(x, y) for x, y in zip(own, (power, power, area, delay), strict=True)]
+        yield {"library": label(file, load_liberty(file)), "power": own[0], "spearman": correlations}
+
+
+def _generated(maker: Callable, adder: type | None) -> Cell:
+    settings = {"unsigned_adder_class_name": adder} if adder else {}
+    circuit = maker(Bus(N=8, prefix="a"), Bus(N=8, prefix="b"), name="mul", **settings)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mul.v"
+        with path.open("w") as file:
+            circuit.get_v_code_flat(file)
+        return from_verilog(path, top="mul", signed=False)
 
 
 def _figures(one: Cell, liberty: Liberty) -> tuple[float, float, float, float]:

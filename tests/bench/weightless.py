@@ -24,8 +24,8 @@ from slipstick.model.data import read_pack, shipped
 from slipstick.model.evaluate import input_batches, top1
 from slipstick.model.training.finetune import FinetuneConfig
 from slipstick.model.training.images import training_images
+from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
 from slipstick.model.weightless.export import export
-from slipstick.model.weightless.finetune import WeightlessTraining, finetune_weightless
 from slipstick.model.weightless.lut import LutLayer
 from slipstick.model.weightless.mapping import FixedMapping, random_index
 from slipstick.model.weightless.match import MatchConfig

@@ -14,8 +14,11 @@ TEMPLATES = """
 SLEW, LOAD, POWER_SLEW = "input_net_transition", "total_output_net_capacitance", "input_transition_time"
 
 
-def toy(*, swapped: bool = False, units: str = "pf", when: str = "!A & B") -> str:
-    """Cells INV, NAND, BUF1, BUF2 and DFF; the same library in every spelling."""
+def toy(*, swapped: bool = False, units: str = "pf", when: str = "!A & B", clock_default: bool = False) -> str:
+    """Cells INV, NAND, BUF1, BUF2 and DFF; the same library in every spelling.
+
+    With ``clock_default`` the clock pin has a second group, without ``when``, of three times the energy.
+    """
     scale = 1.0 if units == "pf" else 1000.0  # capacitances and energies in fF and fJ then
     slews, loads = "0.0, 0.1", f"0.0, {0.01 * scale:g}"
     axes = (LOAD, SLEW, LOAD, POWER_SLEW) if swapped else (SLEW, LOAD, POWER_SLEW, LOAD)
@@ -46,6 +49,8 @@ def toy(*, swapped: bool = False, units: str = "pf", when: str = "!A & B") -> st
     clock = f"""internal_power () {{ when : "Q * !QN";
       rise_power (passive) {{ values ("{0.01 * scale:g}, {0.01 * scale:g}"); }}
       fall_power (passive) {{ values ("{0.01 * scale:g}, {0.01 * scale:g}"); }} }}"""
+    if clock_default:
+        clock += clock.replace('when : "Q * !QN";', "").replace(f"{0.01 * scale:g}", f"{0.03 * scale:g}")
     buffers = "".join(
         f'cell (BUF{n}) {{ area : {n}; {pin("A")} pin (Y) {{ direction : output; function : "A"; '
         f"{arc('A', 'positive_unate')} }} }}\n"

@@ -36,7 +36,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_every_promised_command_is_there() -> None:
-    assert set(cli.COMMANDS) == {*COMMANDS, "liberty"}
+    assert set(cli.COMMANDS) == {*COMMANDS, "liberty", "pwl", "reuse"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -25,10 +25,10 @@ def comparison(side, mix):
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_a_4x4_array_is_composed_within_1_percent_of_area_and_energy(mix):
+def test_a_4x4_array_is_composed_within_1_percent_of_area_and_2_of_energy(mix):
     found = comparison(4, mix)
     assert found.area_ratio == pytest.approx(1, abs=0.01)
-    assert found.energy_ratio == pytest.approx(1, abs=0.01)
+    assert found.energy_ratio == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize("mix", [(IGNORING,), ("exact8s", IGNORING), (IGNORING, "exact8s")])

@@ -56,6 +56,7 @@ def test_opensta_reads_netlist_and_constraints_and_reports_path_and_power(mapped
     assert total
     internal, switching, leakage = map(float, total.groups())
     assert min(internal, switching) > leakage > 0  # the inputs move once in ten cycles, not in ten seconds
+    assert internal + switching < 1  # W; nor ten million times a cycle
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is absent")

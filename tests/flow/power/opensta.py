@@ -1,4 +1,4 @@
-"""OpenSTA on a mapped netlist, as a reference: 2.0.17 of 2019, which Debian packages, and later ones."""
+"""OpenSTA on a mapped netlist, as a reference: 2.0.17 of 2019, the version that Debian packages."""
 
 import os
 import re
@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from slipstick.flow.cost.flat import FlatArray
 from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_verilog, multiplier_verilog
 from slipstick.flow.library.liberty import DEFAULT_LIBERTY, Liberty
+from slipstick.flow.power.cell_power import Energy
 from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.netlist_verilog import netlist_verilog
 from slipstick.flow.power.synth import OUTPUT_LOAD_FF, synthesise
 from slipstick.flow.power.timing import INPUT_SLEW_PS
 from slipstick.rtl.cells.registry import cell
+from slipstick.rtl.spec.array import ArrayConfig, CellMix
 
 CLOCK_PS = 10_000
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "liberty"
@@ -30,22 +33,14 @@ def label(path: Path, liberty: Liberty) -> str:
     return f"{liberty.describe()}{', shipped' if path == DEFAULT_LIBERTY else ''}"
 
 
-def mapped(liberty: Liberty, kind: str) -> MappedNetlist:
-    """Gates of ``exact8s``: the "multiplier" alone, or its "element"."""
-    one = cell("exact8s")
+def mapped(liberty: Liberty, kind: str, name: str = "exact8s") -> MappedNetlist:
+    """Gates of a cell: the "multiplier" alone, its "element", or an "array" of 4 x 4 of them, flattened."""
+    one = cell(name)
+    if kind == "array":
+        config = ArrayConfig(4, 4, CellMix.by_column([one] * 4, rows=4, columns=4))
+        return MappedNetlist.build(FlatArray.build(config, liberty, CLOCK_PS).synthesis, liberty)
     text, top = (multiplier_verilog(one), MULTIPLIER) if kind == "multiplier" else (element_verilog(one, 20), ELEMENT)
     return MappedNetlist.build(synthesise(text, top, liberty, clock_ps=CLOCK_PS), liberty)
-
-
-def switching_fj(netlist: MappedNetlist, density: float) -> dict[str, float]:
-    """Our switching energy of a cycle by gate of ``netlist_verilog``, all nets at one density, ports loaded."""
-    ends = {net for direction, nets in netlist.ports.values() if direction == "output" for net in nets}
-    found = {}
-    for name, gate in zip(netlist_verilog(netlist).instances, netlist.gates, strict=False):
-        nets = [gate.nets[pin.name] for pin in gate.cell.outputs if pin.name in gate.nets]
-        load = sum(netlist.load_ff[net] + OUTPUT_LOAD_FF * (net in ends) for net in nets)
-        found[name] = 0.5 * load * netlist.liberty.voltage_v**2 * density
-    return found
 
 
 def longest_path_ps(netlist: MappedNetlist, liberty: Liberty, clock_ps: float, folder: Path) -> float:
@@ -58,23 +53,21 @@ def longest_path_ps(netlist: MappedNetlist, liberty: Liberty, clock_ps: float, f
     return _unit(liberty, "time_unit") * (float(arrivals[0]) - (float(setup[0]) if setup else 0.0))
 
 
-def powers(
-    netlist: MappedNetlist, liberty: Liberty, clock_ps: float, density: float, folder: Path
-) -> dict[str, tuple[float, float, float]]:
-    """(internal, switching, leakage) energy of a cycle in fJ by instance of ``netlist_verilog``.
+def powers(netlist: MappedNetlist, clock_ps: float, density: float, duty: float, folder: Path) -> dict[str, Energy]:
+    """Energy of a cycle in fJ by instance of ``netlist_verilog``, all nets at one activity.
 
-    All nets change ``density`` times a cycle and are 1 half of the time: 2.0.17 takes activities of input ports
-    alone, and gives every net behind them the greatest of its inputs'.
+    2.0.17 takes no activity of single inner nets: every net changes ``density`` times a cycle and is 1 for the
+    share ``duty`` of the time; clocks change twice.
     """
-    per_second = density / (clock_ps * 1e-12)
     report = [
-        f"set_power_activity -input -activity {per_second} -duty 0.5",
+        "set_input_delay 0 -clock clock [all_inputs]",  # activities count by cycle of the clock behind a net
+        *(f"set_power_activity {which} -activity {density} -duty {duty}" for which in ("-global", "-input")),
         "report_power -digits 9 -instances [get_cells *]",
     ]
-    log = run(netlist, liberty, clock_ps, folder, report)
-    rows = re.findall(r"^ *([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+) +[\d.e+-]+ (\w+)$", log, re.M)
+    log = run(netlist, netlist.liberty, clock_ps, folder, report)
+    rows = re.findall(r"^ *([-\d.e+]+) +([-\d.e+]+) +([-\d.e+]+) +[-\d.e+]+ (\w+)$", log, re.M)
     to_fj = 1e15 * clock_ps * 1e-12  # W over a cycle
-    return {name: (to_fj * float(a), to_fj * float(b), to_fj * float(c)) for a, b, c, name in rows}
+    return {name: Energy(*(to_fj * float(one) for one in shares)) for *shares, name in rows}
 
 
 def run(netlist: MappedNetlist, liberty: Liberty, clock_ps: float, folder: Path, report: list[str]) -> str:

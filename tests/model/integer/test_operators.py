@@ -11,7 +11,7 @@ from slipstick.model.integer.norm import IntegerLayerNorm
 from slipstick.model.integer.products import Requantiser, add, token_mean
 from slipstick.model.integer.softmax import IntegerSoftmax
 from slipstick.rtl.spec.fixed import Requant
-from slipstick.rtl.spec.residual import add_branch
+from slipstick.rtl.spec.residual import residual
 from tests.rtl.spec.tables import EXPONENTIAL, RECIPROCAL, ROOT, chords
 
 RNG = np.random.default_rng(5)
@@ -72,7 +72,7 @@ def test_the_residual_sum_is_the_contracts():
     branch = requantiser(Codes(torch.from_numpy(accumulators), unit), out)
     multiplier, shift = (int(part) for part in requantiser.constants(unit, out))
     found = add(Codes(torch.from_numpy(stream).int(), out), branch).codes.numpy()
-    wanted = [add_branch(int(x), int(acc), multiplier, shift) for x, acc in zip(stream, accumulators, strict=True)]
+    wanted = [residual(int(x), int(acc), multiplier, shift) for x, acc in zip(stream, accumulators, strict=True)]
     assert found.tolist() == wanted
 
 

@@ -15,12 +15,7 @@ from slipstick.model.pwl.optimal import fit, fit_float
 from slipstick.model.pwl.segments import all_costs, best_starts, lines_of
 from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
 
-NINE_BITS = PwlFormat(9, 9, 6)
-HEADROOM = {
-    "gelu": (3.0e-5, 3.5e-6), "hswish": (1.1e-4, 8.3e-6), "silu": (2.5e-5, 6.3e-6), "exp": (1.1e-5, 7.8e-6),
-    "reciprocal": (1.5e-5, 3.6e-6), "rsqrt": (1.2e-5, 2.2e-6),
-}  # fmt: skip
-"""MSE of unclipped least-squares fits of 8 and 16 segments over the published sample points."""
+from .tables import HEADROOM, NINE_BITS
 
 
 def needed(function: Function) -> PwlFormat:
@@ -126,6 +121,27 @@ def test_weights_move_the_error_to_codes_that_do_not_occur() -> None:
     assert errors[1].mean() > errors[0].mean()
 
 
+def test_codes_that_never_occur_neither_hurt_nor_forbid_a_fit() -> None:
+    codes = np.arange(-128, 128)
+    histogram = np.where((codes >= 64) & (codes <= 127), 1, 0)  # mantissas of [1, 2)
+    table = fit(RECIPROCAL, 8, 6, weights=histogram)  # 1 / 2^-6 is far beyond Q1.6
+    alone = fit(RECIPROCAL, 8, 6, low=64, high=127)
+    seen = codes[histogram > 0]
+    errors = [np.mean((one.values(seen) - 64 / seen) ** 2) for one in (table, alone)]
+    assert errors[1] <= errors[0] <= 1.05 * errors[1]
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 3), st.integers(2, 3), st.sampled_from(["gelu", "tanh", "hswish"]))
+def test_a_whole_table_is_never_beaten_either(fraction: int, entries: int, name: str) -> None:
+    form, codes = PwlFormat(4, 4, 2), np.arange(-4, 4)
+    inputs = codes * 2.0**-fraction
+    table = fit(name, entries, fraction, form, input_width=3, low=-4, high=3)
+    found = 16 * np.sum((table.values(codes) - FUNCTIONS[name](inputs)) ** 2)
+    least = brute_force(inputs, 4 * FUNCTIONS[name](inputs), np.ones(8), entries, form)
+    assert found == pytest.approx(least, rel=1e-9, abs=1e-9)
+
+
 def test_uniform_weights_are_the_fit_of_all_codes_alike() -> None:
     tables = fit(GELU, 8, 5, weights=np.full(256, 7)), fit(GELU, 8, 5, low=-128, high=127)
     assert mse_of_codes(tables[0], GELU) == pytest.approx(mse_of_codes(tables[1], GELU))  # mirrored cuts are as good
@@ -169,6 +185,11 @@ def test_a_format_that_cannot_hold_the_function_names_one_that_can(name: str) ->
         ({"function": "exp", "weights": np.ones(256)}, "outside the function's domain, such as 1"),
         ({"function": "gleu"}, "unknown function 'gleu'; near names: .*gelu"),
         ({"function": Function("hat", lambda x: abs(x), 0.1, 0.4), "input_fraction": 0}, "no input code"),
+        ({"weights": ["a"] * 256}, "no numbers"),
+        ({"input_width": 40}, "input codes of 40 bits; 2 to 16"),
+        ({"input_fraction": -1}, "input of 8 bits"),
+        ({"function": Function("line", lambda x: 1000 * x, -4, 4)}, r"\(16 and .* bits\) would"),
+        ({"function": Function("growth", lambda x: np.exp(40 * x), -4, 4)}, "cannot hold 'growth', whose values reach"),
         ({"input_width": 16}, "65536 input codes are too many"),
         ({"function": Function("pole", lambda x: 1 / (x - 0.03125), 0, 1), "input_fraction": 5}, "finite at 0.03125"),
     ],

@@ -8,7 +8,7 @@ import torch
 
 from slipstick.errors import UserError
 from slipstick.rtl.spec.lutnet import LutLayerSpec, LutNetSpec
-from slipstick.rtl.spec.residual import add_branch
+from slipstick.rtl.spec.residual import residual
 from tests.rtl.spec.lutnets import corner_codes, random_layer, random_lutnet
 
 RNG = np.random.default_rng(11)
@@ -81,15 +81,15 @@ def test_the_stream_after_the_block_is_requantised_and_saturates():
     codes = corner_codes(5, RNG)
     stream = RNG.integers(-(1 << 15), 1 << 15, (len(codes), 6))
     stream[0] = (1 << 15) - 1
-    requant = spec.requant(2e-4)
-    pair = int(requant.multiplier[0]), int(requant.shift[0])
+    branch = spec.residual(2e-4)
+    pair = int(branch.multiplier[0]), int(branch.shift[0])
     wanted = [
-        [add_branch(x, acc, *pair) for x, acc in zip(row, by_integers(spec, code), strict=True)]
+        [residual(x, acc, *pair) for x, acc in zip(row, by_integers(spec, code), strict=True)]
         for row, code in zip(stream.tolist(), codes.tolist(), strict=True)
     ]
-    found = spec.add_to(stream, codes, 2e-4)
-    assert found.tolist() == wanted
-    assert np.abs(requant(spec(codes)) - spec(codes) * spec.output_scale / 2e-4).max() <= 0.51
+    assert branch(stream, spec(codes)).tolist() == wanted and max(wanted[0]) == (1 << 15) - 1
+    added = branch(np.zeros_like(stream), spec(codes))
+    assert np.abs(added - spec(codes) * spec.output_scale / 2e-4).max() <= 0.51
 
 
 def test_facts_and_arrays_make_the_same_block():

@@ -1,4 +1,4 @@
-"""Replace MLPs by weightless ones, match them block by block, then train the whole model with its teacher."""
+"""Replace MLPs by weightless ones, matched block by block; then train the whole model with its teacher."""
 
 import copy
 import json
@@ -12,15 +12,14 @@ import torch
 from slipstick.errors import UserError
 from slipstick.store import write_text
 
-from ..data import Images
 from ..evaluate import input_batches, top1
-from ..training.finetune import FinetuneConfig, Finetuned, Run, fingerprints
-from ..training.images import TrainingImages
-from ..training.state import load_state, save_tensors
+from ..weightless.match import MatchConfig
+from ..weightless.mlp import WeightlessConfig
+from ..weightless.replace import weightless_, weightless_mlps
 from ..zoo import LoadedModel
-from .match import MatchConfig
-from .mlp import WeightlessConfig
-from .replace import weightless_, weightless_mlps
+from .finetune import FinetuneConfig, Finetuned, TrainingRun, fingerprints, train_resumably
+from .images import TrainingImages
+from .state import save_tensors
 
 
 @dataclass(frozen=True)
@@ -58,26 +57,17 @@ def finetune_weightless(
     teacher = replace(loaded, module=copy.deepcopy(loaded.module).requires_grad_(False))
     settings = json.loads(json.dumps(asdict(config) | {"model": loaded.name} | fingerprints(loaded, images)))
     weights, resume = (out.with_name(out.name + end) for end in (".safetensors", ".resume.safetensors"))
-    saved = load_state(resume, settings) if resume.exists() else None
     explained: dict[str, float] = {}
-    recorded: Images = images.train[: config.recorded]
     weightless_(
-        loaded.module, config.blocks, config.mlp, input_batches(loaded, recorded), None if saved else config.match,
+        loaded.module, config.blocks, config.mlp, input_batches(loaded, images.train[: config.recorded]),
+        None if resume.exists() else config.match,
         lambda block, share: explained.update({str(block): round(share, 4)}),
     )  # fmt: skip
     for mlp in weightless_mlps(loaded.module).values():
         mlp.fix_mapping_()
-    run = Run(loaded, teacher.module, images, config.finetune, _factor(config.table_rate))
-    if saved:
-        run.restore(saved[0])
-        facts = saved[1]
-    else:
-        facts = {"config": settings, "curve": [], "explained": explained, "validation": {
-            "images": len(images.validation), "float": top1(teacher, images.validation),
-            "matched": top1(loaded, images.validation),
-        }}  # fmt: skip
-        save_tensors(resume, run.tensors(), facts)
-    run.train(facts, resume, report)
+    run = TrainingRun(loaded, teacher.module, images, config.finetune, _factor(config.table_rate))
+    facts = train_resumably(run, images.validation, resume, settings, report, {"explained": explained})
+    run.use_average()
     if "after" not in facts["validation"]:
         facts["validation"]["after"] = top1(loaded, images.validation)
         save_tensors(resume, run.tensors(), facts)

@@ -14,7 +14,7 @@ from slipstick.model.data import Images
 from slipstick.model.evaluate import logits
 from slipstick.model.training.finetune import FinetuneConfig
 from slipstick.model.training.images import TrainingImages
-from slipstick.model.weightless.finetune import WeightlessTraining, finetune_weightless
+from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
 from slipstick.model.weightless.match import MatchConfig
 from slipstick.model.zoo import LoadedModel, wrap
 from tests.model.weightless.vits import SMALL, small_vit
@@ -91,7 +91,7 @@ def test_the_manifest_says_what_made_the_weights(tmp_path: Path) -> None:
     finetune_weightless(model(), images(), tmp_path / "run", CONFIG, provenance={"tool": "test"})
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["config"]["blocks"] == [0, 2] and facts["config"]["mlp"]["luts"] == [48, 24]
-    assert set(facts["explained"]) == {"0", "2"} and set(facts["validation"]) == {"images", "float", "matched", "after"}
+    assert set(facts["explained"]) == {"0", "2"} and set(facts["validation"]) == {"images", "float", "before", "after"}
     assert len([name for name in facts["config"] if name.endswith("sha256")]) == 4 and facts["tool"] == "test"
 
 

@@ -1,0 +1,1 @@
+"""Attention reuse under a delay target: what it costs, and which encoders to choose."""

@@ -1,0 +1,82 @@
+"""Energy, delay and area of attention reuse on our own array, at the operands that a reuse network really has."""
+
+from dataclasses import dataclass, replace
+from math import ceil
+
+import numpy as np
+from torch import Tensor
+
+from slipstick.flow.cost.cost import CostModel
+from slipstick.flow.cost.requantiser_words import requantiser_peripheral
+from slipstick.model.convert import EXACT, approximate_
+from slipstick.model.workload import record, tile_streams
+from slipstick.model.zoo import LoadedModel
+from slipstick.rtl.cells import cell
+
+from .cost import ReuseCost
+from .geometry import Geometry
+from .systolic import encoder_products, systolic_delay_ms
+
+RECORDED_IMAGES, TILES = 16, 3
+
+
+@dataclass(frozen=True)
+class ArrayParts:
+    """The cost model on the streams of a network in which some encoders reuse attention.
+
+    ``layers`` are the recorded layers by their names below ``blocks.N``; all of them run on one array of one cell.
+    """
+
+    model: CostModel
+    layers: dict[str, tuple[str, ...]]
+    cell: str = EXACT
+
+    @classmethod
+    def measure(
+        cls, loaded: LoadedModel, batches: list[Tensor], *, rows: int, columns: int, clock_mhz: float, seed: int = 0
+    ) -> "ArrayParts":
+        """Convert a float model that reuses attention, in place, and record the operands of its encoders."""
+        approximate_(loaded.module, {}, batches, seed=seed)
+        recordings = record(loaded.module, batches[0][:RECORDED_IMAGES])
+        layers: dict[str, tuple[str, ...]] = {}
+        for name in recordings:
+            if name.startswith("blocks."):
+                part = name.split(".", 2)[2]
+                layers[part] = (*layers.get(part, ()), name)
+        rng = np.random.default_rng(seed)
+        streams = {
+            name: tile_streams(recordings[name], rows=rows, columns=columns, count=TILES, rng=rng)
+            for names in layers.values() for name in names
+        }  # fmt: skip
+        model = CostModel.build(
+            [cell(EXACT)], streams, clock_mhz=clock_mhz, rows=rows, columns=columns,
+            requantiser=requantiser_peripheral(recordings, rows, seed),
+        )  # fmt: skip
+        return cls(model, layers)
+
+    def cost(self, geometry: Geometry, reuse: int, *, transform: bool = True) -> ReuseCost:
+        """All encoders of a geometry, ``reuse`` of them without attention of their own.
+
+        The energy of a part is the mean over the recorded layers of its name. The area is that of the array with
+        accumulator adders and requantisers, without memories: one array does everything, so it does not change.
+        Raises UserError for more reuse encoders than there can be.
+        """
+        geometry.check_reuse(reuse)
+        model = self.model
+        whole, reused = (self._encoder_nj(geometry, kind, transform) for kind in (False, True))
+        delay = systolic_delay_ms(
+            geometry, reuse, rows=model.rows, columns=model.columns, clock_mhz=model.clock_mhz, transform=transform
+        )
+        energy = (geometry.encoders - reuse) * whole + reuse * reused
+        return ReuseCost(1e-6 * energy, delay, 1e-6 * model.array_area_um2(self.cell))
+
+    def _encoder_nj(self, geometry: Geometry, reuses: bool, transform: bool) -> float:
+        model, total = self.model, 0.0
+        for part, shape in encoder_products(geometry, reuses, transform).items():
+            depth, channels = ceil(shape.depth / model.rows) * model.rows, ceil(shape.channels / model.columns)
+            macs = shape.rows * shape.repeats * depth * channels * model.columns
+            outputs = shape.rows * shape.repeats * shape.channels
+            longer = replace(model, rows_per_tile=dict.fromkeys(self.layers[part], shape.rows))
+            found = [longer.layer_figures(self.cell, name, macs, outputs).energy_nj for name in self.layers[part]]
+            total += sum(found) / len(found)
+        return total

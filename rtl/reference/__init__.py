@@ -1,0 +1,1 @@
+"""Designs that ours are measured against; no accelerator uses them."""
