@@ -101,6 +101,12 @@ def reuse(session: nox.Session) -> None:
 
 
 @nox.session
+def weightless(session: nox.Session) -> None:
+    """Measure weightless MLPs: `-- digits`, `-- speed`, or `-- vit PACK NAME BLOCKS`."""
+    session.run(python(session, "test", "digits"), "-m", "tests.bench.weightless", *session.posargs, external=True)
+
+
+@nox.session
 def pwl(session: nox.Session) -> None:
     """Fit every function by both methods beside the published tables; writes docs/pwl.md."""
     session.run(python(session, "test"), "-m", "tests.bench.pwl", external=True)

@@ -158,12 +158,13 @@ def train_resumably(
     resume: Path,
     settings: dict[str, Any],
     report: Callable[[dict[str, float]], None],
+    notes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Take all steps of a run, or those that its state ``resume`` lacks, saving it every ``config.every`` steps.
 
     Returns the facts kept beside the state: ``config``, which is ``settings``; ``curve``, a record every saved state;
-    ``validation``, top-1 of the teacher (``float``) and of the model ``before`` the first step. Raises UserError for
-    a state of other settings.
+    ``validation``, top-1 of the teacher (``float``) and of the model ``before`` the first step; and the ``notes`` of
+    the call that began. Raises UserError for a state of other settings.
     """
     if resume.exists():
         tensors, facts = load_state(resume, settings)
@@ -172,7 +173,7 @@ def train_resumably(
         teacher = replace(run.loaded, module=run.teacher)
         facts = {"config": settings, "curve": [], "validation": {
             "images": len(validation), "float": top1(teacher, validation), "before": top1(run.loaded, validation),
-        }}  # fmt: skip
+        }} | dict(notes or {})  # fmt: skip
     curve, config = facts["curve"], run.config
     while (done := int(curve[-1]["step"]) if curve else 0) < config.steps:
         started, stop = time.process_time(), min(done + config.every, config.steps)
@@ -203,9 +204,19 @@ def fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:
 
 
 class TrainingRun:
-    """A model in training: its optimiser, its averaged weights, its teacher and its images."""
+    """A model in training: its optimiser, its averaged weights, its teacher and its images.
 
-    def __init__(self, loaded: LoadedModel, teacher: nn.Module, images: TrainingImages, config: FinetuneConfig) -> None:
+    ``factor`` gives, for a parameter's name, by how much its rate exceeds the others'.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        teacher: nn.Module,
+        images: TrainingImages,
+        config: FinetuneConfig,
+        factor: Callable[[str], float] = lambda name: 1.0,
+    ) -> None:
         self.loaded, self.model, self.teacher = loaded, loaded.module, teacher
         self.images, self.config = images.train, config
         if config.checkpointing:
@@ -215,9 +226,13 @@ class TrainingRun:
             switch(True)
         self.parameters = list(self.model.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
-        decayed = [p for p in self.parameters if p.ndim > 1]
-        plain = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        kinds: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
+        for name, parameter in self.model.named_parameters():
+            kinds.setdefault((parameter.ndim > 1, factor(name)), []).append(parameter)
+        groups = [
+            {"params": some, "weight_decay": config.weight_decay if decayed else 0.0, "factor": times}
+            for (decayed, times), some in kinds.items()
+        ]
         self.optimiser = torch.optim.AdamW(groups, lr=config.rate, fused=True)
         self._epoch, self._order = -1, list[Tensor]()
 
@@ -258,7 +273,7 @@ class TrainingRun:
         index = self._batch(number)
         inputs = augment(self.loaded.prepare(self.images.pixels[index]), generator)
         for group in self.optimiser.param_groups:
-            group["lr"] = config.rate * cosine((number + 1) / config.steps, config.warmup)
+            group["lr"] = config.rate * group["factor"] * cosine((number + 1) / config.steps, config.warmup)
         with torch.no_grad():
             wanted = self.teacher(inputs)
         loss = distilled_loss(self.model(inputs), torch.from_numpy(self.images.labels[index]), wanted, config)

@@ -1,0 +1,81 @@
+"""Replace MLPs by weightless ones, matched block by block; then train the whole model with its teacher."""
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from slipstick.errors import UserError
+from slipstick.store import write_text
+
+from ..evaluate import input_batches, top1
+from ..weightless.match import MatchConfig
+from ..weightless.mlp import WeightlessConfig
+from ..weightless.replace import weightless_, weightless_mlps
+from ..zoo import LoadedModel
+from .finetune import FinetuneConfig, Finetuned, TrainingRun, fingerprints, train_resumably
+from .images import TrainingImages
+from .state import save_tensors
+
+
+@dataclass(frozen=True)
+class WeightlessTraining:
+    """All settings: the blocks, what replaces them, matching on ``recorded`` images, and finetuning.
+
+    ``table_rate`` is by how much the tables' rate exceeds that of other weights while finetuning.
+    """
+
+    blocks: tuple[int, ...]
+    mlp: WeightlessConfig = field(default_factory=WeightlessConfig)
+    match: MatchConfig = field(default_factory=MatchConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    recorded: int = 768
+    table_rate: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.recorded < 1 or self.table_rate <= 0:
+            raise UserError(f"{self.recorded} recorded images, table rate {self.table_rate}: both must be positive")
+
+
+def finetune_weightless(
+    loaded: LoadedModel, images: TrainingImages, out: Path, config: WeightlessTraining,
+    report: Callable[[dict[str, float]], None] = lambda record: None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Finetuned:  # fmt: skip
+    """Replace MLPs of a float model in place, train it, and leave it with the averaged weights, its mappings fixed.
+
+    Writes ``out``.safetensors, all parameters and buffers, and ``out``.json, what made them. Every
+    ``config.finetune.every`` steps the whole state goes to ``out``.resume.safetensors; the same call goes on from
+    it. Raises UserError for blocks that do not exist, and a state of other settings, weights or images.
+    """
+    if config.finetune.batch > len(images.train):
+        raise UserError(f"a batch of {config.finetune.batch} exceeds the {len(images.train)} training images")
+    teacher = replace(loaded, module=copy.deepcopy(loaded.module).requires_grad_(False))
+    settings = json.loads(json.dumps(asdict(config) | {"model": loaded.name} | fingerprints(loaded, images)))
+    weights, resume = (out.with_name(out.name + end) for end in (".safetensors", ".resume.safetensors"))
+    explained: dict[str, float] = {}
+    weightless_(
+        loaded.module, config.blocks, config.mlp, input_batches(loaded, images.train[: config.recorded]),
+        None if resume.exists() else config.match,
+        lambda block, share: explained.update({str(block): round(share, 4)}),
+    )  # fmt: skip
+    for mlp in weightless_mlps(loaded.module).values():
+        mlp.fix_mapping_()
+    run = TrainingRun(loaded, teacher.module, images, config.finetune, _factor(config.table_rate))
+    facts = train_resumably(run, images.validation, resume, settings, report, {"explained": explained})
+    run.use_average()
+    if "after" not in facts["validation"]:
+        facts["validation"]["after"] = top1(loaded, images.validation)
+        save_tensors(resume, run.tensors(), facts)
+    save_tensors(weights, loaded.module.state_dict())
+    manifest = facts | {"torch": torch.__version__, **(provenance or {})}
+    write_text(out.with_name(out.name + ".json"), json.dumps(manifest, indent=1) + "\n")
+    return Finetuned(weights, manifest)
+
+
+def _factor(table_rate: float) -> Callable[[str], float]:
+    return lambda name: table_rate if name.endswith(".tables") else 1.0

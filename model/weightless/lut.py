@@ -1,0 +1,114 @@
+"""A layer of look-up tables, trained through extended finite differences (DWN, ICML 2024).
+
+The difference that an input of a table sees depends on the table and on the address alone. It is a separable
+transform of the table, made once a step for every address, and then looked up like the table itself.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from slipstick.errors import UserError
+from slipstick.rtl.spec.lutnet import ARITIES
+
+from .bits import Bits, by_rows, carrier
+
+FLIP = 0.25  # probability that each other bit of the address is flipped: beta / (1 + beta) with beta = 1/3
+
+
+def check_arity(arity: int) -> None:
+    """Raises UserError for a number of inputs that tables cannot have."""
+    if arity not in ARITIES:
+        raise UserError(f"LUT-{arity}: a table has {ARITIES[0]} to {ARITIES[-1]} inputs")
+
+
+def differences(tables: Tensor) -> Tensor:
+    """Extended finite differences float [N, n, 2^n] of tables [N, 2^n], for every input and every address.
+
+    Half the difference of a table's expected value with that input 1 and with it 0, while every other input is
+    flipped with probability FLIP: sum over a of s_l(a) table[a] alpha beta^H_l(a, address).
+    """
+    arity = tables.shape[1].bit_length() - 1
+    found = []
+    for wanted in range(arity):
+        part = tables
+        for bit in range(arity):
+            pairs = part.unflatten(1, (-1, 2, 1 << bit))
+            low, high = pairs[:, :, :1], pairs[:, :, 1:]
+            if bit == wanted:
+                pairs = (0.5 * (high - low)).expand(pairs.shape)
+            else:
+                pairs = torch.cat([torch.lerp(low, high, FLIP), torch.lerp(high, low, FLIP)], 2)
+            part = pairs.flatten(1)
+        found.append(part)
+    return torch.stack(found, 1)
+
+
+def addresses(slots: Tensor, arity: int) -> Tensor:
+    """Addresses uint8 [N, M] from the bits uint8 [N * arity, M] of the tables' inputs; input l weighs 2^l."""
+    inputs = slots.unflatten(0, (-1, arity))
+    found = inputs[:, arity - 1].clone()
+    for bit in range(arity - 2, -1, -1):
+        found.mul_(2).add_(inputs[:, bit])
+    return found
+
+
+class _LookUp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, slots: Tensor, values: Tensor, tables: Tensor, arity: int) -> tuple[Tensor, Tensor]:
+        address = addresses(slots, arity)
+        binary = (tables > 0).to(torch.uint8)
+        fired = torch.empty_like(address)
+
+        def look_up(rows: slice) -> None:
+            torch.gather(binary[rows], 1, address[rows].long(), out=fired[rows])
+
+        by_rows(address, look_up)
+        ctx.save_for_backward(address, tables)
+        ctx.mark_non_differentiable(fired)
+        return fired, carrier(fired, values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        address, tables = ctx.saved_tensors
+        gradient = gradients[1]
+        change = differences(tables)
+        arity = change.shape[1]
+        to_tables = torch.zeros_like(tables)
+        to_slots = gradient.new_empty(len(tables), arity, gradient.shape[1])
+
+        def differentiate(rows: slice) -> None:
+            index, part = address[rows].long(), gradient[rows]
+            to_tables[rows].scatter_add_(1, index, part)
+            for bit in range(arity):
+                torch.gather(change[rows, bit], 1, index, out=to_slots[rows, bit])
+            to_slots[rows].mul_(part.unsqueeze(1))
+
+        by_rows(address, differentiate)
+        return None, to_slots.flatten(0, 1), to_tables, None
+
+
+class LutLayer(nn.Module):
+    """``count`` tables of 2^``arity`` entries; an entry above 0 is a 1.
+
+    Entries are real while training, limited to [-1, 1], and get the gradient of the bits that they gave.
+    Raises UserError for an ``arity`` that tables cannot have.
+    """
+
+    def __init__(self, count: int, arity: int = 6, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        check_arity(arity)
+        self.arity = arity
+        self.tables = nn.Parameter(torch.rand(count, 1 << arity, generator=generator) * 2 - 1)
+
+    def forward(self, slots: Bits) -> Bits:
+        """Input bits [count * arity, M], a table's side by side -> output bits [count, M]."""
+        if self.training and self.tables.detach().abs().amax() > 1:  # else untouched: backward may need it still
+            with torch.no_grad():
+                self.tables.clamp_(-1, 1)
+        return Bits(*_LookUp.apply(slots.codes, slots.carrier, self.tables, self.arity))
+
+    def binary(self) -> Tensor:
+        """The tables in hardware: uint8 [count, 2^arity] of 0 and 1."""
+        return (self.tables.detach() > 0).to(torch.uint8)

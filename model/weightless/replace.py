@@ -1,0 +1,86 @@
+"""``weightless_``: MLPs of a timm Vision Transformer, in place, by weightless ones."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from timm.layers.mlp import Mlp
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from slipstick.errors import UserError
+
+from ..integer.parts import blocks as blocks_of
+from .match import MatchConfig, explained, match_
+from .mlp import WeightlessConfig, WeightlessMlp
+
+
+def check_blocks(model: nn.Module, blocks: Sequence[int]) -> VisionTransformer:
+    """The model, if these blocks of it have an MLP to replace. Raises UserError otherwise."""
+    if not isinstance(model, VisionTransformer):
+        raise UserError(f"weightless MLPs replace those of timm's VisionTransformer, not of {type(model).__name__}")
+    every = blocks_of(model)
+    missing = [number for number in blocks if not 0 <= number < len(every)]
+    if missing:
+        raise UserError(f"block {missing[0]} does not exist; the model has blocks 0 to {len(every) - 1}")
+    if not blocks or len(set(blocks)) != len(blocks):
+        raise UserError(f"weightless blocks {list(blocks)}: name at least one block, and none twice")
+    for number in blocks:
+        if type(every[number].mlp) is not Mlp:
+            raise UserError(f"block {number} has a {type(every[number].mlp).__name__} in place of timm's Mlp")
+    return model
+
+
+@contextmanager
+def recording(module: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Inputs and outputs of a module, as rows of features, while the context lasts."""
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def record(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.append((inputs[0].detach().flatten(0, -2), output.detach().flatten(0, -2)))
+
+    hook = module.register_forward_hook(record)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+@torch.no_grad()
+def record(model: VisionTransformer, block: int, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """What a block's MLP gets and gives, float [M, D] and [M, D'], while the model runs on ``inputs``; shuffled."""
+    model.eval()
+    with recording(blocks_of(model)[block].mlp) as seen:
+        for batch in inputs:
+            model(batch)
+    got, gave = (torch.cat(part) for part in zip(*seen, strict=True))
+    order = torch.randperm(len(got), generator=torch.Generator().manual_seed(block)).to(got.device)
+    return got[order], gave[order]
+
+
+def weightless_(
+    model: nn.Module, blocks: Sequence[int], config: WeightlessConfig, inputs: Sequence[Tensor],
+    match: MatchConfig | None = None, report: Callable[[int, float], None] = lambda block, share: None,
+) -> None:  # fmt: skip
+    """Replace the MLPs of ``blocks``, from the first to the last, each by one that imitates it.
+
+    ``inputs`` are batches of the model's input that activations are recorded on, with the blocks before already
+    replaced. With ``match`` every MLP is trained to match these, else only the entries of its sum are solved.
+    ``report(block, share)`` says how much of the MLP's variance is explained. Raises UserError for blocks that do
+    not exist or have no timm Mlp.
+    """
+    vit = check_blocks(model, blocks)
+    was_training = model.training
+    for number in sorted(blocks):
+        got, gave = record(vit, number, inputs)
+        mlp = WeightlessMlp(config, got, gave)
+        if match is not None:
+            match_(mlp, got, gave, match)
+        report(number, explained(mlp, got, gave))
+        blocks_of(vit)[number].mlp = mlp
+    model.train(was_training)
+
+
+def weightless_mlps(model: nn.Module) -> dict[str, WeightlessMlp]:
+    """The weightless MLPs of a model by name."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, WeightlessMlp)}

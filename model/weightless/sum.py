@@ -1,0 +1,66 @@
+"""From the bits of the last tables to numbers: counts of groups, or a learnt vector added for every 1."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slipstick.errors import UserError
+
+from .bits import Bits
+
+
+class GroupSum(nn.Module):
+    """Number of ones in each of ``groups`` equal groups of bits, divided by ``temperature``; zeros fill the last."""
+
+    def __init__(self, groups: int, temperature: float = 1.0) -> None:
+        super().__init__()
+        if groups < 1 or temperature <= 0:
+            raise UserError(f"group sum: {groups} groups, temperature {temperature}; both must be positive")
+        self.groups, self.temperature = groups, temperature
+
+    def forward(self, bits: Bits) -> Tensor:
+        """Bits [N, M] -> sums float [M, groups]."""
+        values = bits.values()
+        padded = F.pad(values, (0, 0, 0, -len(values) % self.groups))
+        return padded.unflatten(0, (self.groups, -1)).sum(1).T / self.temperature
+
+
+class ConditionalSum(nn.Module):
+    """``o = sum_i z_i E_i`` [D] over the bits z: nothing is multiplied, only added or left out.
+
+    ``entries`` [N, D] are used as signed integers of ``width`` bits with one scale; gradients pass straight
+    through their rounding. Raises UserError for a width that is not 2 to 16.
+    """
+
+    def __init__(self, entries: Tensor, width: int = 8) -> None:
+        super().__init__()
+        if not 2 <= width <= 16:
+            raise UserError(f"entries of {width} bits; they have 2 to 16")
+        self.width = width
+        self.entries = nn.Parameter(entries)
+
+    @property
+    def scale(self) -> Tensor:
+        """What a code of 1 stands for, float []."""
+        largest = self.entries.detach().abs().amax().clamp(min=1e-12)
+        return largest / ((1 << (self.width - 1)) - 1)
+
+    def codes(self) -> Tensor:
+        """The entries in hardware, whole numbers in float [N, D]."""
+        return (self.entries.detach() / self.scale).round()
+
+    def forward(self, bits: Bits) -> Tensor:
+        """Bits [N, M] -> sums float [M, D]: exact multiples of ``scale``."""
+        codes = self.codes() + (self.entries - self.entries.detach()) / self.scale
+        return (bits.values().T @ codes) * self.scale
+
+
+def solve(bits: Tensor, wanted: Tensor, ridge: float = 1e-3) -> Tensor:
+    """Entries [N, D] whose conditional sum over ``bits`` float [N, M] comes nearest to ``wanted`` [M, D].
+
+    Least squares with ``ridge`` times the number of tokens on the diagonal.
+    """
+    bits, wanted = bits.double(), wanted.double()
+    gram = bits @ bits.T
+    gram.diagonal().add_(ridge * bits.shape[1])
+    return torch.linalg.solve(gram, bits @ wanted).to(torch.float32)

