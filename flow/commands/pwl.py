@@ -15,13 +15,15 @@ from slipstick.model.pwl.genetic import fit_genetic
 from slipstick.model.pwl.optimal import fit as fit_codes
 from slipstick.model.pwl.optimal import fit_float
 from slipstick.model.pwl.published import from_published, is_published, table_at
-from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
+from slipstick.rtl.spec.pwl import NarrowFormat, PwlFormat, PwlTable
 from slipstick.store import check_writable, write_text
 
 from .options import Json, Seed, print_json, print_table
 
 FRACTIONS = range(7)  # the published input scales, 2^0 to 2^-6
 FINEST = 24
+WIDEST = 16  # bits of coefficients that are tried unasked
+TOLERANCE = 1.05
 
 app = typer.Typer(help="Fit piecewise linear tables of non-linear functions, as in GQA-LUT.", no_args_is_help=True)
 
@@ -42,7 +44,10 @@ def fit(
         list[str] | None, typer.Option(help="Input scale such as 2^-4 or 0.0625; repeatable. [default: 2^0 to 2^-6]")
     ] = None,
     fraction: Annotated[int, typer.Option(help="Fraction bits of slopes and intercepts.")] = PwlFormat.fraction,
-    width: Annotated[int, typer.Option(help="Bits of slopes and intercepts.")] = PwlFormat.slope_width,
+    width: Annotated[
+        int | None,
+        typer.Option(help="Bits of slopes and intercepts. [default: 8, or the fewest that suffice]"),
+    ] = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="File to write: all that --json prints.")] = None,
     json: Json = False,
@@ -53,8 +58,10 @@ def fit(
     """
     if out:
         check_writable(out)
-    one, form = named(function), PwlFormat(width, width, fraction)
+    one = named(function)
     fractions = [_fraction(text) for text in scale] if scale else list(FRACTIONS)
+    bits = _enough(one, entries, fraction) if width is None else width
+    form = PwlFormat(bits, bits, fraction)
     if method == "genetic":
         curve = fit_genetic(one, entries, form, seed)
         tables = [curve.at_scale(d) for d in fractions]
@@ -67,6 +74,18 @@ def fit(
     _print(document, tables, json)
     if out and not json:
         typer.echo(f"tables: {out}")
+
+
+def _enough(function: Function, entries: int, fraction: int) -> int:
+    """The fewest bits, from 8, whose optimal curve errs at most TOLERANCE times as much as that of WIDEST bits."""
+    least = fit_float(function, entries, PwlFormat(WIDEST, WIDEST, fraction)).mse(function)
+    for bits in range(PwlFormat.slope_width, WIDEST):
+        try:
+            if fit_float(function, entries, PwlFormat(bits, bits, fraction)).mse(function) <= TOLERANCE * least:
+                return bits
+        except NarrowFormat:
+            continue
+    return WIDEST
 
 
 @app.command()

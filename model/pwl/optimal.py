@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec.pwl import MAX_INPUT_WIDTH, PwlFormat, PwlTable, check_coefficients, signed_range
+from slipstick.rtl.spec.pwl import MAX_INPUT_WIDTH, NarrowFormat, PwlFormat, PwlTable, check_coefficients, signed_range
 
 from .curve import Q1_6, PwlCurve
 from .functions import Function, named
@@ -185,7 +185,7 @@ def _histogram(weights: np.ndarray, codes: np.ndarray, possible: np.ndarray) -> 
 
 
 def _check_format(function: Function, samples: Samples, cut: Cut, entries: int, form: PwlFormat) -> None:
-    """UserError if wider coefficients of the same fraction would be much better; their widths are named."""
+    """NarrowFormat if wider coefficients of the same fraction would be much better; their widths are named."""
     error = samples.error(cut)
     touched = {*form.slope_range} & {*cut[1]} or {*form.intercept_range} & {*cut[2]}
     if error <= ROUNDING or not touched:
@@ -196,7 +196,7 @@ def _check_format(function: Function, samples: Samples, cut: Cut, entries: int, 
         check_coefficients(function.name, free[1], free[2], form)
     if (np.abs(samples.y) > CLIPPED * _reach(samples.x, form)).any():  # so far off that wider ones are no better
         largest = np.abs(samples.y).max() * 2.0**-form.fraction
-        raise UserError(f"{form} cannot hold {function.name!r}, whose values reach {largest:g}")
+        raise NarrowFormat(f"{form} cannot hold {function.name!r}, whose values reach {largest:g}")
 
 
 def _padded(cut: Cut, entries: int) -> Cut:

@@ -48,6 +48,10 @@ def line(code: Any, slope: Any, intercept: Any, input_fraction: Any) -> Any:
     return slope * code + (intercept << input_fraction)
 
 
+class NarrowFormat(UserError):
+    """A format that cannot hold the coefficients of a table."""
+
+
 @dataclass(frozen=True)
 class PwlFormat:
     """Signed fixed point of the coefficients: slopes of ``slope_width`` bits, intercepts of ``intercept_width``.
@@ -172,11 +176,11 @@ class PwlTable:
 
 
 def check_coefficients(function: str, slopes: Sequence[int], intercepts: Sequence[int], form: PwlFormat) -> None:
-    """UserError naming the widths that are needed when a format cannot hold some coefficients."""
+    """NarrowFormat naming the widths that are needed when a format cannot hold some coefficients."""
     needed = [signed_width(min(codes), max(codes)) for codes in (slopes, intercepts)]
     if needed[0] > form.slope_width or needed[1] > form.intercept_width:
         wide = PwlFormat(max(needed[0], form.slope_width), max(needed[1], form.intercept_width), form.fraction)
-        raise UserError(
+        raise NarrowFormat(
             f"table of {function!r}: {form} cannot hold its coefficients; {wide} "
             f"({wide.slope_width} and {wide.intercept_width} bits) would, or fewer fraction bits"
         )

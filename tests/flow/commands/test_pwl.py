@@ -11,7 +11,7 @@ from slipstick.model.pwl.curve import PwlCurve, mse_of_codes
 from slipstick.model.pwl.functions import GELU
 from slipstick.model.pwl.optimal import fit, fit_float
 from slipstick.rtl.spec.pwl import PwlTable
-from tests.model.pwl.tables import FLOAT_MSE, shipped
+from tests.model.pwl.tables import FLOAT_MSE, HEADROOM, shipped
 
 
 @pytest.fixture
@@ -38,6 +38,13 @@ def test_a_fit_as_json_has_the_errors_of_every_scale(call) -> None:
         fraction = one["input_fraction"]
         assert PwlTable.from_json(one) == fit(GELU, 8, fraction)
         assert found["mse_int8"][str(fraction)] == mse_of_codes(fit(GELU, 8, fraction), GELU)
+
+
+@pytest.mark.parametrize(("function", "entries", "bits"), [("exp", 8, 8), ("reciprocal", 8, 9), ("rsqrt", 16, 9)])
+def test_coefficients_get_the_bits_that_the_function_needs(call, function: str, entries: int, bits: int) -> None:
+    found = json.loads(call("fit", function, "--entries", str(entries), "--scale", "2^-4", "--json")[1])
+    assert found["format"] == {"slope_width": bits, "intercept_width": bits, "fraction": 6}
+    assert found["mse"] <= 1.5 * HEADROOM[function][entries == 16]
 
 
 def test_a_file_shows_as_it_was_fitted(call, tmp_path: Path) -> None:
@@ -91,7 +98,7 @@ def test_the_genetic_search_is_named_and_seeded(call) -> None:
         (("fit", "gelu", "--scale", "2^1"), "not a power of two from 2^0 to 2^-24"),
         (("fit", "gelu", "--scale", "nan"), "not a power of two"),
         (("fit", "gelu", "--scale", "fine"), "scale 'fine' is no number"),
-        (("fit", "reciprocal"), "Q2.6 (9 and 9 bits) would"),
+        (("fit", "reciprocal", "--width", "8"), "Q2.6 (9 and 9 bits) would"),
         (("fit", "reciprocal", "--scale", "2^-9", "--width", "9"), "no input code of scale 2^-9"),
         (("fit", "gelu", "--width", "1"), "widths are 2 to 32 bits"),
         (("show", "nothing.json"), "cannot read nothing.json"),
