@@ -79,7 +79,7 @@ def run(
 
     Killed, the same call goes on after the last saved state. The result loads with --weights.
 
-    Example: slipstick reuse cifar10_jpeg.npz --delay-target 2.5
+    Example: slipstick reuse cifar10_jpeg.npz --delay-target 4.5
 
     Example: slipstick reuse --delay-target 7 --delay-model crossbar --geometry deit-s --no-count-transform
     """

@@ -3,14 +3,14 @@
     python -m tests.bench.reuse PACK [--finished]
 
 rewrites the page (``nox -s reuse -- PACK``). PACK is a JPEG pack with splits train_ and test_, such as all of
-CIFAR-10. Finetuning goes on where it was stopped; its states are in out/reuse. With --finished the page has only the
-networks whose finetuning is done, and says so.
+CIFAR-10. Finetuning goes on where it was stopped; its states are in out/reuse. With --finished nothing is
+trained or run on the test images: the page has what is there already, and says so.
 """
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,10 +94,12 @@ def _show(record: dict[str, float]) -> None:
     print(record, file=sys.stderr, flush=True)
 
 
-def hits(one: Trained, kind: str, measure: Callable[[Trained], np.ndarray]) -> np.ndarray:
-    """Which test images are right, bool [N], measured once and kept beside the weights."""
+def hits(one: Trained, kind: str, measure: Callable[[Trained], np.ndarray] | None) -> np.ndarray | None:
+    """Which test images are right, bool [N], kept beside the weights; None if unmeasured without a ``measure``."""
     path = one.path.with_name(f"{one.path.name}.{kind}.npy")
     if not path.exists():
+        if measure is None:
+            return None
         print(one.path.name, kind, file=sys.stderr, flush=True)
         found = measure(one)
         write_whole(path, lambda file: np.save(file, found))
@@ -121,18 +123,28 @@ class Measure:
         return correct(loaded, self.test)
 
 
-def accuracy(networks: Sequence[Trained], images: TrainingImages, test: Images) -> Iterator[dict[str, object]]:
+def accuracy(measures: Mapping[str, Callable[[Trained], np.ndarray] | None]) -> Iterator[dict[str, object]]:
     """A row a network; losses against the control in points, with their standard error on the same images."""
-    kinds = {kind: Measure(kind, images, test) for kind in ("after", "int8")}
-    control = {kind: hits(networks[0], kind, measure) for kind, measure in kinds.items()}
-    for one in networks:
-        own = {kind: hits(one, kind, measure) for kind, measure in kinds.items()}
-        difference = 100 * (control["after"].astype(float) - own["after"])
+    control = hits(NETWORKS[0], "after", measures["after"])
+    for one in NETWORKS:
+        after, int8 = (hits(one, kind, measures[kind]) for kind in ("after", "int8"))
+        if after is None or control is None:
+            continue
+        difference = 100 * (control.astype(float) - after)
         yield {
-            "network": one,
-            **{kind: 100 * found.mean() for kind, found in own.items()},
+            "network": one, "after": 100 * after.mean(), "int8": None if int8 is None else 100 * int8.mean(),
             "lost": difference.mean(), "error": difference.std() / len(difference) ** 0.5,
         }  # fmt: skip
+
+
+def on_crossbars(
+    measures: Mapping[str, Callable[[Trained], np.ndarray] | None],
+) -> Iterator[tuple[Trained, float, float]]:
+    """Network, top-1 in percent without and with noise, on the first test images."""
+    for one in NOISY:
+        ideal, noisy = (hits(one, kind, measures[kind]) for kind in ("after", "noisy"))
+        if ideal is not None and noisy is not None:
+            yield one, 100 * ideal[:NOISY_IMAGES].mean(), 100 * noisy.mean()
 
 
 STARTED = ((1,), (3,), (5,), (1, 3), (3, 5), (1, 2), (4, 5), (1, 3, 5), (1, 2, 3), (3, 4, 5))
@@ -144,10 +156,12 @@ WAYS: tuple[tuple[Transform, Run], ...] = (
 )
 
 
-def started(images: TrainingImages) -> dict[str, dict[str, float]]:
+def started(images: TrainingImages, finished: bool) -> dict[str, dict[str, float]]:
     """Pattern -> way -> top-1 in percent on the shipped test images after the closed-form start, with no training."""
     path = STATES / "started.json"
     found: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
+    if finished:
+        return {blocks: row for blocks, row in found.items() if len(row) == len(WAYS)}
     original, test = load_model(), shipped("test")
     start = input_batches(original, images.calibration, len(images.calibration))[0]
     for blocks in STARTED:
@@ -172,13 +186,9 @@ def main() -> None:
     images, test = training_images(pack, 32), read_pack(pack, "test_")
     images = replace(images, validation=images.validation[:200])  # for the manifests; the page is about test images
     STATES.mkdir(parents=True, exist_ok=True)
-    networks = [one for one in NETWORKS if not finished or one.path.with_name(one.path.name + ".json").exists()]
-    rows = list(accuracy(networks, images, test))
-    noisy = [
-        (one, 100 * hits(one, "after", Measure("after", images, test))[:NOISY_IMAGES].mean(),
-         100 * hits(one, "noisy", Measure("noisy", images, test)).mean())
-        for one in NOISY
-    ]  # fmt: skip
+    kinds = ("after", "int8", "noisy")
+    measures = {kind: None if finished else Measure(kind, images, test) for kind in kinds}
+    rows, noisy = list(accuracy(measures)), list(on_crossbars(measures))
     original = load_model()
     similar = attention_cka(original.module, input_batches(original, shipped("calibration")[:64])[0]).tolist()
     reused = load_model()
@@ -199,8 +209,8 @@ def main() -> None:
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     template = environment.from_string((Path(__file__).parent / "reuse.md.jinja").read_text())
     page = template.render(
-        published=published, array=array, rows=rows, missing=len(NETWORKS) - len(networks), noisy=noisy,
-        started=started(images), similar=similar, config=FINETUNING, test=len(test), train=len(images.train),
+        published=published, array=array, rows=rows, missing=len(NETWORKS) - len(rows), noisy=noisy,
+        started=started(images, finished), similar=similar, config=FINETUNING, test=len(test), train=len(images.train),
         noisy_images=NOISY_IMAGES, notes=parts.model.notes,
         provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
     )  # fmt: skip
