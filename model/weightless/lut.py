@@ -55,38 +55,49 @@ def addresses(slots: Tensor, arity: int) -> Tensor:
 
 
 class _LookUp(torch.autograd.Function):
+    """Table by table, so that neither the inputs' bits nor their gradients are ever held as a whole."""
+
     @staticmethod
-    def forward(ctx: Any, slots: Tensor, values: Tensor, tables: Tensor, arity: int) -> tuple[Tensor, Tensor]:
-        address = addresses(slots, arity)
+    def forward(
+        ctx: Any, codes: Tensor, values: Tensor, tables: Tensor, arity: int, index: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        address = codes.new_empty(len(tables), codes.shape[1])
         binary = (tables > 0).to(torch.uint8)
         fired = torch.empty_like(address)
 
         def look_up(rows: slice) -> None:
+            slots = slice(rows.start * arity, rows.stop * arity)
+            chosen = codes[slots] if index is None else codes.index_select(0, index[slots])
+            address[rows] = addresses(chosen, arity)
             torch.gather(binary[rows], 1, address[rows].long(), out=fired[rows])
 
         by_rows(address, look_up)
-        ctx.save_for_backward(address, tables)
+        ctx.save_for_backward(address, tables, *([] if index is None else [index]))
+        ctx.inputs, ctx.arity = len(codes), arity
         ctx.mark_non_differentiable(fired)
         return fired, carrier(fired, values)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        address, tables = ctx.saved_tensors
-        gradient = gradients[1]
+        address, tables, *index = ctx.saved_tensors
+        gradient, arity = gradients[1], ctx.arity
         change = differences(tables)
-        arity = change.shape[1]
         to_tables = torch.zeros_like(tables)
-        to_slots = gradient.new_empty(len(tables), arity, gradient.shape[1])
+        to_bits = gradient.new_zeros(ctx.inputs, gradient.shape[1])
 
         def differentiate(rows: slice) -> None:
-            index, part = address[rows].long(), gradient[rows]
-            to_tables[rows].scatter_add_(1, index, part)
+            place, part = address[rows].long(), gradient[rows]
+            to_tables[rows].scatter_add_(1, place, part)
+            slots = slice(rows.start * arity, rows.stop * arity)
+            own = part.new_empty(len(part), arity, part.shape[1]) if index else to_bits[slots].unflatten(0, (-1, arity))
             for bit in range(arity):
-                torch.gather(change[rows, bit], 1, index, out=to_slots[rows, bit])
-            to_slots[rows].mul_(part.unsqueeze(1))
+                torch.gather(change[rows, bit], 1, place, out=own[:, bit])
+            own.mul_(part.unsqueeze(1))
+            if index:
+                to_bits.index_add_(0, index[0][slots], own.flatten(0, 1))
 
         by_rows(address, differentiate)
-        return None, to_slots.flatten(0, 1), to_tables, None
+        return None, to_bits, to_tables, None, None
 
 
 class LutLayer(nn.Module):
@@ -102,12 +113,15 @@ class LutLayer(nn.Module):
         self.arity = arity
         self.tables = nn.Parameter(torch.rand(count, 1 << arity, generator=generator) * 2 - 1)
 
-    def forward(self, slots: Bits) -> Bits:
-        """Input bits [count * arity, M], a table's side by side -> output bits [count, M]."""
+    def forward(self, bits: Bits, index: Tensor | None = None) -> Bits:
+        """Input bits [count * arity, M], a table's side by side -> output bits [count, M].
+
+        With ``index`` int64 [count * arity] the inputs are these rows of ``bits`` [B, M].
+        """
         if self.training and self.tables.detach().abs().amax() > 1:  # else untouched: backward may need it still
             with torch.no_grad():
                 self.tables.clamp_(-1, 1)
-        return Bits(*_LookUp.apply(slots.codes, slots.carrier, self.tables, self.arity))
+        return Bits(*_LookUp.apply(bits.codes, bits.carrier, self.tables, self.arity, index))
 
     def binary(self) -> Tensor:
         """The tables in hardware: uint8 [count, 2^arity] of 0 and 1."""

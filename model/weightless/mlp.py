@@ -93,7 +93,8 @@ class WeightlessMlp(nn.Module):
         """Features float [M, D] -> bits of the last layer."""
         bits = self.thermometer(x)
         for mapping, layer in self.stages():
-            bits = layer(mapping(bits))
+            fixed = isinstance(mapping, FixedMapping)
+            bits = layer(bits, mapping.chosen()) if fixed else layer(mapping(bits))  # the first takes less memory
         return bits
 
     def forward(self, x: Tensor) -> Tensor:

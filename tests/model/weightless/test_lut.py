@@ -76,7 +76,7 @@ def test_the_gradient_of_inputs_is_the_closed_form_and_that_of_entries_a_sum_by_
     tables = (torch.rand(4, 1 << arity, generator=generator) * 2 - 1).requires_grad_()
     slots = bits_of(torch.randint(0, 2, (4 * arity, 9), generator=generator, dtype=torch.uint8))
     gradient = torch.randn(4, 9, generator=generator)
-    fired = Bits(*_LookUp.apply(slots.codes, slots.carrier, tables, arity))
+    fired = Bits(*_LookUp.apply(slots.codes, slots.carrier, tables, arity, None))
     (fired.values() * gradient).sum().backward()
     address = addresses(slots.codes, arity)
     wanted = torch.zeros_like(tables)
@@ -136,6 +136,22 @@ def test_selected_rows_return_their_gradients_summed():
     assert bits.carrier.grad.tolist() == [[110, 110], [1000, 1000], [1, 1]]
     rows = torch.arange(6.0).view(3, 2)
     assert scatter_rows(rows, torch.tensor([1, 1, 0]), 4).tolist() == [[4, 5], [2, 4], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("tokens", [5, 50_000])  # in one part and in several
+def test_a_layer_that_selects_its_inputs_is_a_selection_and_a_layer(tokens):
+    generator = torch.Generator().manual_seed(4)
+    layer, index = LutLayer(7, 3, generator), torch.randint(0, 9, (21,), generator=generator)
+    codes = torch.randint(0, 2, (9, tokens), generator=generator, dtype=torch.uint8)
+    gradient, found = torch.randn(7, tokens, generator=generator), []
+    for forward in (lambda bits: layer(bits, index), lambda bits: layer(select(bits, index))):
+        bits = bits_of(codes)
+        fired = forward(bits)
+        layer.zero_grad()
+        (fired.values() * gradient).sum().backward()
+        found.append((fired.codes, layer.tables.grad, bits.carrier.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-3) and torch.allclose(found[0][2], found[1][2], atol=1e-5)
 
 
 @pytest.mark.parametrize(("count", "tokens"), [(1, 1), (7, 40_000), (1000, 1000), (3, 1 << 20)])
