@@ -95,7 +95,7 @@ MISTAKES = [
     (["train", "nowhere.npz"], "nowhere.npz: not a JPEG pack"),
     (["finetune", "nowhere.npz", "--rule", "default=drum8s_k3"], "nowhere.npz: not a JPEG pack"),
     (["finetune", ".", "--rule", "default=drum8s_k3"], "no image found; expected"),
-    (["finetune", "any.npz"], "give either cells by --rule, such as default=truncated8s_k9, or --table"),
+    (["finetune", "any.npz"], "give cells by --rule, such as default=truncated8s_k9, or --integer, or --table"),
     (["finetune", "any.npz", "--rule", "default=drun8s"], "unknown cell 'drun8s'; near names: .*drum8s"),
     (["finetune", "any.npz", "--rule", "default=drum8s_k9"], "family 'drum' at 8 x 8 signed bits take k = 2 to 7"),
     (["finetune", "any.npz", "--rule", "default=drum8s_k3", "--steps", "0"], "steps is 0; it must be at least 1"),
