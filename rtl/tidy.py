@@ -154,7 +154,8 @@ def _concatenated(operand: str) -> list[str]:
 def _same_widths(module: _Module, target: str, expression: str) -> str:
     """Operands of ``+ < > ==`` extended to the wider of the two, or to the result as those of ``<<`` are.
 
-    ``! bus`` becomes a comparison with zero.
+    A constant that is shifted right, a table, gets the zeros back that stood on top of it, and ``! bus``
+    becomes a comparison with zero.
     """
     if negated := re.fullmatch(rf"! ({_OPERAND})", expression):
         width = _width(module, negated[1])
@@ -162,6 +163,9 @@ def _same_widths(module: _Module, target: str, expression: str) -> str:
     if shifted := re.fullmatch(rf"({_OPERAND}) << (\w+)", expression):
         width = max(_width(module, target), _width(module, shifted[1]))
         return f"{_extend(module, shifted[1], width)} << {shifted[2]}"
+    if table := re.fullmatch(r"(\d+'h\w+) (>> .*)", expression):
+        width = max(_width(module, target), _width(module, table[1]))
+        return f"{_extend(module, table[1], width)} {table[2]}"
     binary = re.fullmatch(rf"({_OPERAND}) (\+|-|<|>|<=|>=|==|!=) ({_OPERAND})", expression)
     if not binary:
         return expression
