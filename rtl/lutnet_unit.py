@@ -1,4 +1,4 @@
-"""Weightless MLP of rows of codes: ``spec.lutnet`` without a multiplier, three rows at a time.
+"""Weightless MLP of rows of codes: ``spec.lutnet`` without a multiplier, every part at work on a row of its own.
 
 ::
 
