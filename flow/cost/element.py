@@ -23,7 +23,7 @@ from slipstick.store import Store, digest
 
 from .groups import ACTIVATION_REGISTER, ADDER, UNUSED, element_groups
 from .mac import NOTHING, EnergyPerMac
-from .modules import constant_low_bits, used_bits
+from .modules import ELEMENT_CHAIN, constant_low_bits, used_bits
 from .samples import SAMPLES, SETTLE, sample_elements, waiting_windows
 from .surroundings import pin_toggles
 
@@ -78,7 +78,7 @@ class Element:
     @property
     def pe_power(self) -> PowerModel:
         """Power model of the processing element."""
-        return power_model(self.pe, self.liberty, self.clock_ps)
+        return power_model(self.pe, self.liberty, self.clock_ps, ELEMENT_CHAIN)
 
     @cached_property
     def cost(self) -> CellCost:

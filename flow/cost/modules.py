@@ -21,6 +21,10 @@ from slipstick.store import Store, digest
 
 ELEMENT, MULTIPLIER = "pe", "multiplier"
 """Modules: a processing element, and a multiplier alone."""
+ELEMENT_CHAIN = (("activation_out", "activation_in"), ("weight_out", "weight_in"), ("sum_out", "sum_in"))
+"""Output ports of an element and the ports of its neighbours that they drive."""
+DELAY_REGISTER, DELAY_CHAIN = "delay_register", (("q", "d"),)
+"""Module of one stage of skew, and what a stage drives: the next one, or an element alike."""
 _WITHIN = "pe_multiplier"  # the multiplier of an element
 
 
@@ -124,8 +128,8 @@ def _emitted(name: str, make: Callable[[], Component], parameters: list[str | in
 
 
 def delay_register_verilog(width: int) -> str:
-    """One stage of the skew registers at the array's edges: module ``delay_register``."""
-    return f"""module delay_register(input clk, input [{width - 1}:0] d, output reg [{width - 1}:0] q);
+    """One stage of the skew registers at the array's edges: module DELAY_REGISTER."""
+    return f"""module {DELAY_REGISTER}(input clk, input [{width - 1}:0] d, output reg [{width - 1}:0] q);
   always @(posedge clk) q <= d;
 endmodule
 """

@@ -23,6 +23,8 @@ from slipstick.rtl.spec.streams import TileStream
 from slipstick.store import Store, digest
 
 from .modules import (
+    DELAY_CHAIN,
+    DELAY_REGISTER,
     accumulator_verilog,
     constant_low_bits,
     control_verilog,
@@ -115,7 +117,7 @@ def measure(
 def _measure(
     peripheral: Peripheral, mapped: Synthesis, liberty: Liberty, clock_ps: float, delays: Delays
 ) -> dict[str, Any]:
-    power = power_model(mapped, liberty, clock_ps)
+    power = power_model(mapped, liberty, clock_ps, DELAY_CHAIN if peripheral.top == DELAY_REGISTER else ())
     netlist = power.netlist
     active = simulate(netlist, peripheral.inputs, peripheral.registers, settle=2)
     given = (peripheral.inputs, peripheral.registers)
@@ -187,11 +189,11 @@ def surroundings(
     cycles, length = np.arange(4096), len(streams[0].activations)
     parts = {
         "skew": Peripheral(
-            "skew", delay_register_verilog(len(bits)), "delay_register", {"d": _bits(activations, bits)},
+            "skew", delay_register_verilog(len(bits)), DELAY_REGISTER, {"d": _bits(activations, bits)},
             waiting={"d": _bits(beats.ravel(), bits)}, waiting_segments=len(beats),
         ),
         "deskew": Peripheral(
-            "deskew", delay_register_verilog(sum_width - low), "delay_register", {"d": now >> low},
+            "deskew", delay_register_verilog(sum_width - low), DELAY_REGISTER, {"d": now >> low},
             waiting={"d": leaving.ravel() >> low}, waiting_segments=len(leaving),
         ),
         "accumulate": Peripheral(

@@ -32,9 +32,9 @@ from .annotation import Annotation
 from .cell_power import NO_ENERGY, CellGroup, Energy, Rule
 from .gates import Instance, MappedNetlist
 from .synth import OUTPUT_LOAD_FF, Synthesis
-from .timing import INPUT_SLEW_PS, Timing, analyse
+from .timing import INPUT_SLEW_PS, UNCHAINED, Timing, analyse
 
-RULES_VERSION = 3
+RULES_VERSION = 4
 """Part of the key of every energy that is kept: to be raised with any change of timing, activity or these rules."""
 
 
@@ -80,6 +80,7 @@ class PowerModel:
         input_slew_ps: float = INPUT_SLEW_PS,
         output_load_ff: float = OUTPUT_LOAD_FF,
         wire_ff_per_fanout: float = 0.0,
+        chained: Mapping[str, str] = UNCHAINED,
     ) -> None:
         self.netlist, self.clock_ps, self.rule = netlist, clock_ps, rule
         self.timing: Timing = analyse(
@@ -87,6 +88,7 @@ class PowerModel:
             input_slew_ps=input_slew_ps,
             output_load_ff=output_load_ff,
             wire_ff_per_fanout=wire_ff_per_fanout,
+            chained=chained,
         )
         capacitance = netlist.load_ff + wire_ff_per_fanout * netlist.fanout
         self._switching_fj = 0.5 * capacitance * netlist.liberty.voltage_v**2  # [nets], a transition
@@ -154,6 +156,11 @@ class PowerModel:
 
 
 @lru_cache(maxsize=512)
-def power_model(synthesis: Synthesis, liberty: Liberty, clock_ps: float) -> PowerModel:
-    """The power model of a mapped design under the default assumptions; built once."""
-    return PowerModel(MappedNetlist.build(synthesis, liberty), clock_ps=clock_ps)
+def power_model(
+    synthesis: Synthesis, liberty: Liberty, clock_ps: float, chained: tuple[tuple[str, str], ...] = ()
+) -> PowerModel:
+    """The power model of a mapped design under the default assumptions; built once.
+
+    ``chained`` are pairs of an output port and the input port that it drives in a neighbour alike.
+    """
+    return PowerModel(MappedNetlist.build(synthesis, liberty), clock_ps=clock_ps, chained=dict(chained))

@@ -5,7 +5,9 @@ linearly, a rising output drives the rise capacitances of its pins: the rules un
 with OpenSTA.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -40,17 +42,28 @@ class Timing:
         return self.edge_load_ff.max(axis=1)
 
 
+UNCHAINED: Mapping[str, str] = MappingProxyType({})
+
+
 def analyse(
     netlist: MappedNetlist,
     *,
     input_slew_ps: float = INPUT_SLEW_PS,
     output_load_ff: float = OUTPUT_LOAD_FF,
     wire_ff_per_fanout: float = 0.0,
+    chained: Mapping[str, str] = UNCHAINED,
 ) -> Timing:
-    """Slews, arrivals and the longest path of a netlist."""
+    """Slews, arrivals and the longest path of a netlist.
+
+    ``chained`` tells which output port drives which input port of a neighbour that is alike, and so carries
+    the pins on that port; other outputs carry ``output_load_ff``.
+    """
     load = netlist.edge_load_ff + wire_ff_per_fanout * netlist.fanout[:, None]
-    ends = [net for direction, nets in netlist.ports.values() if direction == "output" for net in nets]
-    np.add.at(load, ends, output_load_ff)
+    outputs = {name: list(nets) for name, (direction, nets) in netlist.ports.items() if direction == "output"}
+    ends = [net for nets in outputs.values() for net in nets]
+    for name, nets in outputs.items():
+        driven = netlist.edge_load_ff[list(netlist.ports[chained[name]][1])] if name in chained else output_load_ff
+        np.add.at(load, nets, driven)
     loads = load.tolist()
     slew = [[0.0, 0.0] for _ in range(netlist.net_count)]
     arrival = [[-np.inf, -np.inf] for _ in range(netlist.net_count)]
