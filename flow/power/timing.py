@@ -61,9 +61,9 @@ def analyse(
     load = netlist.edge_load_ff + wire_ff_per_fanout * netlist.fanout[:, None]
     outputs = {name: list(nets) for name, (direction, nets) in netlist.ports.items() if direction == "output"}
     ends = [net for nets in outputs.values() for net in nets]
-    for name, nets in outputs.items():
+    for name, driving in outputs.items():
         driven = netlist.edge_load_ff[list(netlist.ports[chained[name]][1])] if name in chained else output_load_ff
-        np.add.at(load, nets, driven)
+        np.add.at(load, driving, driven)
     loads = load.tolist()
     slew = [[0.0, 0.0] for _ in range(netlist.net_count)]
     arrival = [[-np.inf, -np.inf] for _ in range(netlist.net_count)]
