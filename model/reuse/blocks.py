@@ -4,6 +4,7 @@ The attention A that travels is the concatenation of the heads, before the proje
 encoder as an argument, not as hidden state: copies, several threads and nested calls stay correct.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch.nn.functional as F
@@ -71,7 +72,7 @@ class ReuseAttention(nn.Module):
         return self.proj_drop(self.proj(transformed)), transformed
 
 
-class CarryingBlock(nn.Module):
+class CarryingBlock(nn.Module, ABC):
     """An encoder that gets and returns (tokens, attention); made from a timm Block, whose parts it keeps."""
 
     attn: nn.Module
@@ -98,9 +99,9 @@ class CarryingBlock(nn.Module):
         tokens = tokens + self.drop_path1(self.ls1(change))
         return tokens + self.drop_path2(self.ls2(self.mlp(self.norm2(tokens)))), handed
 
+    @abstractmethod
     def attend(self, tokens: Tensor, attention: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """What attention adds to the tokens [B, T, D], and the attention to hand on."""
-        raise NotImplementedError
 
 
 class SourceBlock(CarryingBlock):

@@ -8,6 +8,7 @@ rewrites the page and its chart (``nox -s pwl``).
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +44,11 @@ def timed(work: Callable[[], Result]) -> tuple[Result, float]:
     return found, time.process_time() - started
 
 
+def fit_scales(function: Function, entries: int, form: PwlFormat) -> list[PwlTable]:
+    """The optimal table of every input scale."""
+    return [fit(function, entries, d, form) for d in SCALES]
+
+
 def rows() -> Iterator[dict[str, Any]]:
     """Errors and times by function, format, entries and method; published figures where the format is theirs."""
     for function in FUNCTIONS.values():
@@ -50,8 +56,8 @@ def rows() -> Iterator[dict[str, Any]]:
             for entries in (8, 16):
                 row = {"function": function.name, "format": form, "entries": entries}
                 print(function.name, form, entries, file=sys.stderr)
-                curve, seconds = timed(lambda: fit_float(function, entries, form))  # noqa: B023
-                tables, more = timed(lambda: [fit(function, entries, d, form) for d in SCALES])  # noqa: B023
+                curve, seconds = timed(partial(fit_float, function, entries, form))
+                tables, more = timed(partial(fit_scales, function, entries, form))
                 headroom = HEADROOM[function.name][entries == 16] if function.name in HEADROOM else None
                 yield row | {
                     "method": "optimal", "float": curve.mse(function), "tables": tables, "float_seconds": seconds,
@@ -59,7 +65,7 @@ def rows() -> Iterator[dict[str, Any]]:
                     "over": curve.mse(function) / headroom if headroom and form.fraction == 6 else None,
                     "outside": [outside(one, function) for one in tables],
                 }  # fmt: skip
-                curve, seconds = timed(lambda: fit_genetic(function, entries, form))  # noqa: B023
+                curve, seconds = timed(partial(fit_genetic, function, entries, form))
                 tables = [curve.at_scale(d) for d in SCALES]
                 yield row | {
                     "method": "genetic", "float": curve.mse(function), "tables": tables, "seconds": seconds,
@@ -85,7 +91,7 @@ def mantissas() -> Iterator[dict[str, Any]]:
     for function, width, high in ((RECIPROCAL, 10, 511), (RSQRT, 11, 1023)):
         codes = np.arange(256, high + 1)
         for entries in (8, 16):
-            table, seconds = timed(lambda: fit(function, entries, 8, input_width=width, low=256, high=high))  # noqa: B023
+            table, seconds = timed(partial(fit, function, entries, 8, input_width=width, low=256, high=high))
             errors = np.abs(table.values(codes) - function(codes / 256))
             yield {
                 "function": function.name, "range": f"[1, {(high + 1) // 256})", "entries": entries,
