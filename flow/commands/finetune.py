@@ -49,6 +49,9 @@ def run(
     warmup: Annotated[float, typer.Option(help="Share of the steps in which the rate rises.")] = DEFAULT.warmup,
     smoothing: Annotated[float, typer.Option(help="Label smoothing.")] = DEFAULT.smoothing,
     distillation: Annotated[float, typer.Option(help="Weight of the float model's loss.")] = DEFAULT.distillation,
+    features: Annotated[
+        float, typer.Option(help="Weight of the distance between encoders' outputs and the float model's.")
+    ] = DEFAULT.features,
     temperature: Annotated[float, typer.Option(help="That softens both models' logits.")] = DEFAULT.temperature,
     average: Annotated[float, typer.Option(help="Decay of the weights' moving average.")] = DEFAULT.average,
     checkpointing: Annotated[bool, typer.Option(help="Compute blocks twice to save memory.")] = False,
@@ -76,8 +79,8 @@ def run(
         torch.set_num_threads(threads)
     config = FinetuneConfig(
         steps=steps, batch=batch, rate=rate, weight_decay=weight_decay, warmup=warmup, smoothing=smoothing,
-        distillation=distillation, temperature=temperature, average=average, checkpointing=checkpointing,
-        every=every, seed=seed, gradient=GradientConfig(gradient, half_window),
+        distillation=distillation, temperature=temperature, features=features, average=average,
+        checkpointing=checkpointing, every=every, seed=seed, gradient=GradientConfig(gradient, half_window),
     )  # fmt: skip
     rules = read_rules(rule or [])
     numbers = IntegerConfig(entries=entries) if integer else None

@@ -65,6 +65,9 @@ def run(
     batch: Annotated[int, typer.Option(help="Images a step.")] = TRAINING.batch,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = TRAINING.rate,
     distillation: Annotated[float, typer.Option(help="Weight of the float model's loss.")] = TRAINING.distillation,
+    features: Annotated[
+        float, typer.Option(help="Weight of the distance between encoders' outputs and the float model's.")
+    ] = TRAINING.features,
     every: Annotated[int, typer.Option(help="Steps between saved states.")] = TRAINING.every,
     limit: Annotated[int | None, typer.Option(help="Use only so many training images.")] = None,
     rows: Rows = 16,
@@ -93,7 +96,8 @@ def run(
         raise UserError("--geometry only plans; leave out the images, or the geometry")
     config = SelectConfig(
         fraction, partial_steps, ReuseConfig(transform, run_of), fit,
-        FinetuneConfig(steps=steps, batch=batch, rate=rate, distillation=distillation, every=every, seed=seed),
+        FinetuneConfig(steps=steps, batch=batch, rate=rate, distillation=distillation, features=features, every=every,
+                       seed=seed),
     )  # fmt: skip
     size, outside = _geometry(geometry, model, weights)
 

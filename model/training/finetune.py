@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from slipstick.errors import UserError
-from slipstick.store import digest, write_text
+from slipstick.store import write_text
 
 from ..convert import Rules, approximate_, describe, table_layers
 from ..data import Images
@@ -35,7 +35,8 @@ from ..layers.gradients import set_gradient_
 from ..layers.slopes import GradientConfig
 from ..reuse.convert import reuse_facts
 from ..zoo import LoadedModel
-from .images import TrainingImages
+from .features import encoder_outputs, feature_loss
+from .images import TrainingImages, fingerprints
 from .state import load_state, restore_training, save_tensors, training_tensors
 from .train import augment, batches
 
@@ -44,8 +45,9 @@ from .train import augment, batches
 class FinetuneConfig:
     """Everything but model, cells and images that decides the result of finetuning.
 
-    ``distillation`` is the weight of the teacher's loss, the labels have the rest; ``average`` the
-    decay of the weights' moving average; ``every`` how many steps lie between saved states.
+    ``distillation`` is the weight of the teacher's loss, the labels have the rest; ``features`` that of the distance
+    between encoders' and the teacher's outputs, on top; ``average`` the decay of the weights' moving average;
+    ``every`` how many steps lie between saved states.
     """
 
     steps: int = 300
@@ -56,6 +58,7 @@ class FinetuneConfig:
     smoothing: float = 0.1
     distillation: float = 0.5
     temperature: float = 2.0
+    features: float = 0.0
     average: float = 0.98
     clip_norm: float = 1.0
     checkpointing: bool = False
@@ -72,6 +75,7 @@ class FinetuneConfig:
             ("smoothing", 0 <= self.smoothing < 1, "a fraction below 1"),
             ("distillation", 0 <= self.distillation <= 1, "between 0 and 1"),
             ("temperature", self.temperature > 0, "above 0"),
+            ("features", 0 <= self.features < math.inf, "0 or more"),
             ("average", 0 <= self.average < 1, "a fraction below 1"),
             ("every", self.every >= 1, "at least 1"),
         ):
@@ -193,16 +197,6 @@ def _float_weights(model: nn.Module, original: nn.Module) -> dict[str, Tensor]:
     return {name: state[name] for name in original.state_dict()}
 
 
-def fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:
-    """Hashes of the weights and of every part of the images, by name."""
-    state = loaded.module.state_dict()
-    found = {"weights_sha256": digest(*(p for name in sorted(state) for p in (name, state[name].cpu().numpy())))}
-    for name in ("train", "validation", "calibration"):
-        some: Images = getattr(images, name)
-        found[f"{name}_images_sha256"] = digest(some.pixels, some.labels)
-    return found
-
-
 class TrainingRun:
     """A model in training: its optimiser, its averaged weights, its teacher and its images.
 
@@ -274,9 +268,7 @@ class TrainingRun:
         inputs = augment(self.loaded.prepare(self.images.pixels[index]), generator)
         for group in self.optimiser.param_groups:
             group["lr"] = config.rate * group["factor"] * cosine((number + 1) / config.steps, config.warmup)
-        with torch.no_grad():
-            wanted = self.teacher(inputs)
-        loss = distilled_loss(self.model(inputs), torch.from_numpy(self.images.labels[index]), wanted, config)
+        loss = self._loss(inputs, torch.from_numpy(self.images.labels[index]))
         if not math.isfinite(loss.item()):
             raise UserError(f"the loss is {loss.item()}")
         self.optimiser.zero_grad(set_to_none=True)
@@ -286,6 +278,18 @@ class TrainingRun:
         decay = min(config.average, (1 + number) / (10 + number))  # the first weights must not linger
         get_ema_multi_avg_fn(decay)(self.average, [p.detach() for p in self.parameters], number)
         return loss.item()
+
+    def _loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        config = self.config
+        if not config.features:
+            with torch.no_grad():
+                wanted = self.teacher(inputs)
+            return distilled_loss(self.model(inputs), labels, wanted, config)
+        with torch.no_grad(), encoder_outputs(self.teacher) as goals:
+            wanted = self.teacher(inputs)
+        with encoder_outputs(self.model) as found:
+            loss = distilled_loss(self.model(inputs), labels, wanted, config)
+        return loss + config.features * feature_loss(found, goals)
 
     def _batch(self, number: int) -> np.ndarray:
         """Indices of the images of a step: an epoch is a permutation, its last short batch is dropped."""

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from slipstick.errors import UserError
+from slipstick.store import digest
 
 from ..data import Images, read_folder, read_pack
+from ..zoo import LoadedModel
 
 HELD_OUT = 1000  # the last images of a pack's training split: validation, never trained on
 CALIBRATING = 256
@@ -44,6 +46,16 @@ def training_images(source: Path, size: int, limit: int | None = None) -> Traini
     if not len(train):
         raise UserError(f"{source}: one image is too few; one part is held out for validation")
     return TrainingImages(train, validation, train[:CALIBRATING])
+
+
+def fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:
+    """Hashes of the weights and of every part of the images, by name."""
+    state = loaded.module.state_dict()
+    found = {"weights_sha256": digest(*(p for name in sorted(state) for p in (name, state[name].cpu().numpy())))}
+    for name in ("train", "validation", "calibration"):
+        some: Images = getattr(images, name)
+        found[f"{name}_images_sha256"] = digest(some.pixels, some.labels)
+    return found
 
 
 def _training_part(pack: Path, limit: int | None) -> slice:

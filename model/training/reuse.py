@@ -16,8 +16,8 @@ from ..reuse.config import ReuseConfig
 from ..reuse.convert import reuse_, reuse_facts
 from ..reuse.fit import fit_projections_
 from ..zoo import LoadedModel
-from .finetune import FinetuneConfig, Finetuned, TrainingRun, fingerprints, train_resumably
-from .images import TrainingImages
+from .finetune import FinetuneConfig, Finetuned, TrainingRun, train_resumably
+from .images import TrainingImages, fingerprints
 from .state import save_tensors
 
 FITTED_ON = 256  # images of the closed-form start

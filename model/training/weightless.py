@@ -17,8 +17,8 @@ from ..weightless.match import MatchConfig
 from ..weightless.mlp import WeightlessConfig
 from ..weightless.replace import weightless_, weightless_mlps
 from ..zoo import LoadedModel
-from .finetune import FinetuneConfig, Finetuned, TrainingRun, fingerprints, train_resumably
-from .images import TrainingImages
+from .finetune import FinetuneConfig, Finetuned, TrainingRun, train_resumably
+from .images import TrainingImages, fingerprints
 from .state import save_tensors
 
 

@@ -15,8 +15,10 @@ from torch import nn
 from slipstick.errors import UserError
 from slipstick.model.data import ASSETS, Images
 from slipstick.model.evaluate import logits
+from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.layers.slopes import KINDS, GradientConfig
 from slipstick.model.training import images as reading
+from slipstick.model.training.features import encoder_outputs, feature_loss
 from slipstick.model.training.finetune import FinetuneConfig, cosine, distilled_loss, finetune
 from slipstick.model.training.images import TrainingImages, training_images
 from slipstick.model.vit import build_vit
@@ -158,6 +160,26 @@ def test_a_student_like_its_teacher_feels_only_the_labels() -> None:
     torch.testing.assert_close(distilled_loss(one, labels, other, config), 0.75 * hard + 0.25 * soft)
 
 
+def test_distilled_features_bring_the_encoders_nearer_to_the_teachers(tmp_path: Path) -> None:
+    distances = []
+    for weight in (0.0, 30.0):
+        student = model()
+        run(tmp_path / str(weight), replace(CONFIG, steps=20, features=weight), loaded=student)
+        inputs = student.prepare(colours(20, 1).pixels)
+        teacher = model().module.eval()
+        with torch.no_grad(), encoder_outputs(student.module.eval()) as found, encoder_outputs(teacher) as goals:
+            student.module(inputs), teacher(inputs)
+        distances.append(feature_loss(found, goals))
+    assert distances[1] < distances[0]
+
+
+def test_an_integer_model_has_no_features_to_distil(tmp_path: Path) -> None:
+    small = model()
+    small.module.blocks[0].mlp.drop1 = nn.Identity()
+    with pytest.raises(UserError, match="integer-only model cannot be distilled"):
+        finetune(small, RULES, images(), tmp_path / "run", replace(CONFIG, features=1.0), integer=IntegerConfig())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -201,7 +223,7 @@ def test_what_cannot_work_is_refused_and_writes_no_weights(tmp_path: Path, optio
 @pytest.mark.parametrize(
     ("name", "value"),
     [("steps", 0), ("batch", 0), ("rate", 0.0), ("warmup", 1.0), ("smoothing", -0.1), ("distillation", 1.5),
-     ("temperature", 0.0), ("average", 1.0), ("every", 0)],
+     ("temperature", 0.0), ("features", -1.0), ("average", 1.0), ("every", 0)],
 )  # fmt: skip
 def test_bad_settings_are_refused(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"finetuning {name} is {value}"):
