@@ -13,6 +13,7 @@ import json
 import statistics
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -47,7 +48,11 @@ MEASURED = {
     "512 LUT-6, mapping learnt": WeightlessConfig(luts=(512,), mapping="sampled"),
 }
 VIT = WeightlessTraining(
-    (), WeightlessConfig(luts=(1024,)), MatchConfig(steps=60), FinetuneConfig(steps=650, rate=3e-4)
+    (),
+    WeightlessConfig(luts=(1024,)),
+    MatchConfig(steps=60),
+    FinetuneConfig(steps=4000, rate=4e-4, distillation=0.9, features=1.0, every=100),
+    table_rate=3.0,
 )
 
 
@@ -131,7 +136,7 @@ def vit(pack: Path, name: str, blocks: tuple[int, ...]) -> None:
     """Replace the MLPs of ``blocks``, train, export, and judge on every test image."""
     torch.set_num_threads(1)
     images, test = training_images(pack, 32), read_pack(pack, "test_")
-    loaded, config = load_model(), WeightlessTraining(blocks, VIT.mlp, VIT.match, VIT.finetune)
+    loaded, config = load_model(), replace(VIT, blocks=blocks)
     STATES.mkdir(parents=True, exist_ok=True)
     done = finetune_weightless(loaded, images, STATES / name, config, lambda r: print(r, flush=True), manifest())
     for mlp in weightless_mlps(loaded.module).values():
