@@ -43,14 +43,15 @@ def match_(
     mlp: WeightlessMlp, inputs: Tensor, outputs: Tensor, config: MatchConfig,
     report: Callable[[dict[str, float]], None] = lambda record: None,
 ) -> None:  # fmt: skip
-    """Train on pairs ``inputs`` [M, D], ``outputs`` [M, D'], then solve the sum's entries for what the bits became.
+    """Train on pairs ``inputs`` [M, D], ``outputs`` [M, D'], then solve entries that learn for what the bits became.
 
     The loss is the squared error over the outputs' mean square. The same seed and data give the same result.
     """
     tables = [layer.tables for _, layer in mlp.stages()] + list(mlp.mappings.parameters())
     unit = float(mlp.sum.entries.detach().std())  # entries are in the unit of the outputs, tables have none
     thresholds = [p for p in mlp.thermometer.parameters() if p.requires_grad]
-    groups = [(tables, 1.0), ([mlp.sum.entries], unit), (thresholds, 0.1)]
+    entries = [p for p in mlp.sum.parameters() if p.requires_grad]
+    groups = [(tables, 1.0), (entries, unit), (thresholds, 0.1)]
     optimiser = torch.optim.Adam([{"params": part, "factor": factor} for part, factor in groups if part])
     size = outputs.square().mean()
     mlp.train()
@@ -66,5 +67,7 @@ def match_(
         optimiser.step()
         report({"step": step + 1, "loss": loss.item()})
     mlp.eval()
+    if not entries:
+        return
     with torch.no_grad():
         mlp.sum.entries.copy_(solve(mlp.bits(inputs[:SOLVED]).codes, outputs[:SOLVED]))

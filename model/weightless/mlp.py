@@ -12,7 +12,7 @@ from slipstick.errors import UserError
 from .bits import Bits
 from .lut import LutLayer, check_arity
 from .mapping import SAMPLED, FixedMapping, LearnableMapping, check_reach, random_index
-from .sum import ConditionalSum, solve
+from .sum import SUMS, ConditionalSum, group_entries, solve
 from .thermometer import RULES, SURROGATES, Thermometer
 
 MAPPINGS = ("random", "learnable", "sampled")
@@ -26,7 +26,8 @@ class WeightlessConfig:
 
     ``thresholds`` of a feature, placed by ``rule``, learnt or not, with a gradient of kind ``surrogate``;
     ``luts`` tables of ``arity`` inputs in each layer; ``mapping`` of the first layer: ``random``, ``learnable``,
-    or ``sampled``, which learns at a fraction of the cost; ``entry_width`` bits of an entry of the sum.
+    or ``sampled``, which learns at a fraction of the cost; ``entry_width`` bits of an entry of the ``sum``, which is
+    ``conditional``, or ``group``: every output counts the bits of a group of its own, half of them with a minus.
     Raises UserError for values out of range.
     """
 
@@ -38,13 +39,14 @@ class WeightlessConfig:
     arity: int = 6
     mapping: str = "random"
     entry_width: int = 8
+    sum: str = "conditional"
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_arity(self.arity)
         for name, value, known in (
             ("rule", self.rule, tuple(RULES)), ("surrogate", self.surrogate, SURROGATES),
-            ("mapping", self.mapping, MAPPINGS),
+            ("mapping", self.mapping, MAPPINGS), ("sum", self.sum, SUMS),
         ):  # fmt: skip
             if value not in known:
                 raise UserError(f"weightless {name} {value!r} is none of {', '.join(known)}")
@@ -79,6 +81,9 @@ class WeightlessMlp(nn.Module):
             self.layers.append(LutLayer(count, config.arity, generator))
             bits = count
         self.to(inputs.device)
+        if config.sum == "group":
+            self.sum = ConditionalSum(group_entries(bits, outputs), config.entry_width, learnt=False)
+            return
         with torch.no_grad():
             fired = self.bits(inputs[:SOLVED]).codes
         self.sum = ConditionalSum(solve(fired, outputs[:SOLVED]), config.entry_width)

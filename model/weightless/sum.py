@@ -8,6 +8,8 @@ from slipstick.errors import UserError
 
 from .bits import Bits
 
+SUMS = ("conditional", "group")
+
 
 class GroupSum(nn.Module):
     """Number of ones in each of ``groups`` equal groups of bits, divided by ``temperature``; zeros fill the last."""
@@ -29,15 +31,15 @@ class ConditionalSum(nn.Module):
     """``o = sum_i z_i E_i`` [D] over the bits z: nothing is multiplied, only added or left out.
 
     ``entries`` [N, D] are used as signed integers of ``width`` bits with one scale; gradients pass straight
-    through their rounding. Raises UserError for a width that is not 2 to 16.
+    through their rounding, unless they are not ``learnt``. Raises UserError for a width that is not 2 to 16.
     """
 
-    def __init__(self, entries: Tensor, width: int = 8) -> None:
+    def __init__(self, entries: Tensor, width: int = 8, learnt: bool = True) -> None:
         super().__init__()
         if not 2 <= width <= 16:
             raise UserError(f"entries of {width} bits; they have 2 to 16")
         self.width = width
-        self.entries = nn.Parameter(entries)
+        self.entries = nn.Parameter(entries, requires_grad=learnt)
 
     @property
     def scale(self) -> Tensor:
@@ -53,6 +55,22 @@ class ConditionalSum(nn.Module):
         """Bits [N, M] -> sums float [M, D]: exact multiples of ``scale``."""
         codes = self.codes() + (self.entries - self.entries.detach()) / self.scale
         return (bits.values().T @ codes) * self.scale
+
+
+def group_entries(count: int, wanted: Tensor) -> Tensor:
+    """Entries [N, D] that make a conditional sum of N = ``count`` bits a group sum; 0 where there is nothing to add.
+
+    Bits are dealt out to the outputs in turn, each output's first with a plus, its next with a minus, and so on; one
+    value for all, so that sums of independent even bits spread as ``wanted`` [M, D] does.
+    Raises UserError for fewer bits than outputs.
+    """
+    outputs = wanted.shape[1]
+    if count < outputs:
+        raise UserError(f"{count} bits cannot be {outputs} groups; use at least one table an output")
+    numbers = torch.arange(count, device=wanted.device)
+    signs = 1 - 2 * ((numbers // outputs) % 2).to(wanted.dtype)
+    spread = wanted.std() / (count / outputs / 4) ** 0.5
+    return F.one_hot(numbers % outputs, outputs) * signs[:, None] * spread
 
 
 def solve(bits: Tensor, wanted: Tensor, ridge: float = 1e-3) -> Tensor:

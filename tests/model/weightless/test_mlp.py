@@ -62,6 +62,28 @@ def test_binary_tables_give_the_numbers_of_trained_ones():
     assert all(isinstance(mapping, FixedMapping) for mapping in mlp.mappings)
 
 
+def test_a_group_sum_counts_the_bits_of_each_output_alone():
+    config = replace(SMALL, luts=(20,), sum="group")
+    mlp = build(config)
+    entries = mlp.sum.entries.clone()
+    match_(mlp, *activations(), MatchConfig(steps=10, tokens=64))
+    assert torch.equal(mlp.sum.entries, entries)
+    codes = mlp.sum.codes()
+    assert ((codes != 0).sum(1) == 1).all() and len(codes[codes != 0].abs().unique()) == 1
+    assert (codes != 0).sum(0).tolist() == [4, 4, 3, 3, 3, 3]
+    assert codes.sum(0).abs().max() <= codes.max()
+    with torch.no_grad():
+        counts = mlp.bits(activations()[0]).values().T @ codes.sign()
+        torch.testing.assert_close(mlp(activations()[0]), counts * codes.max() * mlp.sum.scale)
+
+
+def test_a_group_sum_learns_by_its_tables_alone():
+    mlp = build(replace(SMALL, luts=(60,), sum="group"))
+    before = explained(mlp, *activations())
+    match_(mlp, *activations(), MatchConfig(steps=60, tokens=64))
+    assert explained(mlp, *activations()) > before + 0.1
+
+
 def test_any_leading_shape():
     mlp, inputs = build(), activations(24)[0]
     with torch.no_grad():
@@ -117,6 +139,7 @@ def test_more_bits_than_the_tables_can_take_are_refused():
         ({"luts": (0,)}, r"layers of \(0,\) tables"),
         ({"mapping": "sorted"}, "mapping 'sorted' is none of random, learnable, sampled"),
         ({"rule": "uniform"}, "rule 'uniform' is none of linear, gaussian, distributive"),
+        ({"sum": "product"}, "sum 'product' is none of conditional, group"),
         ({"surrogate": "tanh"}, "surrogate 'tanh' is none of window, identity"),
     ],
 )

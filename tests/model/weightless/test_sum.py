@@ -5,7 +5,7 @@ import torch
 
 from slipstick.errors import UserError
 from slipstick.model.weightless.bits import Bits
-from slipstick.model.weightless.sum import ConditionalSum, GroupSum, solve
+from slipstick.model.weightless.sum import ConditionalSum, GroupSum, group_entries, solve
 
 
 def random_bits(count: int, tokens: int) -> Bits:
@@ -69,3 +69,14 @@ def test_widths_that_hold_no_entry_are_refused(width):
 def test_groups_that_cannot_be_are_refused(groups, temperature):
     with pytest.raises(UserError, match="both must be positive"):
         GroupSum(groups, temperature)
+
+
+def test_group_sums_need_a_bit_an_output():
+    with pytest.raises(UserError, match="5 bits cannot be 6 groups"):
+        group_entries(5, torch.randn(9, 6))
+
+
+def test_group_sums_of_even_bits_spread_as_what_they_imitate():
+    wanted = torch.randn(4096, 6) * 3
+    bits = torch.randint(0, 2, (48, 4096)).float()
+    assert 2.7 < (bits.T @ group_entries(48, wanted)).std() < 3.3
