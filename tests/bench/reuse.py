@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ from slipstick.model.training.images import TrainingImages, training_images
 from slipstick.model.training.reuse import finetune_reuse
 from slipstick.model.zoo import LoadedModel, load_model
 from slipstick.store import write_text, write_whole
+from tests.bench.reuse_figures import Point, draw
 from tests.flow.reuse.published import ROWS, Row
 
 PAGE = Path(__file__).parents[2] / "docs" / "reuse.md"
@@ -127,7 +129,7 @@ class Measure:
         return correct(loaded, self.test)
 
 
-def accuracy(measures: Mapping[str, Callable[[Trained], np.ndarray] | None]) -> Iterator[dict[str, object]]:
+def accuracy(measures: Mapping[str, Callable[[Trained], np.ndarray] | None]) -> Iterator[dict[str, Any]]:
     """A row a network; losses in points to the control of its seed, with their standard error on the same images."""
     for one in NETWORKS:
         after, int8 = (hits(one, kind, measures[kind]) for kind in ("after", "int8"))
@@ -205,6 +207,7 @@ def main() -> None:
         for geometry, numbers in ((SHIPPED_VIT, range(6)), (DEIT_S, (0, 3, 5, 7, 9, 11)))
         for reuse in numbers
     ]
+    draw(list(points(rows, parts)), similar, PAGE.with_suffix(".svg"))
     published = [
         (row, crossbar_cost(row.geometry, row.reuse), crossbar_cost(row.geometry, row.reuse, True),
          crossbar_cost(row.geometry, 0).edap, _least(row, False), _least(row, True))
@@ -219,6 +222,15 @@ def main() -> None:
         provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
     )  # fmt: skip
     write_text(PAGE, page)
+
+
+def points(rows: list[dict[str, Any]], parts: ArrayParts) -> Iterator[Point]:
+    """A point a pattern, for the figure; what its seeds reached."""
+    patterns = {row["network"].blocks: row["network"].family for row in rows}
+    whole = parts.cost(SHIPPED_VIT, 0).edap
+    for blocks, family in patterns.items():
+        found = tuple(row["after"] for row in rows if row["network"].blocks == blocks)
+        yield Point(family, blocks, whole / parts.cost(SHIPPED_VIT, len(blocks)).edap, found)
 
 
 def _least(row: Row, transform: bool) -> int:
