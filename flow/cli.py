@@ -12,7 +12,7 @@ from slipstick.errors import UserError
 
 COMMANDS = (
     "cells", "generate", "cosim", "synth", "power", "evaluate", "search", "report", "flow", "train", "finetune",
-    "kernels", "liberty", "pwl", "reuse",
+    "kernels", "liberty", "pwl", "reuse", "weightless",
 )  # fmt: skip
 """Modules of ``commands``, each with a function ``run`` or a group ``app``."""
 

@@ -17,7 +17,7 @@ from slipstick.errors import UnknownName, UserError
 
 from .data import ASSETS
 from .hub import pretrained_file
-from .reuse.convert import reuse_from_facts_
+from .structure import restore_structure_
 from .training.state import read_facts
 from .vit import build_vit, normalise
 
@@ -49,8 +49,8 @@ def load_model(name: str = SHIPPED, weights: str | Path | None = None) -> Loaded
     ``vit-cifar10`` is the shipped one. Any name of ``timm.create_model`` works, its tag included, with
     ``weights``: a safetensors file, or ``pretrained`` for timm's own from the hub (random weights without;
     nothing is downloaded then). The number of classes follows the weights, and so does which encoders reuse
-    attention. Raises UnknownName for an
-    unknown name, UserError for weights that do not fit or cannot be had.
+    attention and which MLPs are weightless. Raises UnknownName for an unknown name, UserError for weights that do
+    not fit or cannot be had.
     """
     if name == SHIPPED:
         if weights == PRETRAINED:
@@ -105,9 +105,7 @@ def _read(weights: Path) -> dict[str, Tensor]:
 
 def _load(module: nn.Module, weights: Path) -> None:
     state = _read(weights)
-    facts = read_facts(weights)
-    if facts is not None and "transform" in facts:
-        reuse_from_facts_(module, facts)
+    restore_structure_(module, read_facts(weights) or {})
     own = module.state_dict()
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]

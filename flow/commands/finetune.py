@@ -20,7 +20,26 @@ from slipstick.model.training.images import training_images
 from slipstick.model.zoo import SHIPPED, load_model
 
 from .evaluate import read_rules
-from .options import ENTRIES, Entries, Integer, Json, Model, Seed, Weights, print_json, print_table
+from .options import (
+    ENTRIES,
+    Batch,
+    Distillation,
+    Entries,
+    Every,
+    Features,
+    Integer,
+    Json,
+    Limit,
+    Model,
+    Out,
+    Rate,
+    Seed,
+    Threads,
+    TrainingSteps,
+    Weights,
+    print_json,
+    print_table,
+)
 
 DEFAULT, GRADIENT = FinetuneConfig(), GradientConfig()
 
@@ -35,35 +54,31 @@ def run(
     ] = None,
     model: Model = SHIPPED,
     weights: Weights = None,
-    out: Annotated[Path, typer.Option(help="Weights: OUT.safetensors, what made them: OUT.json.")] = Path(
-        "out/finetuned"
-    ),
+    out: Out = Path("out/finetuned"),
     gradient: Annotated[Kind, typer.Option(help="How gradients pass the cells.")] = GRADIENT.kind,
     half_window: Annotated[
         int, typer.Option(help="Codes to either side that smooth a table's slope.")
     ] = GRADIENT.half_window,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = DEFAULT.steps,
-    batch: Annotated[int, typer.Option(help="Images a step.")] = DEFAULT.batch,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = DEFAULT.rate,
+    steps: TrainingSteps = DEFAULT.steps,
+    batch: Batch = DEFAULT.batch,
+    rate: Rate = DEFAULT.rate,
     weight_decay: Annotated[float, typer.Option(help="Of AdamW, for matrices.")] = DEFAULT.weight_decay,
     warmup: Annotated[float, typer.Option(help="Share of the steps in which the rate rises.")] = DEFAULT.warmup,
     smoothing: Annotated[float, typer.Option(help="Label smoothing.")] = DEFAULT.smoothing,
-    distillation: Annotated[float, typer.Option(help="Weight of the float model's loss.")] = DEFAULT.distillation,
-    features: Annotated[
-        float, typer.Option(help="Weight of the distance between encoders' outputs and the float model's.")
-    ] = DEFAULT.features,
+    distillation: Distillation = DEFAULT.distillation,
+    features: Features = DEFAULT.features,
     temperature: Annotated[float, typer.Option(help="That softens both models' logits.")] = DEFAULT.temperature,
     average: Annotated[float, typer.Option(help="Decay of the weights' moving average.")] = DEFAULT.average,
     checkpointing: Annotated[bool, typer.Option(help="Compute blocks twice to save memory.")] = False,
-    every: Annotated[int, typer.Option(help="Steps between saved states.")] = DEFAULT.every,
-    limit: Annotated[int | None, typer.Option(help="Use only so many training images.")] = None,
+    every: Every = DEFAULT.every,
+    limit: Limit = None,
     table: Annotated[
         Path | None, typer.Option(help="Write a table of all gradients on cells that break the model; no rules then.")
     ] = None,
     cells: Annotated[str, typer.Option(help="Comma-separated cells of the table.")] = ",".join(CELLS),
     integer: Integer = False,
     entries: Entries = ENTRIES,
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 lets torch choose.")] = 0,
+    threads: Threads = 0,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:

@@ -36,6 +36,17 @@ Integer = Annotated[
 ]
 ENTRIES = IntegerConfig().entries
 Entries = Annotated[int, typer.Option(help="With --integer: segments of every piecewise linear function.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; 0 lets torch choose.")]
+TrainingSteps = Annotated[int, typer.Option("--steps", help="Optimiser steps of the final training.")]
+Batch = Annotated[int, typer.Option(help="Images a step.")]
+Rate = Annotated[float, typer.Option(help="Highest learning rate.")]
+Distillation = Annotated[float, typer.Option(help="Weight of the float model's loss.")]
+Features = Annotated[
+    float, typer.Option(help="Weight of the distance between encoders' outputs and the float model's.")
+]
+Every = Annotated[int, typer.Option(help="Steps between saved states.")]
+Limit = Annotated[int | None, typer.Option(help="Use only so many training images.")]
+Out = Annotated[Path, typer.Option(help="Weights: OUT.safetensors, what made them: OUT.json.")]
 Mix = Annotated[str, typer.Option(help="Cells by column, such as 'exact8s:8,truncated8s_k6:8', or one cell.")]
 
 

@@ -24,7 +24,25 @@ from slipstick.model.training.images import training_images
 from slipstick.model.workload import LayerShape
 from slipstick.model.zoo import SHIPPED, load_model
 
-from .options import Columns, Json, Model, Rows, Seed, Weights, print_json, print_table
+from .options import (
+    Batch,
+    Columns,
+    Distillation,
+    Every,
+    Features,
+    Json,
+    Limit,
+    Model,
+    Out,
+    Rate,
+    Rows,
+    Seed,
+    Threads,
+    TrainingSteps,
+    Weights,
+    print_json,
+    print_table,
+)
 
 SELECT, TRAINING = SelectConfig(), FinetuneConfig()
 
@@ -61,20 +79,18 @@ def run(
     candidates: Annotated[int, typer.Option(help="Judge only the first so many; 0 for all.")] = 0,
     fraction: Annotated[float, typer.Option(help="Share of the images that partial training has.")] = SELECT.fraction,
     partial_steps: Annotated[int, typer.Option(help="Steps that judge a pattern.")] = SELECT.partial_steps,
-    steps: Annotated[int, typer.Option(help="Steps of the chosen pattern.")] = TRAINING.steps,
-    batch: Annotated[int, typer.Option(help="Images a step.")] = TRAINING.batch,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = TRAINING.rate,
-    distillation: Annotated[float, typer.Option(help="Weight of the float model's loss.")] = TRAINING.distillation,
-    features: Annotated[
-        float, typer.Option(help="Weight of the distance between encoders' outputs and the float model's.")
-    ] = TRAINING.features,
-    every: Annotated[int, typer.Option(help="Steps between saved states.")] = TRAINING.every,
-    limit: Annotated[int | None, typer.Option(help="Use only so many training images.")] = None,
+    steps: TrainingSteps = TRAINING.steps,
+    batch: Batch = TRAINING.batch,
+    rate: Rate = TRAINING.rate,
+    distillation: Distillation = TRAINING.distillation,
+    features: Features = TRAINING.features,
+    every: Every = TRAINING.every,
+    limit: Limit = None,
     rows: Rows = 16,
     columns: Columns = 16,
     clock_mhz: Annotated[float, typer.Option(help="Clock of the array.")] = CLOCK_MHZ,
-    out: Annotated[Path, typer.Option(help="Weights: OUT.safetensors, what made them: OUT.json.")] = Path("out/reuse"),
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 lets torch choose.")] = 0,
+    out: Out = Path("out/reuse"),
+    threads: Threads = 0,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:

@@ -33,7 +33,7 @@ from ..integer.fold import unfold
 from ..integer.vit import IntegerVit
 from ..layers.gradients import set_gradient_
 from ..layers.slopes import GradientConfig
-from ..reuse.convert import reuse_facts
+from ..structure import structure_facts
 from ..zoo import LoadedModel
 from .features import encoder_outputs, feature_loss
 from .images import TrainingImages, fingerprints
@@ -150,7 +150,7 @@ def finetune(
         approximate_(teacher.module, rules, calibrating, seed=config.seed, integer=integer or False)
         facts["validation"]["recalibrated"] = top1(teacher, images.validation)
         save_tensors(resume, run.tensors(), facts)
-    save_tensors(weights, float_weights, reuse_facts(loaded.module))
+    save_tensors(weights, float_weights, structure_facts(loaded.module))
     manifest = facts | {"torch": torch.__version__, **(provenance or {})}
     write_text(out.with_name(out.name + ".json"), json.dumps(manifest, indent=1) + "\n")
     return Finetuned(weights, manifest)

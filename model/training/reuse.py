@@ -13,8 +13,9 @@ from slipstick.store import write_text
 
 from ..evaluate import input_batches, top1
 from ..reuse.config import ReuseConfig
-from ..reuse.convert import reuse_, reuse_facts
+from ..reuse.convert import reuse_
 from ..reuse.fit import fit_projections_
+from ..structure import structure_facts
 from ..zoo import LoadedModel
 from .finetune import FinetuneConfig, Finetuned, TrainingRun, train_resumably
 from .images import TrainingImages, fingerprints
@@ -57,7 +58,7 @@ def finetune_reuse(
     if "after" not in facts["validation"]:
         facts["validation"]["after"] = top1(loaded, images.validation)
         save_tensors(resume, run.tensors(), facts)
-    save_tensors(weights, loaded.module.state_dict(), reuse_facts(loaded.module))
+    save_tensors(weights, loaded.module.state_dict(), structure_facts(loaded.module))
     manifest = facts | {"torch": torch.__version__, **(provenance or {})}
     write_text(out.with_name(out.name + ".json"), json.dumps(manifest, indent=1) + "\n")
     return Finetuned(weights, manifest)

@@ -13,6 +13,7 @@ from slipstick.errors import UserError
 from slipstick.store import write_text
 
 from ..evaluate import input_batches, top1
+from ..structure import structure_facts
 from ..weightless.match import MatchConfig
 from ..weightless.mlp import WeightlessConfig
 from ..weightless.replace import weightless_, weightless_mlps
@@ -48,7 +49,7 @@ def finetune_weightless(
 ) -> Finetuned:  # fmt: skip
     """Replace MLPs of a float model in place, train it, and leave it with the averaged weights, its mappings fixed.
 
-    Writes ``out``.safetensors, all parameters and buffers, and ``out``.json, what made them. Every
+    Writes ``out``.safetensors, which ``load_model`` takes, and ``out``.json, what made them. Every
     ``config.finetune.every`` steps the whole state goes to ``out``.resume.safetensors; the same call goes on from
     it. Raises UserError for blocks that do not exist, and a state of other settings, weights or images.
     """
@@ -71,7 +72,7 @@ def finetune_weightless(
     if "after" not in facts["validation"]:
         facts["validation"]["after"] = top1(loaded, images.validation)
         save_tensors(resume, run.tensors(), facts)
-    save_tensors(weights, loaded.module.state_dict())
+    save_tensors(weights, loaded.module.state_dict(), structure_facts(loaded.module))
     manifest = facts | {"torch": torch.__version__, **(provenance or {})}
     write_text(out.with_name(out.name + ".json"), json.dumps(manifest, indent=1) + "\n")
     return Finetuned(weights, manifest)

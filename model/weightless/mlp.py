@@ -66,6 +66,7 @@ class WeightlessMlp(nn.Module):
 
     def __init__(self, config: WeightlessConfig, inputs: Tensor, outputs: Tensor) -> None:
         super().__init__()
+        self.config = config
         generator = torch.Generator().manual_seed(config.seed)
         bits = inputs.shape[1] * config.thresholds
         scale = float(inputs.abs().max()) / 127

@@ -1,0 +1,128 @@
+"""``slipstick weightless``: put look-up tables and sums in the place of MLPs, and train them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import typer
+
+from slipstick.errors import UserError
+from slipstick.flow.job.console import Steps
+from slipstick.flow.job.manifest import manifest
+from slipstick.model.integer.parts import blocks as blocks_of
+from slipstick.model.training.finetune import FinetuneConfig
+from slipstick.model.training.images import training_images
+from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
+from slipstick.model.weightless.counts import count
+from slipstick.model.weightless.export import export
+from slipstick.model.weightless.match import MatchConfig
+from slipstick.model.weightless.mlp import WeightlessConfig
+from slipstick.model.weightless.replace import check_blocks, weightless_mlps
+from slipstick.model.zoo import SHIPPED, load_model
+
+from .options import (
+    Batch,
+    Distillation,
+    Every,
+    Features,
+    Json,
+    Limit,
+    Model,
+    Out,
+    Rate,
+    Seed,
+    Threads,
+    TrainingSteps,
+    Weights,
+    print_json,
+    print_table,
+)
+
+MLP, MATCH = WeightlessConfig(luts=(1024,)), MatchConfig()
+TRAINING = FinetuneConfig(steps=1000, rate=1e-4, distillation=0.9, features=1.0, every=50)
+DEFAULT = WeightlessTraining((), MLP, MATCH, TRAINING, table_rate=5.0)
+
+
+def run(
+    data: Annotated[
+        Path, typer.Argument(help="JPEG pack with a split train_ (model/data.py), or folder of class folders.")
+    ],
+    blocks: Annotated[str, typer.Option(help="Blocks whose MLPs go, such as 0,1,5, or all.")] = "all",
+    model: Model = SHIPPED,
+    weights: Weights = None,
+    luts: Annotated[str, typer.Option(help="Look-up tables of every layer, such as 1024 or 256,512.")] = "1024",
+    arity: Annotated[int, typer.Option(help="Inputs of a table, 2 to 6.")] = MLP.arity,
+    thresholds: Annotated[int, typer.Option(help="Thresholds of a feature's thermometer code.")] = MLP.thresholds,
+    mapping: Annotated[
+        Literal["random", "learnable", "sampled"],
+        typer.Option(help="Of bits to the first tables' inputs; sampled learns it at a fraction of the cost."),
+    ] = "random",
+    sum: Annotated[
+        Literal["conditional", "group"], typer.Option(help="Learnt rows of entries, or counts of groups.")
+    ] = "conditional",
+    entry_width: Annotated[int, typer.Option(help="Bits of an entry of the sum.")] = MLP.entry_width,
+    match_steps: Annotated[int, typer.Option(help="Steps that teach an MLP's replacement alone.")] = MATCH.steps,
+    recorded: Annotated[int, typer.Option(help="Images whose activations these steps see.")] = DEFAULT.recorded,
+    steps: TrainingSteps = TRAINING.steps,
+    batch: Batch = TRAINING.batch,
+    rate: Rate = TRAINING.rate,
+    table_rate: Annotated[float, typer.Option(help="Of tables, as a multiple of --rate.")] = DEFAULT.table_rate,
+    distillation: Distillation = TRAINING.distillation,
+    features: Features = TRAINING.features,
+    every: Every = TRAINING.every,
+    limit: Limit = None,
+    out: Out = Path("out/weightless"),
+    threads: Threads = 0,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Replace MLPs by weightless ones, match them block by block, and train the whole model with the float one.
+
+    Killed, the same call goes on after the last saved state. The result loads with --weights. What the hardware
+    takes, whole numbers and binary tables, goes to OUT_integers.json and OUT_integers.safetensors.
+
+    Example: slipstick weightless cifar10_jpeg.npz --blocks 0,1,5 --luts 512
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    mlp = WeightlessConfig(
+        thresholds=thresholds, luts=_numbers(luts, "--luts"), arity=arity, mapping=mapping, sum=sum,
+        entry_width=entry_width, seed=seed,
+    )  # fmt: skip
+    training = FinetuneConfig(
+        steps=steps, batch=batch, rate=rate, distillation=distillation, features=features, every=every, seed=seed
+    )
+    loaded = load_model(model, weights)
+    places = None if blocks == "all" else _numbers(blocks, "--blocks")
+    vit = check_blocks(loaded.module, places or (0,))
+    places = places or tuple(range(len(blocks_of(vit))))
+    config = WeightlessTraining(places, mlp, MatchConfig(match_steps, seed=seed), training, recorded, table_rate)
+    counts = count(loaded.module, places, mlp, loaded.example())
+    progress = Steps(quiet=json)
+    with progress.step("images"):
+        images = training_images(data, loaded.size, limit)
+    with progress.step("matching and training"):
+        bar = progress.bar("training")
+        done = finetune_weightless(loaded, images, out, config, lambda r: bar(int(r["step"]), steps), manifest())
+    for one in weightless_mlps(loaded.module).values():
+        one.binarise_()
+    integers = out.with_name(out.name + "_integers")
+    export(loaded.module, integers)
+    validation = done.manifest["validation"]
+    if json:
+        print_json(
+            {"blocks": list(places), "weights": str(done.weights), "integers": f"{integers}.json"}
+            | {"explained": done.manifest["explained"], **validation, "curve": done.manifest["curve"]}
+        )
+        return
+    rows = [(name, f"{100 * value:.2f} %") for name, value in validation.items() if name != "images"]
+    print_table(f"top-1 on {validation['images']} images held out", ("model", "top-1"), rows)
+    typer.echo(str(counts))
+    typer.echo(f"weights: {done.weights}; integers: {integers}.json, {integers}.safetensors")
+
+
+def _numbers(text: str, option: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() for part in parts):
+        raise UserError(f"{option} {text!r} is no list of numbers; give for example {option} 1,2")
+    return tuple(map(int, parts))

@@ -1,0 +1,89 @@
+"""``slipstick weightless``: trains, resumes, loads again, exports integers; one line for every mistake."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from slipstick.flow.cli import run
+from slipstick.model.data import ASSETS, shipped
+from slipstick.model.training import images
+from slipstick.model.weightless.export import load_lutnets
+from slipstick.model.weightless.replace import weightless_mlps
+from slipstick.model.zoo import load_model
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+FEW = ("--recorded", "8", "--match-steps", "2", "--steps", "2", "--batch", "4", "--limit", "16")
+
+
+@pytest.fixture
+def pack(tmp_path: Path, monkeypatch) -> Path:
+    """Shipped training images as a pack with a split to train on; 16 are held out."""
+    monkeypatch.setattr(images, "HELD_OUT", 16)
+    with np.load(ASSETS / "cifar10_calibration.npz") as own:
+        arrays = {f"train_{name}": own[name] for name in ("scan", "offset", "label")}
+        np.savez(tmp_path / "pack.npz", header=own["header"], classes=own["classes"], **arrays)
+    return tmp_path / "pack.npz"
+
+
+def call(monkeypatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["slipstick", "weightless", *arguments])
+    try:
+        return run()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def test_what_was_trained_loads_again_and_is_what_was_exported(pack, tmp_path, monkeypatch, capsys) -> None:
+    arguments = (
+        str(pack), "--blocks", "1,4", "--luts", "192", "--mapping", "sampled", "--thresholds", "2", *FEW,
+        "--out", str(tmp_path / "new" / "few"), "--seed", "3", "--json",
+    )  # fmt: skip
+    assert call(monkeypatch, *arguments) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["blocks"] == [1, 4] and first["explained"].keys() == {"1", "4"}
+    loaded = load_model(weights=Path(first["weights"]))
+    mlps = weightless_mlps(loaded.module)
+    specs = load_lutnets(Path(first["integers"]).with_suffix(""))
+    assert list(mlps) == list(specs) == ["blocks.1.mlp", "blocks.4.mlp"]
+    for name, mlp in mlps.items():
+        codes = torch.randint(-128, 128, (50, 128))
+        wanted = torch.from_numpy(specs[name](codes.numpy())).float() * mlp.sum.scale
+        with torch.no_grad():
+            assert torch.equal(mlp(codes.float() * mlp.thermometer.scale), wanted)
+    pixels = loaded.prepare(shipped("test").pixels[:2])
+    logits = loaded.module(pixels)
+    Path(first["weights"]).unlink()
+    assert call(monkeypatch, *arguments) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert torch.equal(load_model(weights=Path(first["weights"])).module(pixels), logits)
+
+
+def test_without_json_it_says_what_is_gone_and_where_the_files_are(pack, tmp_path, monkeypatch, capsys) -> None:
+    out = tmp_path / "all"
+    assert call(monkeypatch, str(pack), "--luts", "192", "--thresholds", "1", *FEW, "--out", str(out)) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "multiplications: 25.2 of 66.9 M go" in shown and "all_integers.safetensors" in shown
+    assert len(weightless_mlps(load_model(weights=out.with_suffix(".safetensors")).module)) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("--blocks", "0,9"), "block 9 does not exist; the model has blocks 0 to 5"),
+     (("--blocks", "first"), "--blocks 'first' is no list of numbers"),
+     (("--luts", "many"), "--luts 'many' is no list of numbers"),
+     (("--luts", "8"), "1024 bits are more than the 48 inputs of the tables can take"),
+     (("--luts", "0"), "give one positive number a layer"),
+     (("--arity", "7"), "LUT-7: a table has 2 to 6 inputs"), (("--thresholds", "0"), "give no bits"),
+     (("--entry-width", "40"), "entries of 40 bits"), (("--model", "resnet18"), "not of ResNet"),
+     (("--rate", "0"), "finetuning rate is 0.0"), (("--table-rate", "-1"), "must be positive")],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_leaves_nothing(pack, arguments, message, tmp_path, monkeypatch, capsys) -> None:
+    out = tmp_path / "result" / "none"
+    assert call(monkeypatch, str(pack), *FEW, "--out", str(out), *arguments) == 2
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert message in shown and shown.startswith("slipstick: ")
+    assert not out.parent.exists()
