@@ -1,14 +1,13 @@
 """The commands of ``slipstick cells`` end to end: list, import, export."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from slipstick.flow import cli
 from slipstick.rtl.cells import cell
+from tests.flow import command_line
 
 VERILOG = "module my8s(input signed [7:0] a, w, output signed [15:0] p); assign p = a * w & ~16'sd7; endmodule\n"
 
@@ -17,12 +16,7 @@ VERILOG = "module my8s(input signed [7:0] a, w, output signed [15:0] p); assign 
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["slipstick", *arguments])
-        try:
-            code = cli.run()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
+        return command_line.call(monkeypatch, *arguments), *capsys.readouterr()
 
     return call
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from slipstick.flow import cli
 from slipstick.flow.library.liberty import DEFAULT_LIBERTY, load_liberty
 from slipstick.model.data import ASSETS
+from tests.flow.command_line import call
 
 COMMANDS = (
     "cells",
@@ -27,16 +27,8 @@ COMMANDS = (
 )
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["slipstick", *arguments])
-    try:
-        return cli.run()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-
-
 def test_every_promised_command_is_there() -> None:
-    assert set(cli.COMMANDS) == {*COMMANDS, "liberty", "pwl", "reuse"}
+    assert set(cli.COMMANDS) == {*COMMANDS, "liberty", "pwl", "reuse", "weightless"}
 
 
 @pytest.mark.parametrize("command", (*COMMANDS, "reuse"))

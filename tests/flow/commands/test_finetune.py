@@ -1,47 +1,26 @@
 """``slipstick finetune``: from a pack to weights that every command can load; the table it writes."""
 
 import json
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from slipstick.flow.cli import run
 from slipstick.flow.job.recovery import Recovery
 from slipstick.flow.report.finetuning import write_recovery
 from slipstick.model.data import ASSETS
 from slipstick.model.layers.slopes import KINDS
-from slipstick.model.training import images
 from slipstick.model.zoo import load_model
+from tests.flow.command_line import call
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def pack(tmp_path: Path, monkeypatch) -> Path:
-    """Shipped training images as a pack with a split to train on; 16 are held out."""
-    monkeypatch.setattr(images, "HELD_OUT", 16)
-    with np.load(ASSETS / "cifar10_calibration.npz") as own:
-        arrays = {f"train_{name}": own[name] for name in ("scan", "offset", "label")}
-        np.savez(tmp_path / "pack.npz", header=own["header"], classes=own["classes"], **arrays)
-    return tmp_path / "pack.npz"
-
-
-def call(monkeypatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["slipstick", "finetune", *arguments])
-    try:
-        return run()
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
 
 def test_weights_and_manifest_are_written_and_load_as_a_checkpoint(pack: Path, tmp_path: Path, monkeypatch, capsys):
     out = tmp_path / "new" / "weights"
     settings = ("--rule", "default=truncated8s_k8", "--gradient", "clipped", "--steps", "2", "--batch", "8",
                 "--limit", "32", "--seed", "5", "--out", str(out), "--json")  # fmt: skip
-    assert call(monkeypatch, str(pack), *settings) == 0
+    assert call(monkeypatch, "finetune", str(pack), *settings) == 0
     printed = json.loads(capsys.readouterr().out)
     facts = json.loads(out.with_suffix(".json").read_text())
     assert printed["curve"] == facts["curve"] and printed["validation"] == facts["validation"]
@@ -54,7 +33,7 @@ def test_weights_and_manifest_are_written_and_load_as_a_checkpoint(pack: Path, t
 def test_a_checkpoint_of_another_network_is_refused(pack: Path, monkeypatch, capsys) -> None:
     other = str(ASSETS / "vit_cifar10.safetensors")
     rule = ("--rule", "default=exact8s")
-    assert call(monkeypatch, str(pack), *rule, "--model", "vit_tiny_patch16_224", "--weights", other) == 2
+    assert call(monkeypatch, "finetune", str(pack), *rule, "--model", "vit_tiny_patch16_224", "--weights", other) == 2
     assert "does not fit VisionTransformer: lacks" in capsys.readouterr().err
 
 

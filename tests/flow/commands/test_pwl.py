@@ -1,16 +1,15 @@
 """``slipstick pwl``: fits, files of three forms, and mistakes in one line."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from slipstick.flow import cli
 from slipstick.model.pwl.curve import PwlCurve, mse_of_codes
 from slipstick.model.pwl.functions import GELU
 from slipstick.model.pwl.optimal import fit, fit_float
 from slipstick.rtl.spec.pwl import PwlTable
+from tests.flow import command_line
 from tests.model.pwl.tables import FLOAT_MSE, HEADROOM, shipped
 
 
@@ -18,12 +17,7 @@ from tests.model.pwl.tables import FLOAT_MSE, HEADROOM, shipped
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["slipstick", "pwl", *arguments])
-        try:
-            code = cli.run()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
+        return command_line.call(monkeypatch, "pwl", *arguments), *capsys.readouterr()
 
     return call
 

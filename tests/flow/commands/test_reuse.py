@@ -1,47 +1,26 @@
 """``slipstick reuse``: a plan without images, a search with them, one line for every mistake."""
 
 import json
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from slipstick.flow.cli import run
-from slipstick.model.data import ASSETS, shipped
+from slipstick.model.data import shipped
 from slipstick.model.reuse.convert import reuse_facts
-from slipstick.model.training import images
 from slipstick.model.zoo import load_model
+from tests.flow.command_line import call
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture
-def pack(tmp_path: Path, monkeypatch) -> Path:
-    """Shipped training images as a pack with a split to train on; 16 are held out."""
-    monkeypatch.setattr(images, "HELD_OUT", 16)
-    with np.load(ASSETS / "cifar10_calibration.npz") as own:
-        arrays = {f"train_{name}": own[name] for name in ("scan", "offset", "label")}
-        np.savez(tmp_path / "pack.npz", header=own["header"], classes=own["classes"], **arrays)
-    return tmp_path / "pack.npz"
-
-
-def call(monkeypatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["slipstick", "reuse", *arguments])
-    try:
-        return run()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-
-
 def test_a_plan_needs_no_images(monkeypatch, capsys) -> None:
     paper = ("--delay-model", "crossbar", "--geometry", "DeiT-S", "--no-count-transform", "--json")
-    assert call(monkeypatch, "--delay-target", "7", *paper) == 0
+    assert call(monkeypatch, "reuse", "--delay-target", "7", *paper) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["reuse"] == 5 and plan["delay_ms"] == pytest.approx(6.82, abs=0.01)
     assert [3, 5, 7, 9, 11] in [one["blocks"] for one in plan["patterns"]]
-    assert call(monkeypatch, "--delay-target", "11", *paper) == 0
+    assert call(monkeypatch, "reuse", "--delay-target", "11", *paper) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["reuse"] == 0 and plan["patterns"] == []
 
@@ -52,7 +31,7 @@ def test_a_search_judges_patterns_trains_the_best_and_goes_on_where_it_was(pack,
         str(pack), "--delay-target", "4.4", "--candidates", "2", "--fraction", "0.5", "--partial-steps", "2",
         "--steps", "3", "--batch", "8", "--seed", "5", "--out", str(out), "--json",
     )  # fmt: skip
-    assert call(monkeypatch, *arguments) == 0
+    assert call(monkeypatch, "reuse", *arguments) == 0
     first = json.loads(capsys.readouterr().out)
     assert first["reuse"] == 3 and len(first["judged"]) == 2
     assert first["chosen"] == min(first["judged"], key=lambda one: one["loss"])["blocks"]
@@ -61,7 +40,7 @@ def test_a_search_judges_patterns_trains_the_best_and_goes_on_where_it_was(pack,
     assert facts is not None and facts["blocks"] == first["chosen"]
     logits = loaded.module(loaded.prepare(shipped("test").pixels[:2]))
     out.with_name("reuse.safetensors").unlink()
-    assert call(monkeypatch, *arguments) == 0
+    assert call(monkeypatch, "reuse", *arguments) == 0
     again = json.loads(capsys.readouterr().out)
     assert again == first
     same = load_model(weights=Path(again["weights"]))
@@ -83,6 +62,6 @@ def test_a_search_judges_patterns_trains_the_best_and_goes_on_where_it_was(pack,
      (("pack.npz", "--delay-target", "4", "--geometry", "deit-s"), "--geometry only plans")],
 )  # fmt: skip
 def test_a_mistake_is_one_line(arguments, message: str, monkeypatch, capsys) -> None:
-    assert call(monkeypatch, *arguments) == 2
+    assert call(monkeypatch, "reuse", *arguments) == 2
     shown = capsys.readouterr().err
     assert message in shown and shown.count("\n") == 1

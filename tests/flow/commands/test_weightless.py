@@ -1,40 +1,19 @@
 """``slipstick weightless``: trains, resumes, loads again, exports integers; one line for every mistake."""
 
 import json
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from slipstick.flow.cli import run
-from slipstick.model.data import ASSETS, shipped
-from slipstick.model.training import images
+from slipstick.model.data import shipped
 from slipstick.model.weightless.export import load_lutnets
 from slipstick.model.weightless.replace import weightless_mlps
 from slipstick.model.zoo import load_model
+from tests.flow.command_line import call
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = ("--recorded", "8", "--match-steps", "2", "--steps", "2", "--batch", "4", "--limit", "16")
-
-
-@pytest.fixture
-def pack(tmp_path: Path, monkeypatch) -> Path:
-    """Shipped training images as a pack with a split to train on; 16 are held out."""
-    monkeypatch.setattr(images, "HELD_OUT", 16)
-    with np.load(ASSETS / "cifar10_calibration.npz") as own:
-        arrays = {f"train_{name}": own[name] for name in ("scan", "offset", "label")}
-        np.savez(tmp_path / "pack.npz", header=own["header"], classes=own["classes"], **arrays)
-    return tmp_path / "pack.npz"
-
-
-def call(monkeypatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["slipstick", "weightless", *arguments])
-    try:
-        return run()
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
 
 def test_what_was_trained_loads_again_and_is_what_was_exported(pack, tmp_path, monkeypatch, capsys) -> None:
@@ -42,7 +21,7 @@ def test_what_was_trained_loads_again_and_is_what_was_exported(pack, tmp_path, m
         str(pack), "--blocks", "1,4", "--luts", "192", "--mapping", "sampled", "--thresholds", "2", *FEW,
         "--out", str(tmp_path / "new" / "few"), "--seed", "3", "--json",
     )  # fmt: skip
-    assert call(monkeypatch, *arguments) == 0
+    assert call(monkeypatch, "weightless", *arguments) == 0
     first = json.loads(capsys.readouterr().out)
     assert first["blocks"] == [1, 4] and first["explained"].keys() == {"1", "4"}
     loaded = load_model(weights=Path(first["weights"]))
@@ -57,14 +36,16 @@ def test_what_was_trained_loads_again_and_is_what_was_exported(pack, tmp_path, m
     pixels = loaded.prepare(shipped("test").pixels[:2])
     logits = loaded.module(pixels)
     Path(first["weights"]).unlink()
-    assert call(monkeypatch, *arguments) == 0
+    assert call(monkeypatch, "weightless", *arguments) == 0
     assert json.loads(capsys.readouterr().out) == first
     assert torch.equal(load_model(weights=Path(first["weights"])).module(pixels), logits)
 
 
 def test_without_json_it_says_what_is_gone_and_where_the_files_are(pack, tmp_path, monkeypatch, capsys) -> None:
     out = tmp_path / "all"
-    assert call(monkeypatch, str(pack), "--luts", "192", "--thresholds", "1", *FEW, "--out", str(out)) == 0
+    assert (
+        call(monkeypatch, "weightless", str(pack), "--luts", "192", "--thresholds", "1", *FEW, "--out", str(out)) == 0
+    )
     shown = " ".join(capsys.readouterr().out.split())
     assert "multiplications: 25.2 of 66.9 M go" in shown and "all_integers.safetensors" in shown
     assert len(weightless_mlps(load_model(weights=out.with_suffix(".safetensors")).module)) == 6
@@ -83,7 +64,7 @@ def test_without_json_it_says_what_is_gone_and_where_the_files_are(pack, tmp_pat
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_leaves_nothing(pack, arguments, message, tmp_path, monkeypatch, capsys) -> None:
     out = tmp_path / "result" / "none"
-    assert call(monkeypatch, str(pack), *FEW, "--out", str(out), *arguments) == 2
+    assert call(monkeypatch, "weightless", str(pack), *FEW, "--out", str(out), *arguments) == 2
     shown = capsys.readouterr().err.splitlines()[-1]
     assert message in shown and shown.startswith("slipstick: ")
     assert not out.parent.exists()

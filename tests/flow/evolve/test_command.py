@@ -1,17 +1,16 @@
 """``slipstick cells evolve``: mapped cells in a folder, resumed runs, one line for a user's mistake."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from slipstick.flow.characterise.operands import Operands, load_operands
-from slipstick.flow.cli import run
 from slipstick.rtl.cells import cell
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.library import read_netlist
+from tests.flow.command_line import call
 
 COMMAND = ("cells", "evolve")
 
@@ -23,21 +22,13 @@ def workload(tmp_path: Path, operands: Operands) -> Path:
     return path
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["slipstick", *COMMAND, *arguments])
-    try:
-        return run()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-
-
 def test_a_run_writes_cells_that_keep_their_bounds_and_goes_on(
     workload: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     out = tmp_path / "run"
     common = ("--mae", "20,80", "--seed-cell", "exact8s", "--workload", str(workload), "--generations", "2000",
               "--out", str(out), "--json")  # fmt: skip
-    assert call(monkeypatch, *common, "--rounds", "1") == 0
+    assert call(monkeypatch, *COMMAND, *common, "--rounds", "1") == 0
     shown = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in shown["cells"]] == ["own8s_mae20", "own8s_mae80"] and shown["rounds"] == 1
     operands = load_operands(workload)
@@ -54,10 +45,10 @@ def test_a_run_writes_cells_that_keep_their_bounds_and_goes_on(
 
     foreign, stale = (out / "cells" / f"{name}.json" for name in ("mine_mae3", "own8s_mae7"))
     foreign.write_text("the user's"), stale.write_text("of an earlier stage")
-    assert call(monkeypatch, *common, "--rounds", "1") == 0  # nothing left to do
+    assert call(monkeypatch, *COMMAND, *common, "--rounds", "1") == 0  # nothing left to do
     assert json.loads(capsys.readouterr().out)["cells"] == shown["cells"]
     assert foreign.exists() and not stale.exists()
-    assert call(monkeypatch, *common, "--rounds", "1", "--seed", "5") == 2
+    assert call(monkeypatch, *COMMAND, *common, "--rounds", "1", "--seed", "5") == 2
     assert "holds a run with another seed" in capsys.readouterr().err
 
 
@@ -84,7 +75,7 @@ def test_a_mistake_is_one_line(
 ) -> None:
     (tmp_path / "note.txt").write_text("mine")
     monkeypatch.chdir(tmp_path)
-    assert call(monkeypatch, *WRONG[message]) == 2
+    assert call(monkeypatch, *COMMAND, *WRONG[message]) == 2
     shown = capsys.readouterr().err.strip().splitlines()
     assert message in shown[-1] and shown[-1].startswith("slipstick: ")
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
