@@ -1,10 +1,12 @@
-// Approximate matrix products on a CPU: 8-bit codes, 32-bit sums that are exact modulo 2^32.
+// Approximate matrix products on a CPU: 8-bit codes, 32-bit sums that are exact modulo 2^32; layers of look-up tables.
 //
 // The C interface, bound through ctypes; no header of torch, so it compiles in seconds. Threads share no output.
 
 #include "elementwise.hpp"
 #include "factor.hpp"
+#include "lut.hpp"
 #include "table.hpp"
+#include "thermometer.hpp"
 
 using namespace slipstick;
 
@@ -90,6 +92,46 @@ void slipstick_scale(const int32_t* sums, const int32_t* bias, const float* unit
                      int64_t channels, int threads) {
   by_rows(rows, channels, threads, [&](int64_t first, int64_t last) {
     for (int64_t m = first; m < last; m++) scale(sums + m * channels, bias, unit, values + m * channels, channels);
+  });
+}
+
+// codes [bits, M] through index [N * arity], tables [N, 2^arity] -> address and fired [N, M].
+void slipstick_look_up(const uint8_t* codes, const int64_t* index, const float* tables, int arity, int64_t count,
+                       int64_t tokens, uint8_t* address, uint8_t* fired, int threads) {
+  with_arity(arity, [&](auto n) {
+    look_up_layer<n>(codes, index, tables, count, tokens, address, fired, threads);
+  });
+}
+
+// gradient [N, M] -> to_tables [N, 2^arity] and to_bits [bits, M].
+void slipstick_look_up_gradients(const uint8_t* address, const int64_t* index, const float* tables,
+                                 const float* gradient, float flip, int arity, int64_t count, int64_t bits,
+                                 int64_t tokens, float* to_tables, float* to_bits, int threads) {
+  with_arity(arity, [&](auto n) {
+    look_up_gradients<n>(address, index, tables, gradient, flip, count, bits, tokens, to_tables, to_bits, threads);
+  });
+}
+
+// codes [D, M] and limits [D, T] -> bits [D, T, M].
+void slipstick_compare(const int16_t* codes, const int16_t* limits, uint8_t* bits, int64_t features,
+                       int64_t thresholds, int64_t tokens, int threads) {
+  by_rows(features, thresholds * tokens, threads, [&](int64_t first, int64_t last) {
+    for (int64_t d = first; d < last; d++)
+      compare(codes + d * tokens, limits + d * thresholds, thresholds, tokens, bits + d * thresholds * tokens);
+  });
+}
+
+// gradient [D, T, M], low, high [D, T] and factor [D] -> to_codes [D, M] and to_thresholds [D, T].
+void slipstick_window(const int16_t* codes, const float* gradient, const int16_t* low, const int16_t* high,
+                      const float* factor, float* to_codes, float* to_thresholds, int64_t features,
+                      int64_t thresholds, int64_t tokens, int threads) {
+  by_rows(features, thresholds * tokens, threads, [&](int64_t first, int64_t last) {
+    std::fill(to_codes + first * tokens, to_codes + last * tokens, 0.0f);
+    for (int64_t r = first * thresholds; r < last * thresholds; r++) {
+      const int64_t d = r / thresholds;
+      to_thresholds[r] = -factor[d] * window(codes + d * tokens, gradient + r * tokens, low[r], high[r], factor[d],
+                                             tokens, to_codes + d * tokens);
+    }
   });
 }
 }

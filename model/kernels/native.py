@@ -18,7 +18,7 @@ from .selftest import check
 
 VARIABLE = "SLIPSTICK_KERNELS"
 FOLDER = Path(__file__).parent
-SOURCES = ("kernels.cpp", "common.hpp", "factor.hpp", "table.hpp", "elementwise.hpp")
+SOURCES = ("kernels.cpp", "common.hpp", "factor.hpp", "table.hpp", "elementwise.hpp", "lut.hpp", "thermometer.hpp")
 
 
 def compile_kernels(compiler: str, flags: Sequence[str], folder: Path) -> Path:
@@ -39,6 +39,10 @@ def load(path: Path) -> ctypes.CDLL:
         "quantise": [pointer, ctypes.c_float, number, number, pointer, size, number],
         "requantise": [pointer] * 2 + [number] * 3 + [pointer] + [size] * 2 + [number],
         "scale": [pointer] * 4 + [size] * 2 + [number],
+        "look_up": [pointer] * 3 + [number] + [size] * 2 + [pointer] * 2 + [number],
+        "look_up_gradients": [pointer] * 4 + [ctypes.c_float, number] + [size] * 3 + [pointer] * 2 + [number],
+        "compare": [pointer] * 3 + [size] * 3 + [number],
+        "window": [pointer] * 7 + [size] * 3 + [number],
     }
     for name, types in arguments.items():
         function = getattr(library, f"slipstick_{name}")
@@ -85,5 +89,7 @@ def native() -> Native | None:
     try:
         return build()
     except (KernelError, UserError) as error:
-        warnings.warn(f"approximate products fall back to plain torch, which is slower: {error}", stacklevel=2)
+        warnings.warn(
+            f"approximate products and look-up tables fall back to plain torch, which is slower: {error}", stacklevel=2
+        )
         return None

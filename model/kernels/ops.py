@@ -16,14 +16,15 @@ def available(device: torch.device) -> bool:
     return device.type == "cpu" and native() is not None
 
 
-def _library() -> Native:
+def compiled() -> Native:
+    """The library, for callers that found it available."""
     found = native()
     assert found is not None, "callers ask available() first"
     return found
 
 
 def _words(depth: int, channels: int, rank: int) -> int:
-    return _library().library.slipstick_packed_words(depth, channels, rank)
+    return compiled().library.slipstick_packed_words(depth, channels, rank)
 
 
 @torch.library.custom_op("slipstick::factor_pack", mutates_args=())
@@ -35,7 +36,7 @@ def factor_pack(weights: Tensor, right: Tensor) -> Tensor:
     start = -raw.data_ptr() % LINE // 4
     packed = raw[start : start + batch * words].view(batch, words)
     weights = weights.contiguous()
-    _library().library.slipstick_factor_pack(
+    compiled().library.slipstick_factor_pack(
         weights.data_ptr(), right.data_ptr(), packed.data_ptr(), batch, depth, channels, rank, torch.get_num_threads()
     )
     return packed
@@ -53,7 +54,7 @@ def factor_gemm(codes: Tensor, left: Tensor, packed: Tensor, channels: int) -> T
     (batch, rows, depth), rank = codes.shape, left.shape[1]
     codes = codes.contiguous()
     sums = torch.empty(batch, rows, channels, dtype=torch.int32)
-    _library().library.slipstick_factor_gemm(
+    compiled().library.slipstick_factor_gemm(
         codes.data_ptr(), left.data_ptr(), packed.data_ptr(), sums.data_ptr(),
         batch, rows, depth, channels, rank, int(len(packed) == 1), torch.get_num_threads(),
     )  # fmt: skip
@@ -74,7 +75,7 @@ def table_gemm(codes: Tensor, weights: Tensor, entries: Tensor, index: Tensor, b
     (batch, rows, depth), channels = codes.shape, weights.shape[2]
     codes, weights = codes.contiguous(), weights.contiguous()
     sums = torch.empty(batch, rows, channels, dtype=torch.int32)
-    _library().library.slipstick_table_gemm(
+    compiled().library.slipstick_table_gemm(
         codes.data_ptr(), weights.data_ptr(), entries.data_ptr(), index.data_ptr(), entries.shape[1], bias, group,
         sums.data_ptr(), batch, rows, depth, channels, int(len(weights) == 1), torch.get_num_threads(),
     )  # fmt: skip
@@ -91,7 +92,7 @@ def quantise(values: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
     """``clamp(round_half_even(values / scale), low, high)`` of float32 of any shape, one scale: int8."""
     values = values.contiguous()
     codes = torch.empty(values.shape, dtype=torch.int8)
-    _library().library.slipstick_quantise(
+    compiled().library.slipstick_quantise(
         values.data_ptr(), float(scale), low, high, codes.data_ptr(), values.numel(), torch.get_num_threads()
     )
     return codes
@@ -108,7 +109,7 @@ def requantise(sums: Tensor, factor: Tensor, zero: int, low: int, high: int) -> 
     sums = sums.contiguous()
     codes = torch.empty(sums.shape, dtype=torch.int8)
     channels = len(factor)
-    _library().library.slipstick_requantise(
+    compiled().library.slipstick_requantise(
         sums.data_ptr(), factor.data_ptr(), zero, low, high, codes.data_ptr(),
         sums.numel() // channels, channels, torch.get_num_threads(),
     )  # fmt: skip
@@ -125,7 +126,7 @@ def scale(sums: Tensor, bias: Tensor, unit: Tensor) -> Tensor:
     """``(sums + bias) * unit``: int32 [..., N], int32 [N], float32 [N] -> float32 [..., N]."""
     sums = sums.contiguous()
     values = torch.empty(sums.shape, dtype=torch.float32)
-    _library().library.slipstick_scale(
+    compiled().library.slipstick_scale(
         sums.data_ptr(), bias.data_ptr(), unit.data_ptr(), values.data_ptr(),
         sums.numel() // len(bias), len(bias), torch.get_num_threads(),
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """The compiled kernels against the plain loop: every path, edges of every tile, one and two threads."""
 
 import ctypes
+import itertools
 
 import numpy as np
 
@@ -30,6 +31,10 @@ def check(library: ctypes.CDLL) -> None:
     """Raise AssertionError, naming the path, unless every kernel equals the plain loop."""
     rng = np.random.default_rng(0)
     _check_elementwise(library, rng)
+    for arity, tokens, threads in itertools.product(range(1, 7), (1, 37, 1500), (1, 2)):
+        _check_look_up(library, rng, arity, tokens, threads)
+    for tokens in (1, 37, 1500):
+        _check_thermometer(library, rng, tokens)
     for m, k, n in SHAPES:
         codes = rng.integers(0, 256, (BATCH, m, k)).astype(np.uint8)
         weights = rng.integers(0, 256, (BATCH, k, n)).astype(np.uint8)
@@ -103,3 +108,58 @@ def _check_elementwise(library: ctypes.CDLL, rng: np.random.Generator) -> None:
         small.ctypes.data, bias.ctypes.data, by_channel.ctypes.data, scaled.ctypes.data, rows, channels, threads
     )
     assert np.array_equal(scaled, (small + bias).astype(np.float32) * by_channel), "scale"
+
+
+def _check_look_up(library: ctypes.CDLL, rng: np.random.Generator, arity: int, tokens: int, threads: int) -> None:
+    count, bits, size, flip = 90, 300, 1 << arity, 0.25
+    codes = rng.integers(0, 2, (bits, tokens)).astype(np.uint8)
+    index = rng.integers(0, bits, count * arity)
+    tables = rng.integers(-8, 9, (count, size)).astype(np.float32) / 8  # all sums of these are exact
+    gradient = rng.integers(-8, 9, (count, tokens)).astype(np.float32)
+    address, fired = (np.empty((count, tokens), np.uint8) for _ in range(2))
+    library.slipstick_look_up(
+        codes.ctypes.data, index.ctypes.data, tables.ctypes.data, arity, count, tokens, address.ctypes.data,
+        fired.ctypes.data, threads,
+    )  # fmt: skip
+    inputs = codes[index].reshape(count, arity, tokens)
+    place = (inputs << np.arange(arity, dtype=np.uint8)[:, None]).sum(1)
+    assert np.array_equal(address, place), f"addresses of LUT-{arity}, {tokens} tokens"
+    assert np.array_equal(fired, np.take_along_axis(tables, place, 1) > 0), f"LUT-{arity}, {tokens} tokens"
+
+    to_tables, to_bits = np.empty_like(tables), np.empty((bits, tokens), np.float32)
+    library.slipstick_look_up_gradients(
+        address.ctypes.data, index.ctypes.data, tables.ctypes.data, gradient.ctypes.data, flip, arity, count, bits,
+        tokens, to_tables.ctypes.data, to_bits.ctypes.data, threads,
+    )  # fmt: skip
+    own, others = np.array([[-0.5, 0.5], [-0.5, 0.5]]), np.array([[1 - flip, flip], [flip, 1 - flip]])
+    wanted_tables, wanted_bits = np.zeros(tables.shape), np.zeros(to_bits.shape)
+    np.add.at(wanted_tables, (np.arange(count)[:, None], place), gradient)
+    for wanted in range(arity):
+        matrix = np.eye(1)
+        for bit in reversed(range(arity)):
+            matrix = np.kron(matrix, own if bit == wanted else others)
+        np.add.at(wanted_bits, index[wanted::arity], gradient * np.take_along_axis(tables @ matrix.T, place, 1))
+    assert np.array_equal(to_tables, wanted_tables), f"gradient of entries of LUT-{arity}, {tokens} tokens"
+    assert np.array_equal(to_bits, wanted_bits), f"gradient of inputs of LUT-{arity}, {tokens} tokens"
+
+
+def _check_thermometer(library: ctypes.CDLL, rng: np.random.Generator, tokens: int) -> None:
+    features, thresholds, threads = 70, 3, 2
+    codes = rng.integers(-128, 128, (features, tokens)).astype(np.int16)
+    limits = rng.integers(-128, 128, (features, thresholds)).astype(np.int16)
+    bits = np.empty((features, thresholds, tokens), np.uint8)
+    library.slipstick_compare(
+        codes.ctypes.data, limits.ctypes.data, bits.ctypes.data, features, thresholds, tokens, threads
+    )
+    assert np.array_equal(bits, codes[:, None] > limits[:, :, None]), f"thermometer, {tokens} tokens"
+
+    gradient = rng.integers(-8, 9, bits.shape).astype(np.float32)
+    low, high, factor = limits - np.int16(20), limits + np.int16(30), np.full(features, 0.25, np.float32)
+    to_codes, to_thresholds = np.empty(codes.shape, np.float32), np.empty(limits.shape, np.float32)
+    library.slipstick_window(
+        codes.ctypes.data, gradient.ctypes.data, low.ctypes.data, high.ctypes.data, factor.ctypes.data,
+        to_codes.ctypes.data, to_thresholds.ctypes.data, features, thresholds, tokens, threads,
+    )  # fmt: skip
+    near = 0.25 * gradient * ((codes[:, None] > low[:, :, None]) & (codes[:, None] < high[:, :, None]))
+    assert np.array_equal(to_codes, near.sum(1)), f"gradient of a thermometer's codes, {tokens} tokens"
+    assert np.array_equal(to_thresholds, -near.sum(2)), f"gradient of thresholds, {tokens} tokens"

@@ -21,7 +21,19 @@ class Bits:
 
     def values(self) -> Tensor:
         """The bits as float [B, M], with their gradient."""
-        return self.codes.to(self.carrier.dtype) + self.carrier
+        return _Values.apply(self.codes, self.carrier)
+
+
+class _Values(torch.autograd.Function):
+    """Adding the carrier, without a pass over its zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, codes: Tensor, values: Tensor) -> Tensor:
+        return codes.to(values.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return None, gradients[0]
 
 
 def carrier(codes: Tensor, like: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
+from slipstick.model.kernels.ops import available
+from slipstick.model.kernels.weightless import look_up, look_up_gradients
 from slipstick.rtl.spec.lutnet import ARITIES
 
 from .bits import Bits, by_rows, carrier
@@ -100,6 +102,23 @@ class _LookUp(torch.autograd.Function):
         return None, to_bits, to_tables, None, None
 
 
+class _CompiledLookUp(torch.autograd.Function):
+    """``_LookUp`` by the compiled kernels: the same bits, gradients that differ in the order of their sums."""
+
+    @staticmethod
+    def forward(ctx: Any, codes: Tensor, values: Tensor, tables: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        address, fired = look_up(codes, index, tables)
+        ctx.save_for_backward(address, tables, index)
+        ctx.inputs = len(codes)
+        ctx.mark_non_differentiable(fired)
+        return fired, carrier(fired, values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        address, tables, index = ctx.saved_tensors
+        return None, *look_up_gradients(address, index, tables, gradients[1], ctx.inputs, FLIP), None
+
+
 class LutLayer(nn.Module):
     """``count`` tables of 2^``arity`` entries; an entry above 0 is a 1.
 
@@ -121,7 +140,11 @@ class LutLayer(nn.Module):
         if self.training and self.tables.detach().abs().amax() > 1:  # else untouched: backward may need it still
             with torch.no_grad():
                 self.tables.clamp_(-1, 1)
-        return Bits(*_LookUp.apply(bits.codes, bits.carrier, self.tables, self.arity, index))
+        tables = self.tables
+        if not available(tables.device) or tables.dtype != torch.float32 or bits.carrier.dtype != torch.float32:
+            return Bits(*_LookUp.apply(bits.codes, bits.carrier, tables, self.arity, index))
+        rows = torch.arange(tables.shape[0] * self.arity) if index is None else index
+        return Bits(*_CompiledLookUp.apply(bits.codes, bits.carrier, tables, rows))
 
     def binary(self) -> Tensor:
         """The tables in hardware: uint8 [count, 2^arity] of 0 and 1."""

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
+from slipstick.model.kernels.ops import available
+from slipstick.model.kernels.weightless import compare, window
 from slipstick.rtl.spec.lutnet import CODE_RANGE
 
 from .bits import Bits, carrier
@@ -44,7 +46,10 @@ class _Compare(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, thresholds: Tensor, scale: Tensor, width: Tensor | None) -> tuple[Tensor, Tensor]:
         codes = (x / scale).round().clamp(*CODE_RANGE).to(torch.int16).T.contiguous()
         limits = threshold_codes(thresholds, scale).to(torch.int16)
-        bits = (codes.unsqueeze(1) > limits.unsqueeze(2)).flatten(0, 1).view(torch.uint8)
+        if available(codes.device):
+            bits = compare(codes, limits)
+        else:
+            bits = (codes.unsqueeze(1) > limits.unsqueeze(2)).flatten(0, 1).view(torch.uint8)
         ctx.save_for_backward(codes, thresholds, scale, *([] if width is None else [width]))
         ctx.mark_non_differentiable(bits)
         return bits, carrier(bits, x)
@@ -57,9 +62,12 @@ class _Compare(torch.autograd.Function):
             return gradient.sum(1).T, -gradient.sum(2), None, None
         half = width[0][:, None] / 2
         low, high = ((thresholds - half) / scale).floor(), ((thresholds + half) / scale).ceil()
-        low, high = (limit.clamp(-(1 << 15), (1 << 15) - 1).to(torch.int16).unsqueeze(2) for limit in (low, high))
+        low, high = (limit.clamp(-(1 << 15), (1 << 15) - 1).to(torch.int16) for limit in (low, high))
+        if available(codes.device) and gradient.dtype == torch.float32:
+            to_codes, to_thresholds = window(codes, gradients[1], low, high, 1 / width[0])
+            return to_codes.T, to_thresholds, None, None
         code = codes.unsqueeze(1)
-        near = gradient * ((code > low) & (code < high))
+        near = gradient * ((code > low.unsqueeze(2)) & (code < high.unsqueeze(2)))
         return (near.sum(1) / width[0][:, None]).T, -near.sum(2) / width[0][:, None], None, None
 
 

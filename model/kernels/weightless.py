@@ -1,0 +1,96 @@
+"""The compiled kernels of look-up tables and thermometers as torch operators: CPU, float32.
+
+Letters: B bits, M tokens, N tables, D features, T thresholds of a feature.
+"""
+
+import torch
+from torch import Tensor
+
+from .ops import compiled
+
+
+def _checked(index: Tensor, rows: int) -> Tensor:
+    """``index``, whose entries are rows below ``rows``: memory outside is not read. IndexError for any other."""
+    if index.numel():
+        low, high = index.aminmax()
+        if low < 0 or high >= rows:
+            raise IndexError(f"inputs of tables are rows {int(low)} to {int(high)} of {rows}")
+    return index.contiguous()
+
+
+@torch.library.custom_op("slipstick::look_up", mutates_args=())
+def look_up(codes: Tensor, index: Tensor, tables: Tensor) -> tuple[Tensor, Tensor]:
+    """Bits uint8 [B, M] by rows int64 [N * n] and tables float [N, 2^n]: addresses and outputs, uint8 [N, M]."""
+    (bits, tokens), (count, size) = codes.shape, tables.shape
+    codes, index, tables = codes.contiguous(), _checked(index, bits), tables.contiguous()
+    address, fired = codes.new_empty(count, tokens), codes.new_empty(count, tokens)
+    compiled().library.slipstick_look_up(
+        codes.data_ptr(), index.data_ptr(), tables.data_ptr(), size.bit_length() - 1, count, tokens,
+        address.data_ptr(), fired.data_ptr(), torch.get_num_threads(),
+    )  # fmt: skip
+    return address, fired
+
+
+@look_up.register_fake
+def _(codes: Tensor, index: Tensor, tables: Tensor) -> tuple[Tensor, Tensor]:
+    return codes.new_empty(len(tables), codes.shape[1]), codes.new_empty(len(tables), codes.shape[1])
+
+
+@torch.library.custom_op("slipstick::look_up_gradients", mutates_args=())
+def look_up_gradients(
+    address: Tensor, index: Tensor, tables: Tensor, gradient: Tensor, bits: int, flip: float
+) -> tuple[Tensor, Tensor]:
+    """Gradients of bits [B, M] and of tables [N, 2^n] from those of outputs [N, M]; the rest as ``look_up`` had it."""
+    (count, tokens), size = address.shape, tables.shape[1]
+    index, tables, gradient = _checked(index, bits), tables.contiguous(), gradient.contiguous()
+    to_bits, to_tables = gradient.new_empty(bits, tokens), torch.empty_like(tables)
+    compiled().library.slipstick_look_up_gradients(
+        address.data_ptr(), index.data_ptr(), tables.data_ptr(), gradient.data_ptr(), flip, size.bit_length() - 1,
+        count, bits, tokens, to_tables.data_ptr(), to_bits.data_ptr(), torch.get_num_threads(),
+    )  # fmt: skip
+    return to_bits, to_tables
+
+
+@look_up_gradients.register_fake
+def _(
+    address: Tensor, index: Tensor, tables: Tensor, gradient: Tensor, bits: int, flip: float
+) -> tuple[Tensor, Tensor]:
+    return gradient.new_empty(bits, address.shape[1]), torch.empty_like(tables)
+
+
+@torch.library.custom_op("slipstick::compare", mutates_args=())
+def compare(codes: Tensor, limits: Tensor) -> Tensor:
+    """Codes int16 [D, M] above limits int16 [D, T]: uint8 [D * T, M]."""
+    (features, tokens), thresholds = codes.shape, limits.shape[1]
+    codes, limits = codes.contiguous(), limits.contiguous()
+    bits = torch.empty(features * thresholds, tokens, dtype=torch.uint8)
+    compiled().library.slipstick_compare(
+        codes.data_ptr(), limits.data_ptr(), bits.data_ptr(), features, thresholds, tokens, torch.get_num_threads()
+    )
+    return bits
+
+
+@compare.register_fake
+def _(codes: Tensor, limits: Tensor) -> Tensor:
+    return codes.new_empty(limits.numel(), codes.shape[1], dtype=torch.uint8)
+
+
+@torch.library.custom_op("slipstick::window", mutates_args=())
+def window(codes: Tensor, gradient: Tensor, low: Tensor, high: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of codes [D, M] and of thresholds [D, T] from those of bits float [D * T, M].
+
+    Those count whose code int16 [D, M] lies between ``low`` and ``high`` int16 [D, T], times ``factor`` float [D].
+    """
+    (features, tokens), thresholds = codes.shape, low.shape[1]
+    codes, gradient, low, high, factor = (part.contiguous() for part in (codes, gradient, low, high, factor))
+    to_codes, to_thresholds = gradient.new_empty(features, tokens), gradient.new_empty(features, thresholds)
+    compiled().library.slipstick_window(
+        codes.data_ptr(), gradient.data_ptr(), low.data_ptr(), high.data_ptr(), factor.data_ptr(),
+        to_codes.data_ptr(), to_thresholds.data_ptr(), features, thresholds, tokens, torch.get_num_threads(),
+    )  # fmt: skip
+    return to_codes, to_thresholds
+
+
+@window.register_fake
+def _(codes: Tensor, gradient: Tensor, low: Tensor, high: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+    return gradient.new_empty(codes.shape), gradient.new_empty(low.shape)
