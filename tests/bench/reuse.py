@@ -42,7 +42,7 @@ from tests.flow.reuse.published import ROWS, Row
 
 PAGE = Path(__file__).parents[2] / "docs" / "reuse.md"
 STATES = Path("out/reuse")
-FINETUNING = FinetuneConfig(steps=400, batch=64, rate=1.5e-4, distillation=0.9, features=1.0, every=50)
+FINETUNING = FinetuneConfig(steps=800, batch=64, rate=3e-4, distillation=0.9, every=50)
 NOISY_IMAGES, NOISY_BATCH = 200, 10
 
 
