@@ -2,38 +2,46 @@
 
     python -m tests.bench.weightless_ablations PACK
 
-prints a table in Markdown (``nox -s weightless -- ablations PACK``). Every row replaces MLPs of the shipped ViT,
-matches them, and finetunes for a few steps; it is kept in out/weightless/ablations.json, and not made again.
+prints a table in Markdown (``nox -s weightless -- ablations PACK``). Every row replaces MLPs of the shipped ViT and
+matches them on training images, block by block; nothing is finetuned. Rows are kept in
+out/weightless/ablations.json, and not made again.
 """
 
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
-from slipstick.model.data import Images, read_pack
-from slipstick.model.evaluate import top1
+from slipstick.model.data import Images, shipped
+from slipstick.model.evaluate import input_batches, top1
 from slipstick.model.training.images import TrainingImages, training_images
-from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
+from slipstick.model.weightless.match import MatchConfig
 from slipstick.model.weightless.mlp import WeightlessConfig
-from slipstick.model.weightless.replace import weightless_mlps
+from slipstick.model.weightless.replace import weightless_
 from slipstick.model.zoo import load_model
 from slipstick.store import write_text
 
 from .weightless import STATES, VIT
 
 KEPT = STATES / "ablations.json"
-STEPS = 100
 ALL = tuple(range(6))
-BASE = replace(VIT, blocks=ALL, finetune=replace(VIT.finetune, steps=STEPS, every=STEPS))
 
 
-def rows() -> Iterator[tuple[str, WeightlessTraining]]:
+@dataclass(frozen=True)
+class Ablation:
+    """What is replaced, by what, and for how many steps it is matched."""
+
+    blocks: tuple[int, ...] = ALL
+    mlp: WeightlessConfig = VIT.mlp
+    steps: int = VIT.match.steps
+
+
+def rows() -> Iterator[tuple[str, Ablation]]:
     """What is changed, and all settings."""
-    yield "all six: 1024 tables, 8 thresholds, mapping random, conditional sum", BASE
+    yield "nothing: 1024 tables, 8 thresholds, mapping random, conditional sum", Ablation()
     for text, change in (
         ("group sum", {"sum": "group"}),
         ("mapping learnt", {"mapping": "sampled"}),
@@ -44,42 +52,35 @@ def rows() -> Iterator[tuple[str, WeightlessTraining]]:
         ("two layers, 256 + 512 tables", {"luts": (256, 512)}),
         ("two layers, 512 + 512 tables", {"luts": (512, 512)}),
     ):
-        yield text, replace(BASE, mlp=WeightlessConfig(**(asdict(BASE.mlp) | change)))
+        yield text, Ablation(mlp=WeightlessConfig(**(asdict(VIT.mlp) | change)))
+    yield "no matching: tables random, entries solved", Ablation(steps=0)
+    yield "matched four times as long", Ablation(steps=4 * VIT.match.steps)
     for block in ALL:
-        yield f"block {block} alone", replace(BASE, blocks=(block,))
+        yield f"block {block} alone", Ablation(blocks=(block,))
 
 
-def measure(training: WeightlessTraining, images: TrainingImages, test: Images, state: Path) -> dict[str, float]:
-    """Share of the outputs' variance explained, mean over blocks, and top-1 before and after finetuning."""
-    loaded = load_model()
-    done = finetune_weightless(loaded, images, state, training)
-    for mlp in weightless_mlps(loaded.module).values():
-        mlp.binarise_()
-    explained = list(done.manifest["explained"].values())
-    return {
-        "explained": sum(explained) / len(explained),
-        "before": done.manifest["validation"]["before"],
-        "after": top1(loaded, test),
-    }
+def measure(one: Ablation, images: TrainingImages, test: Images) -> dict[str, float]:
+    """Share of the outputs' variance explained, mean over blocks, and top-1 on ``test``."""
+    loaded, shares = load_model(), list[float]()
+    weightless_(
+        loaded.module, one.blocks, one.mlp, input_batches(loaded, images.train[: VIT.recorded]),
+        MatchConfig(one.steps), lambda block, share: shares.append(share),
+    )  # fmt: skip
+    return {"explained": sum(shares) / len(shares), "top1": top1(loaded, test)}
 
 
 def ablate(pack: Path) -> None:
     """Measure what is not kept yet, and print the table."""
     torch.set_num_threads(1)
-    images, test = training_images(pack, 32), read_pack(pack, "test_")
+    images, test = training_images(pack, 32), shipped("test")
     STATES.mkdir(parents=True, exist_ok=True)
     kept: dict[str, dict[str, float]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    print(f"| change | variance explained | top-1 matched | after {STEPS} steps |")
-    print("| --- | ---: | ---: | ---: |")
-    for number, (text, training) in enumerate(rows()):
+    print(f"| change | variance explained | top-1 on {len(test)} test images |\n| --- | ---: | ---: |")
+    for text, one in rows():
         if text not in kept:
-            kept[text] = measure(training, images, test, STATES / f"ablation_{number}")
+            kept[text] = measure(one, images, test)
             write_text(KEPT, json.dumps(kept, indent=1) + "\n")
-        one = kept[text]
-        print(
-            f"| {text} | {one['explained']:.2f} | {100 * one['before']:.1f} % | {100 * one['after']:.1f} % |",
-            flush=True,
-        )
+        print(f"| {text} | {kept[text]['explained']:.2f} | {100 * kept[text]['top1']:.1f} % |", flush=True)
 
 
 if __name__ == "__main__":
