@@ -31,7 +31,7 @@ class StreamBlock(nn.Module):
         result = accumulate(mlp.fc2, mlp.act(hidden, mlp.fc2.activation_scale))
         return add(x, self.to_stream[1](result, x.scale))
 
-    def attend(self, x: Codes) -> tuple[Codes, Codes]:
+    def own_attention(self, x: Codes) -> tuple[Codes, Codes]:
         """Stream codes [B, T, D] -> the projection's accumulators, and the int8 codes that it took, [B, T, D]."""
         norm1, attention = self.norm1, self.attn
         assert isinstance(norm1, IntegerLayerNorm) and isinstance(attention, IntegerAttention)
@@ -43,7 +43,7 @@ class IntegerBlock(StreamBlock, Block):
 
     def forward(self, x: Codes) -> Codes:  # type: ignore[override]  # codes, not floats, from here on
         """Stream codes [B, T, D] -> stream codes [B, T, D]."""
-        return self.finish(x, self.attend(x)[0])
+        return self.finish(x, self.own_attention(x)[0])
 
 
 class IntegerSourceBlock(StreamBlock, SourceBlock):
@@ -51,7 +51,7 @@ class IntegerSourceBlock(StreamBlock, SourceBlock):
 
     def forward(self, x: Codes, handed: Codes | None) -> tuple[Codes, Codes]:  # type: ignore[override]
         """Stream codes [B, T, D] -> stream codes, and codes [B, T, D] of its own projection's scale."""
-        attended, joined = self.attend(x)
+        attended, joined = self.own_attention(x)
         return self.finish(x, attended), joined
 
 
