@@ -42,6 +42,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reuse.md"
 STATES = Path("out/reuse")
 FINETUNING = FinetuneConfig(steps=300, batch=64, rate=5e-4, every=25)
 NOISY_IMAGES, NOISY_BATCH = 200, 10
+LANES = 4  # of the units beside the array, as they are co-simulated
 
 
 @dataclass(frozen=True)
@@ -197,10 +198,11 @@ def main() -> None:
         reused, input_batches(reused, shipped("calibration")), rows=16, columns=16, clock_mhz=100
     )  # fmt: skip
     array = [
-        (geometry, reuse, parts.cost(geometry, reuse), parts.cost(geometry, 0))
+        (geometry, reuse, parts.cost(geometry, reuse), parts.cost(geometry, 0),
+         parts.cost(geometry, reuse, lanes=LANES), parts.cost(geometry, 0, lanes=LANES))
         for geometry, numbers in ((SHIPPED_VIT, range(6)), (DEIT_S, (0, 3, 5, 7, 9, 11)))
         for reuse in numbers
-    ]
+    ]  # fmt: skip
     published = [
         (row, crossbar_cost(row.geometry, row.reuse), crossbar_cost(row.geometry, row.reuse, True),
          crossbar_cost(row.geometry, 0).edap, _least(row, False), _least(row, True))
@@ -211,7 +213,7 @@ def main() -> None:
     page = template.render(
         published=published, array=array, rows=rows, missing=len(NETWORKS) - len(rows), noisy=noisy,
         started=started(images, finished), similar=similar, config=FINETUNING, test=len(test), train=len(images.train),
-        noisy_images=NOISY_IMAGES, notes=parts.model.notes,
+        noisy_images=NOISY_IMAGES, lanes=LANES, notes=parts.model.notes,
         provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
     )  # fmt: skip
     write_text(PAGE, page)
