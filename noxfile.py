@@ -101,6 +101,12 @@ def reuse(session: nox.Session) -> None:
 
 
 @nox.session
+def reuse_cosim(session: nox.Session) -> None:
+    """Co-simulate the encoders that reuse attention, integer-only, bit for bit; `-- WEIGHTS` of a reuse network."""
+    session.run(python(session, "test"), "-m", "tests.bench.reuse_cosim", *session.posargs, external=True)
+
+
+@nox.session
 def weightless(session: nox.Session) -> None:
     """Measure weightless MLPs: `-- digits`, `-- speed`, or `-- vit PACK NAME BLOCKS`."""
     session.run(python(session, "test", "digits"), "-m", "tests.bench.weightless", *session.posargs, external=True)

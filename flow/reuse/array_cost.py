@@ -54,19 +54,21 @@ class ArrayParts:
         )  # fmt: skip
         return cls(model, layers)
 
-    def cost(self, geometry: Geometry, reuse: int, *, transform: bool = True) -> ReuseCost:
+    def cost(self, geometry: Geometry, reuse: int, *, transform: bool = True, lanes: int | None = None) -> ReuseCost:
         """All encoders of a geometry, ``reuse`` of them without attention of their own.
 
         The energy of a part is the mean over the recorded layers of its name. The area is that of the array with
         accumulator adders and requantisers, without memories: one array does everything, so it does not change.
-        Raises UserError for more reuse encoders than there can be.
+        With ``lanes`` the delay has the units beside the array in series with it; their energy and area are not
+        counted. Raises UserError for more reuse encoders than there can be.
         """
         geometry.check_reuse(reuse)
         model = self.model
         whole, reused = (self._encoder_nj(geometry, kind, transform) for kind in (False, True))
         delay = systolic_delay_ms(
-            geometry, reuse, rows=model.rows, columns=model.columns, clock_mhz=model.clock_mhz, transform=transform
-        )
+            geometry, reuse, rows=model.rows, columns=model.columns, clock_mhz=model.clock_mhz, transform=transform,
+            lanes=lanes,
+        )  # fmt: skip
         energy = (geometry.encoders - reuse) * whole + reuse * reused
         return ReuseCost(1e-6 * energy, delay, 1e-6 * model.array_area_um2(self.cell))
 

@@ -1,7 +1,7 @@
 """What attention reuse saves on our own array: cycles of the schedule that the Verilog takes beat for beat.
 
-Counted are matrix products, in encoders with the transformation block and outside them. Softmax, LayerNorm and GELU
-are not products; the array does not wait for them here.
+Counted are matrix products, in encoders with the transformation block and outside them. Softmax, LayerNorm, GELU and
+residual sums are not products; the array waits for them, one after another, only where ``lanes`` are given.
 """
 
 from collections.abc import Iterable
@@ -42,6 +42,20 @@ def cycles(shape: LayerShape, rows: int, columns: int) -> int:
     return shape.repeats * groups * total
 
 
+def vector_cycles(geometry: Geometry, reuses: bool, lanes: int, transform: bool = True) -> int:
+    """Cycles of one encoder's rows in units beside the array that take ``lanes`` elements a cycle without a pause.
+
+    The few cycles until a unit's first answer are not counted.
+    """
+    tokens, dim, hidden = geometry.tokens, geometry.dim, geometry.hidden
+    rows = [(2 * tokens, dim), (tokens, dim), (tokens, hidden)]  # residual sums, the second LayerNorm, the MLP's GELU
+    if reuses:
+        rows += [(2 * tokens, dim)] if transform else []  # LayerNorm and GELU of the transformation block
+    else:
+        rows += [(tokens, dim), (geometry.heads * tokens, tokens)]  # the first LayerNorm, softmax
+    return sum(count * ceil(length / lanes) for count, length in rows)
+
+
 def systolic_delay_ms(
     geometry: Geometry,
     reuse: int,
@@ -51,14 +65,17 @@ def systolic_delay_ms(
     clock_mhz: float,
     outside: Iterable[LayerShape] = (),
     transform: bool = True,
+    lanes: int | None = None,
 ) -> float:
     """Delay of one image with ``reuse`` encoders that reuse attention, one product after another on one array.
 
-    ``outside`` are products outside the encoders. Raises UserError for more reuse encoders than there can be.
+    ``outside`` are products outside the encoders; with ``lanes`` the units beside the array work in series with it,
+    each on so many elements a cycle. Raises UserError for more reuse encoders than there can be.
     """
     geometry.check_reuse(reuse)
     counts = [
         sum(cycles(shape, rows, columns) for shape in encoder_products(geometry, kind, transform).values())
+        + (0 if lanes is None else vector_cycles(geometry, kind, lanes, transform))
         for kind in (False, True)
     ]
     total = (geometry.encoders - reuse) * counts[0] + reuse * counts[1]

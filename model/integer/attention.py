@@ -1,5 +1,6 @@
 """Attention on codes from projection to projection."""
 
+import torch
 from torch import Tensor, nn
 
 from ..layers.attention import ApproxAttention
@@ -11,7 +12,7 @@ from .softmax import IntegerSoftmax
 class IntegerAttention(ApproxAttention):
     """An attention on cells whose softmax is an integer operator too; made by ``take_over_``.
 
-    ``forward`` takes int8 codes [B, T, D] of the projection's scale and gives accumulators [B, T, D].
+    ``forward`` takes int8 codes [B, T, D] of the QKV projection's scale.
     """
 
     softmax: IntegerSoftmax
@@ -19,16 +20,19 @@ class IntegerAttention(ApproxAttention):
     to_projection: Requantiser
 
     @classmethod
-    def take_over_(cls, attention: ApproxAttention, softmax: IntegerSoftmax) -> None:
+    def take_over_(cls, attention: nn.Module, softmax: IntegerSoftmax) -> None:
         """Turn a calibrated attention on cells, in place, into an integer one."""
         attention.__class__ = cls
         assert isinstance(attention, IntegerAttention)
         attention.softmax = softmax
+        scales = (attention.qk.activation_scale, attention.qk.stationary_scale, attention.av.stationary_scale)
+        attention.qkv.output_scale = torch.stack(scales).repeat_interleave(attention.num_heads * attention.head_dim)
+        attention.av.output_scale = attention.proj.activation_scale.view(1)
         attention.to_heads = Requantiser(attention.qkv.low, attention.qkv.high)
         attention.to_projection = Requantiser(attention.proj.low, attention.proj.high)
 
-    def forward(self, x: Codes) -> Codes:  # type: ignore[override]  # codes, not floats, from here on
-        """int8 codes [B, T, D] -> accumulators int32 [B, T, D] of the output projection."""
+    def forward(self, x: Codes) -> tuple[Codes, Codes]:  # type: ignore[override]  # codes, not floats, from here on
+        """int8 codes [B, T, D] -> accumulators int32 [B, T, D] of the output projection, and the int8 codes it took."""
         qkv, proj, qk, av = self.qkv, self.proj, self.qk, self.av
         assert isinstance(proj, nn.Module)
         codes = self.to_heads(accumulate(qkv, x), qkv.output_scale)
@@ -44,7 +48,7 @@ class IntegerAttention(ApproxAttention):
         logits = accumulate_pair(qk, q, k.map(_transposed))
         mixed = accumulate_pair(av, self.softmax(logits, av.activation_scale), v)
         joined = self.to_projection(mixed, proj.activation_scale).map(self._join)
-        return accumulate(proj, joined)
+        return accumulate(proj, joined), joined
 
 
 def _transposed(part: Tensor) -> Tensor:

@@ -6,28 +6,32 @@ from typing import Any
 
 import torch
 from timm.layers import DropPath
+from timm.layers.attention import Attention
 from timm.layers.mlp import Mlp
-from timm.models.vision_transformer import Block, VisionTransformer
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from slipstick.errors import UserError
 
 from ..conversion.batch import Batch, forward
-from ..layers.attention import ApproxAttention
 from ..layers.derived import Derived
 from ..layers.linear import ApproxLinear
+from ..reuse.blocks import ReuseAttention, SourceAttention
 from .activation import PwlActivation
 from .attention import IntegerAttention
+from .blocks import INTEGER_BLOCKS
 from .config import IntegerConfig
 from .fold import fold_
 from .norm import IntegerLayerNorm
 from .observe import Observed, observing
-from .parts import blocks, stem
+from .parts import activated, blocks, stem
 from .products import RESIDUAL_RANGE, Requantiser
 from .softmax import IntegerSoftmax
 from .tables import activation_function, activation_table, root_table, softmax_tables
-from .vit import IntegerBlock, IntegerVit, stem_requantisers
+from .transform import IntegerReuseAttention
+from .vit import IntegerVit, stem_requantisers
 
+ATTENTIONS = (Attention, SourceAttention, ReuseAttention)
 LOGIT_HEADROOM = 8  # training makes logits grow, and where they saturate their gradient ends
 
 
@@ -51,17 +55,23 @@ def check_supported(model: nn.Module) -> VisionTransformer:
     found = [what for wrong, what in problems if wrong]
     if found:
         raise UserError(f"integer-only inference has no form for {', '.join(dict.fromkeys(found))}")
-    for block in blocks(model):
-        activation_function(block.mlp.act)
+    for _, parent in activated(model):
+        activation_function(parent.act)
     return model
 
 
 def _block_problems(block: Any) -> list[tuple[bool, str]]:
-    if type(block) is not Block or type(block.mlp) is not Mlp:
+    if type(block) not in INTEGER_BLOCKS:
         return [(True, f"blocks of type {type(block).__name__}")]
+    if type(block.mlp) is not Mlp:
+        return [(True, f"an MLP of type {type(block.mlp).__name__}")]
     attention = block.attn
+    if type(attention) not in ATTENTIONS:
+        return [(True, f"attention of type {type(attention).__name__}")]
+    norms = [getattr(block, name) for name in ("norm1", "norm2") if hasattr(block, name)]
     between = [getattr(attention, name, nn.Identity()) for name in ("q_norm", "k_norm", "norm")] + [block.mlp.norm]
     return [
+        (not all(isinstance(one, nn.LayerNorm) for one in norms), "norms other than LayerNorm"),
         (not all(isinstance(one, nn.Identity) for one in between), "norms inside attention or MLP"),
         (getattr(attention, "gate", None) is not None, "gated attention"),
         (any(isinstance(one, DropPath) and one.drop_prob for one in block.modules()), "stochastic depth"),
@@ -86,31 +96,32 @@ def integer_(model: VisionTransformer, observed: Observed, config: IntegerConfig
     """Turn a folded and calibrated ViT on cells, in place, into an ``IntegerVit``.
 
     ``observed`` is what calibration saw in float. Probabilities get a power-of-two scale; all other scales
-    of the int8 model stay. Raises UserError when a layer was kept in float.
+    of the int8 model stay.
     """
-    exponential, reciprocal = softmax_tables(config)
-    root = root_table(config)
-    for place, block in enumerate(blocks(model)):
-        attention = block.attn
-        if not (isinstance(attention, ApproxAttention) and attention.integer_operands):
-            raise UserError(f"integer-only: blocks.{place}.attn is not on cells as a whole; drop its keep pattern")
-        fraction = math.floor(-math.log2(float(attention.av.activation_scale)))
-        device = attention.av.activation_scale.device
-        attention.av.activation_scale = torch.tensor(2.0**-fraction, device=device)
-        IntegerAttention.take_over_(attention, IntegerSoftmax(attention.scale, exponential, reciprocal, fraction))
-        function, gradient = activation_function(block.mlp.act)
-        block.mlp.act = PwlActivation(gradient, activation_table(function, observed.inputs[place], config)).to(device)
-        block.norm1, block.norm2 = (IntegerLayerNorm.take_over(norm, root) for norm in (block.norm1, block.norm2))
-        block.__class__ = IntegerBlock
-        block.to_stream = Requantiser(*RESIDUAL_RANGE), Requantiser(*RESIDUAL_RANGE)
-    for name in ("norm", "fc_norm"):
-        if isinstance(getattr(model, name), nn.LayerNorm):
-            setattr(model, name, IntegerLayerNorm.take_over(getattr(model, name), root))
-    model.__class__ = IntegerVit
-    assert isinstance(model, IntegerVit)
     head = model.head
     assert isinstance(head, ApproxLinear)
     device = head.activation_scale.device
+    exponential, reciprocal = softmax_tables(config)
+    root = root_table(config)
+    for name, parent in activated(model):
+        function, gradient = activation_function(parent.act)
+        parent.act = PwlActivation(gradient, activation_table(function, observed.inputs[name], config)).to(device)
+    for parent in list(model.modules()):
+        for name, norm in list(parent.named_children()):
+            if isinstance(norm, nn.LayerNorm):
+                setattr(parent, name, IntegerLayerNorm.take_over(norm, root))
+    for block in blocks(model):
+        attention = block.attn
+        if isinstance(attention, ReuseAttention):
+            IntegerReuseAttention.take_over_(attention)
+        else:
+            fraction = math.floor(-math.log2(float(attention.av.activation_scale)))
+            attention.av.activation_scale = torch.tensor(2.0**-fraction, device=device)
+            IntegerAttention.take_over_(attention, IntegerSoftmax(attention.scale, exponential, reciprocal, fraction))
+        block.__class__ = INTEGER_BLOCKS[type(block)]
+        block.to_stream = Requantiser(*RESIDUAL_RANGE), Requantiser(*RESIDUAL_RANGE)
+    model.__class__ = IntegerVit
+    assert isinstance(model, IntegerVit)
     for name, largest in (
         ("stream_scale", config.headroom * observed.largest),
         ("logit_scale", LOGIT_HEADROOM * head.output_observer.largest),

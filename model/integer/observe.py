@@ -8,27 +8,27 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from .parts import blocks
+from .parts import activated, blocks
 
 BINS, EDGE = 1 << 14, 32.0  # of activation functions' inputs
 
 
 @dataclass
 class Observed:
-    """``largest`` |x| of the residual stream and its branches; ``inputs``: block -> histogram float64 [BINS]."""
+    """``largest`` |x| of the residual stream and its branches; ``inputs``: name -> histogram float64 [BINS]."""
 
     largest: float = 0.0
-    inputs: dict[int, Tensor] = field(default_factory=dict)
+    inputs: dict[str, Tensor] = field(default_factory=dict)
 
     def stream(self, values: Tensor) -> None:
         """Add values of the stream."""
         self.largest = max(self.largest, float(values.detach().abs().max()))
 
-    def activation(self, block: int, values: Tensor) -> None:
-        """Add inputs of a block's activation function; those beyond EDGE count at the edge."""
+    def activation(self, name: str, values: Tensor) -> None:
+        """Add inputs of the activation function of ``activated``'s ``name``; those beyond EDGE count at the edge."""
         clamped = values.detach().float().clamp(-EDGE, EDGE * (1 - 1 / BINS))
         counts = torch.histc(clamped, BINS, -EDGE, EDGE).double().cpu()
-        self.inputs[block] = self.inputs.get(block, 0) + counts
+        self.inputs[name] = self.inputs.get(name, 0) + counts
 
 
 @contextmanager
@@ -39,18 +39,19 @@ def observing(model: VisionTransformer) -> Iterator[Observed]:
     def stream(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         seen.stream(inputs[0])
 
-    def branch(_: nn.Module, __: object, output: Tensor) -> None:
-        seen.stream(output)
+    def branch(_: nn.Module, __: object, output: Tensor | tuple[Tensor, ...]) -> None:
+        seen.stream(output if isinstance(output, Tensor) else output[0])  # attention that is handed on is no branch
 
     hooks = [model.patch_embed.register_forward_hook(branch)]
-    for index, block in enumerate(blocks(model)):
-        hooks += [norm.register_forward_pre_hook(stream) for norm in (block.norm1, block.norm2)]
+    for block in blocks(model):
+        hooks += [part.register_forward_pre_hook(stream) for part in (block, block.norm2)]
         hooks += [part.register_forward_hook(branch) for part in (block.attn, block.mlp, block)]
+    for name, parent in activated(model):
 
-        def activation(_: nn.Module, inputs: tuple[Tensor, ...], index: int = index) -> None:
-            seen.activation(index, inputs[0])
+        def activation(_: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
+            seen.activation(name, inputs[0])
 
-        hooks.append(block.mlp.act.register_forward_pre_hook(activation))
+        hooks.append(parent.act.register_forward_pre_hook(activation))
     try:
         yield seen
     finally:

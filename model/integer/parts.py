@@ -13,6 +13,15 @@ def blocks(model: VisionTransformer) -> list[Any]:
     return list(model.blocks)
 
 
+def activated(model: VisionTransformer) -> Iterator[tuple[str, Any]]:
+    """Every module that has an activation function ``act``, with its name below ``blocks``."""
+    for place, block in enumerate(blocks(model)):
+        transform = getattr(block.attn, "transform", None)
+        if transform is not None and not isinstance(transform.act, nn.Identity):
+            yield f"{place}.attn.transform", transform
+        yield f"{place}.mlp", block.mlp
+
+
 def stem(model: VisionTransformer) -> list[nn.Module]:
     """The layers of the patch embedding, in order."""
     proj: Any = model.patch_embed.proj

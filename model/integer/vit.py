@@ -1,38 +1,18 @@
 """A timm Vision Transformer that computes nothing but whole numbers between int8 image and integer logits."""
 
 from itertools import pairwise
-from typing import Any
 
 import torch
-from timm.models.vision_transformer import Block, VisionTransformer
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ..layers.convolution import ApproxConv2d
 from ..layers.derived import Derived
 from ..layers.linear import ApproxLinear
-from .attention import IntegerAttention
 from .codes import Codes, straight_through
 from .norm import IntegerLayerNorm
 from .parts import stem
 from .products import RESIDUAL_RANGE, Requantiser, accumulate, add, constant, convolve, token_mean
-
-
-class IntegerBlock(Block):
-    """A pre-norm block on the int16 residual stream; made from a calibrated one by changing its class."""
-
-    mlp: Any  # timm's Mlp on cells, which torch cannot type
-    to_stream: tuple[Requantiser, Requantiser]
-
-    def forward(self, x: Codes) -> Codes:  # type: ignore[override]  # codes, not floats, from here on
-        """Stream codes [B, T, D] -> stream codes [B, T, D]."""
-        norm1, attention, norm2, mlp = self.norm1, self.attn, self.norm2, self.mlp
-        assert isinstance(norm1, IntegerLayerNorm) and isinstance(norm2, IntegerLayerNorm)
-        assert isinstance(attention, IntegerAttention)
-        attended = attention(norm1(x, attention.qkv.activation_scale))
-        x = add(x, self.to_stream[0](attended, x.scale))
-        hidden = accumulate(mlp.fc1, norm2(x, mlp.fc1.activation_scale))
-        result = accumulate(mlp.fc2, mlp.act(hidden, mlp.fc2.activation_scale))
-        return add(x, self.to_stream[1](result, x.scale))
 
 
 class IntegerVit(VisionTransformer):
@@ -65,9 +45,7 @@ class IntegerVit(VisionTransformer):
 
     def integer(self, images: Codes) -> Codes:
         """Image codes [B, 3, H, W] -> logit codes [B, classes]."""
-        x = self._embed(self._stem(images))
-        for block in self.blocks:
-            x = block(x)
+        x = self.blocks(self._embed(self._stem(images)))
         head, prefix = self.head, self.num_prefix_tokens
         assert isinstance(head, ApproxLinear)
         if self.global_pool == "avg":

@@ -24,6 +24,7 @@ from slipstick.flow.reuse.array_cost import ArrayParts
 from slipstick.flow.reuse.crossbar import crossbar_cost
 from slipstick.flow.reuse.geometry import DEIT_S, SHIPPED_VIT
 from slipstick.flow.reuse.select import smallest_reuse
+from slipstick.flow.reuse.verify import Step
 from slipstick.model.convert import approximate_
 from slipstick.model.data import Images, read_pack, shipped
 from slipstick.model.evaluate import correct, input_batches, top1
@@ -37,6 +38,7 @@ from slipstick.model.training.images import TrainingImages, training_images
 from slipstick.model.training.reuse import finetune_reuse
 from slipstick.model.zoo import LoadedModel, load_model
 from slipstick.store import write_text, write_whole
+from tests.bench.reuse_cosim import LANES, verify
 from tests.bench.reuse_figures import Point, draw
 from tests.flow.reuse.published import ROWS, Row
 
@@ -83,6 +85,7 @@ NETWORKS = (
 )
 """In the order in which they are trained; the page has them by pattern."""
 NOISY = (Trained("control", ()), Trained("strided", (1, 3)))
+VERIFIED = Trained("strided", (1, 3))
 
 
 def train(one: Trained, images: TrainingImages) -> LoadedModel:
@@ -201,10 +204,11 @@ def main() -> None:
         reused, input_batches(reused, shipped("calibration")), rows=16, columns=16, clock_mhz=100
     )  # fmt: skip
     array = [
-        (geometry, reuse, parts.cost(geometry, reuse), parts.cost(geometry, 0))
+        (geometry, reuse, parts.cost(geometry, reuse), parts.cost(geometry, 0),
+         parts.cost(geometry, reuse, lanes=LANES), parts.cost(geometry, 0, lanes=LANES))
         for geometry, numbers in ((SHIPPED_VIT, range(6)), (DEIT_S, (0, 3, 5, 7, 9, 11)))
         for reuse in numbers
-    ]
+    ]  # fmt: skip
     draw(list(points(rows, parts)), similar, PAGE.with_suffix(".svg"))
     published = [
         (row, crossbar_cost(row.geometry, row.reuse), crossbar_cost(row.geometry, row.reuse, True),
@@ -216,7 +220,7 @@ def main() -> None:
     page = template.render(
         published=published, array=array, rows=rows, missing=len(NETWORKS) - len(rows), noisy=noisy,
         started=started(images, finished), similar=similar, config=FINETUNING, test=len(test), train=len(images.train),
-        noisy_images=NOISY_IMAGES, notes=parts.model.notes,
+        noisy_images=NOISY_IMAGES, lanes=LANES, steps=list(verified()), notes=parts.model.notes,
         provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
     )  # fmt: skip
     write_text(PAGE, page)
@@ -229,6 +233,12 @@ def points(rows: list[dict[str, Any]], parts: ArrayParts) -> Iterator[Point]:
     for blocks, family in patterns.items():
         found = tuple(row["after"] for row in rows if row["network"].blocks == blocks)
         yield Point(family, blocks, whole / parts.cost(SHIPPED_VIT, len(blocks)).edap, found)
+
+
+def verified() -> Iterator[tuple[int, Step]]:
+    """The co-simulated units of a trained network's reuse encoders; nothing while it is not trained."""
+    weights = VERIFIED.path.with_name(f"{VERIFIED.path.name}.safetensors")
+    return verify(load_model(weights=weights)) if weights.exists() else iter(())
 
 
 def _least(row: Row, transform: bool) -> int:

@@ -6,7 +6,7 @@ import pytest
 from slipstick.errors import UserError
 from slipstick.flow.cost.timeline import drain_cycles
 from slipstick.flow.reuse.geometry import DEIT_S, SHIPPED_VIT, Geometry
-from slipstick.flow.reuse.systolic import cycles, encoder_products, systolic_delay_ms
+from slipstick.flow.reuse.systolic import cycles, encoder_products, systolic_delay_ms, vector_cycles
 from slipstick.model.reuse.shape import vit_shape
 from slipstick.model.workload import LayerShape
 from slipstick.model.zoo import load_model
@@ -56,6 +56,18 @@ def test_every_reuse_encoder_takes_off_the_same_time_and_the_transformation_bloc
     assert np.allclose(np.subtract(delays(True), delays(False)), 1e-5 * np.arange(12) * cycles(
         LayerShape("linear", 197, 384, 384, 1), 16, 16))  # fmt: skip
     assert delays(True)[0] == pytest.approx(delays(False)[0])
+
+
+def test_units_in_series_take_a_beat_a_cycle_for_every_row_that_an_encoder_has() -> None:
+    norm, gelu, softmax, residual = 64 * 32, 64 * 64, 4 * 64 * 16, 64 * 32  # rows times beats of 4 lanes
+    whole, reused, bare = (vector_cycles(SHIPPED_VIT, *kind) for kind in ((False, 4), (True, 4), (True, 4, False)))
+    assert whole == 2 * norm + gelu + softmax + 2 * residual
+    assert bare == norm + gelu + 2 * residual
+    assert reused == bare + norm + 64 * 32  # the GELU of the transformation block has a token's width
+    array, both = (
+        systolic_delay_ms(SHIPPED_VIT, 2, rows=16, columns=16, clock_mhz=100, lanes=lanes) for lanes in (None, 4)
+    )
+    assert both - array == pytest.approx(1e-5 * (4 * whole + 2 * reused))
 
 
 def test_clock_and_products_outside_the_encoders_count() -> None:

@@ -22,8 +22,8 @@ def token_vit(**options: object) -> VisionTransformer:
     """Class token, patches, layer scale, SiLU."""
     torch.manual_seed(1)
     model = VisionTransformer(
-        img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, num_classes=5,
-        **{"init_values": 0.5, "act_layer": nn.SiLU} | options,
+        img_size=16, patch_size=4, embed_dim=24, num_heads=3, num_classes=5,
+        **{"depth": 2, "init_values": 0.5, "act_layer": nn.SiLU} | options,
     )  # fmt: skip
     nn.init.normal_(model.cls_token, std=0.5)
     return model.eval()
