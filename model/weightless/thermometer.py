@@ -42,7 +42,7 @@ SURROGATES = ("window", "identity")
 class _Compare(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, thresholds: Tensor, scale: Tensor, width: Tensor | None) -> tuple[Tensor, Tensor]:
-        codes = (x / scale).round().clamp(*CODE_RANGE).to(torch.int16).T.contiguous()
+        codes = feature_codes(x, scale).to(torch.int16).T.contiguous()
         limits = threshold_codes(thresholds, scale).to(torch.int16)
         bits = (codes.unsqueeze(1) > limits.unsqueeze(2)).flatten(0, 1).view(torch.uint8)
         ctx.save_for_backward(codes, thresholds, scale, *([] if width is None else [width]))
@@ -61,6 +61,11 @@ class _Compare(torch.autograd.Function):
         code = codes.unsqueeze(1)
         near = gradient * ((code > low) & (code < high))
         return (near.sum(1) / width[0][:, None]).T, -near.sum(2) / width[0][:, None], None, None
+
+
+def feature_codes(x: Tensor, scale: Tensor) -> Tensor:
+    """The int8 codes of features, in float."""
+    return (x / scale).round().clamp(*CODE_RANGE)
 
 
 def threshold_codes(thresholds: Tensor, scale: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
-"""Weightless MLPs: a sanity check on handwritten digits, the speed of training, and the shipped ViT.
+"""Weightless MLPs: a sanity check on handwritten digits, the speed of training, the shipped ViT and its hardware.
 
     python -m tests.bench.weightless digits
     python -m tests.bench.weightless speed
     python -m tests.bench.weightless vit PACK all 0,1,2,3,4,5
+    python -m tests.bench.weightless cosim out/weightless/all
 
-The last one replaces the MLPs of these blocks and trains; PACK is a JPEG pack with splits train_ and test_, such as
-all of CIFAR-10. It goes on where it was stopped; its states are in out/weightless.
+``vit`` replaces the MLPs of these blocks and trains; PACK is a JPEG pack with splits train_ and test_, such as
+all of CIFAR-10. It goes on where it was stopped; its states are in out/weightless. ``cosim`` takes what it left
+there, ALL.safetensors and the export ALL_integers.
 """
 
 import copy
@@ -34,6 +36,8 @@ from slipstick.model.weightless.replace import weightless_, weightless_mlps
 from slipstick.model.weightless.sum import GroupSum
 from slipstick.model.weightless.thermometer import Thermometer
 from slipstick.model.zoo import load_model
+
+from .weightless_hardware import cosim
 
 STATES = Path("out/weightless")
 DIGIT_LUTS, DIGIT_THRESHOLDS = (2000, 1000), 3
@@ -143,7 +147,7 @@ def vit(pack: Path, name: str, blocks: tuple[int, ...]) -> None:
 
 
 def main() -> None:
-    """Run one of the three."""
+    """Run one of them."""
     match sys.argv[1:]:
         case ["digits"]:
             learn_digits()
@@ -151,6 +155,8 @@ def main() -> None:
             speed()
         case ["vit", pack, name, blocks]:
             vit(Path(pack), name, tuple(int(block) for block in blocks.split(",")))
+        case ["cosim", trained]:
+            cosim(Path(trained))
         case _:
             sys.exit(__doc__)
 
