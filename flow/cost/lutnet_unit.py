@@ -13,7 +13,8 @@ from slipstick.flow.power.glitches import with_glitches
 from slipstick.flow.power.power import power_model
 from slipstick.flow.power.synth import synthesise
 from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.lutnet_unit import CODE_WIDTH, LutNetUnit
+from slipstick.rtl.lutnet_front import CODE_WIDTH
+from slipstick.rtl.lutnet_unit import LutNetUnit
 
 from .cost import CLOCK_MHZ
 from .element import MappingError

@@ -9,7 +9,8 @@ import pytest
 from slipstick.errors import UserError
 from slipstick.flow import yosys
 from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.lutnet_unit import LutNetUnit, bits_used
+from slipstick.rtl.lutnet_front import bits_used
+from slipstick.rtl.lutnet_unit import LutNetUnit
 from slipstick.rtl.pwl_unit import PwlUnit
 from slipstick.rtl.spec.lutnet import LutLayerSpec, LutNetSpec
 from slipstick.sim.verilator import find_verilator

@@ -41,7 +41,7 @@ def test_blocks_without_tokens_are_refused() -> None:
 
 def test_a_fault_names_block_token_feature_and_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(component: Component, name: str) -> str:
-        right, wrong = "step_bits_held <= step_bits;", "step_bits_held <= ~step_bits;"
+        right, wrong = "bits <= step_bits;", "bits <= ~step_bits;"
         text, count = re.subn(right, wrong, to_verilog(component, name))
         assert count == 1
         return text
