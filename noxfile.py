@@ -102,7 +102,7 @@ def reuse(session: nox.Session) -> None:
 
 @nox.session
 def weightless(session: nox.Session) -> None:
-    """Measure weightless MLPs: `-- digits`, `-- speed`, `-- vit PACK NAME BLOCKS`, or `-- cosim TRAINED`."""
+    """Measure weightless MLPs: `-- digits`, `-- speed`, `-- vit ...`, `-- cosim ...`, or `-- cost ...`."""
     session.run(python(session, "test", "digits"), "-m", "tests.bench.weightless", *session.posargs, external=True)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
@@ -132,13 +133,23 @@ class LutNetFront(Component):
 def bits_used(spec: LutNetSpec) -> list[set[int]]:
     """Numbers of the bits that count, of the thermometer and of every layer: all of the last one.
 
-    A comparator with the largest code is no bit that counts: it is never true.
+    A comparator with the largest code is no bit that counts: it is never true. Nor is one of which every table that
+    looks at it gives the same for 0 and 1.
     """
     used = [set(range(len(spec.entries)))]
     for layer in reversed(spec.layers):
-        used.insert(0, set(layer.mapping[sorted(used[0])].ravel().tolist()))
+        rows = sorted(used[0])
+        inputs = zip(layer.mapping[rows], layer.tables[rows], strict=True)
+        used.insert(0, {int(bit) for mapping, table in inputs for bit in mapping[depends_on(table)]})
     always_false = set((spec.thresholds.ravel() == CODE_RANGE[1]).nonzero()[0].tolist())
     return [used[0] - always_false, *used[1:]]
+
+
+def depends_on(table: np.ndarray) -> np.ndarray:
+    """Whether a table [2^n] gives anything else when input l changes, bool [n]."""
+    arity = len(table).bit_length() - 1
+    address = np.arange(len(table))
+    return np.array([(table != table[address ^ 1 << place]).any() for place in range(arity)])
 
 
 def _layer(
@@ -149,7 +160,20 @@ def _layer(
     for place in sorted(used):
         address = Signal(layer.arity, name=f"{name}_address_{place}")
         m.d.comb += address.eq(Cat(*(bits.get(bit, Const(0, 1)) for bit in layer.mapping[place].tolist())))
-        pattern = sum(value << at for at, value in enumerate(layer.tables[place].tolist()))
-        chosen = (Const(pattern, 1 << layer.arity) >> address)[0]  # lint wants bit_select's width spelled out
+        chosen = Signal(name=f"{name}_chosen_{place}")
+        m.d.comb += chosen.eq(_look_up(layer.tables[place].tolist(), list(address)))
         found[place] = pipe.register(chosen, name=f"{name}_table_{place}")
     return found
+
+
+def _look_up(table: list[int], address: list[Value]) -> Value:
+    """A table as multiplexers, the highest input's first; halves that are equal or constant need none."""
+    if len(set(table)) == 1:
+        return Const(table[0], 1)
+    *rest, bit = address
+    low, high = table[: len(table) // 2], table[len(table) // 2 :]
+    if low == high:
+        return _look_up(low, rest)
+    if (low, high) == ([0] * len(low), [1] * len(low)):
+        return bit
+    return Mux(bit, _look_up(high, rest), _look_up(low, rest))

@@ -4,10 +4,13 @@
     python -m tests.bench.weightless speed
     python -m tests.bench.weightless vit PACK all 0,1,2,3,4,5
     python -m tests.bench.weightless cosim out/weightless/all
+    python -m tests.bench.weightless cost out/weightless/all ZERO/summary.json NLDM/summary.json 0,2
 
 ``vit`` replaces the MLPs of these blocks and trains; PACK is a JPEG pack with splits train_ and test_, such as
 all of CIFAR-10. It goes on where it was stopped; its states are in out/weightless. ``cosim`` takes what it left
-there, ALL.safetensors and the export ALL_integers.
+there, all.safetensors and the export all_integers. ``cost`` takes what ``slipstick flow --out ZERO`` and
+``slipstick flow --delays nldm --out NLDM`` left too, and writes a section of docs/weightless.md from units of blocks
+0 and 2.
 """
 
 import copy
@@ -37,6 +40,7 @@ from slipstick.model.weightless.sum import GroupSum
 from slipstick.model.weightless.thermometer import Thermometer
 from slipstick.model.zoo import load_model
 
+from .weightless_cost import cost
 from .weightless_hardware import cosim
 
 STATES = Path("out/weightless")
@@ -157,6 +161,8 @@ def main() -> None:
             vit(Path(pack), name, tuple(int(block) for block in blocks.split(",")))
         case ["cosim", trained]:
             cosim(Path(trained))
+        case ["cost", trained, zero, nldm, blocks]:
+            cost(Path(trained), Path(zero), Path(nldm), tuple(int(block) for block in blocks.split(",")))
         case _:
             sys.exit(__doc__)
 
