@@ -142,7 +142,8 @@ def _register_nets(netlist: MappedNetlist, name: str) -> tuple[int, ...]:
 def _set(planes: np.ndarray, nets: tuple[int, ...], values: np.ndarray) -> None:
     words = np.asarray(values)
     if words.ndim > 1 and words.shape[1:] != (len(nets),):
-        raise UserError(f"words of {' x '.join(map(str, words.shape[1:]))} bits for a port of {len(nets)}")
+        width = " x ".join(map(str, words.shape[1:]))
+        raise UserError(f"input words must be vectors of one length, not of {width} bits for a port of {len(nets)}")
     planes[list(nets)] = pack(words, len(nets)) if words.ndim == 1 else pack_bits(words)
 
 

@@ -28,10 +28,11 @@ def test_parts_together_cost_about_what_the_whole_does(lanes: int, parallel: int
     whole = lutnet_cost(unit, CODES, default_liberty())
     composed = composed_cost(unit, CODES, HALVES, default_liberty())
     assert composed.cycles == whole.cycles
-    assert composed.area_um2 == pytest.approx(whole.area_um2, rel=0.08)
-    assert composed.gates_fj[0] == pytest.approx(whole.energy_fj, rel=0.08)
-    assert composed.gates_fj[1] == pytest.approx(whole.glitch_energy_fj, rel=0.15)
-    assert composed.delay_ps == pytest.approx(whole.delay_ps, rel=0.25)
+    # Slices share no gates of their ROMs: together they are the larger.
+    assert 1 < composed.area_um2 / whole.area_um2 < 1.12
+    assert composed.gates_fj[0] == pytest.approx(whole.energy_fj, rel=0.06)
+    assert composed.gates_fj[1] == pytest.approx(whole.glitch_energy_fj, rel=0.08)
+    assert composed.delay_ps == pytest.approx(whole.delay_ps, rel=0.12)
 
 
 def test_clock_tree_and_wires_come_on_top_of_the_gates() -> None:

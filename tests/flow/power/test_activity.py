@@ -125,7 +125,7 @@ def test_bits_of_a_port_are_its_words(tree):
     bits = words[:, None] >> np.arange(2) & 1
     from_words, from_bits = (simulate(tree, {"a": one}) for one in (words, bits))
     assert np.array_equal(from_words.planes, from_bits.planes) and np.array_equal(from_bits.bits("a"), bits)
-    with pytest.raises(UserError, match="words of 3 bits for a port of 2"):
+    with pytest.raises(UserError, match="not of 3 bits for a port of 2"):
         simulate(tree, {"a": np.zeros((200, 3), np.uint8)})
 
 
