@@ -143,7 +143,7 @@ def cost(trained: Path, zero: Path, nldm: Path, blocks: tuple[int, ...]) -> None
     text = template.render(
         rows=rows, summaries=summaries, tokens=count, names=list(specs), image_uj=image_uj, gelu=gelu_cost(),
         hidden=first["macs"] // (count * len(specs[rows[0].block].thresholds)), versions=tool_versions(),
-        model=trained.name, clock_mhz=CLOCK_MHZ, heading=HEADING,
+        model=trained.name, outputs=specs[rows[0].block].entries.shape[1], clock_mhz=CLOCK_MHZ, heading=HEADING,
     )  # fmt: skip
     write_section(PAGE, text)
 
