@@ -108,8 +108,14 @@ def reuse_cosim(session: nox.Session) -> None:
 
 @nox.session
 def weightless(session: nox.Session) -> None:
-    """Measure weightless MLPs: `-- digits`, `-- speed`, or `-- vit PACK NAME BLOCKS`."""
+    """Measure weightless MLPs: `-- digits`, `-- speed`, `-- vit ...`, `-- cosim ...`, or `-- cost ...`."""
     session.run(python(session, "test", "digits"), "-m", "tests.bench.weightless", *session.posargs, external=True)
+
+
+@nox.session
+def weightless_ablations(session: nox.Session) -> None:
+    """Match weightless MLPs of several designs, and print a table; `-- PACK`."""
+    session.run(python(session, "test"), "-m", "tests.bench.weightless_ablations", *session.posargs, external=True)
 
 
 @nox.session

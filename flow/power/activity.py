@@ -13,7 +13,7 @@ from slipstick.errors import UserError
 from slipstick.flow.library.boolean import parse
 
 from .delays import Delays
-from .gates import Instance, MappedNetlist, pack, unpack
+from .gates import Instance, MappedNetlist, pack, pack_bits, unpack, unpack_bits
 
 _SETTLE_ROUNDS = 8
 
@@ -72,8 +72,14 @@ class Activity:
 
     def values(self, name: str, signed: bool = False) -> np.ndarray:
         """Integers on a port or public net, int64 [count]."""
-        nets = self.netlist.ports[name][1] if name in self.netlist.ports else self.netlist.names[name]
-        return unpack(self.planes[list(nets)], self.count, signed)
+        return unpack(self.planes[list(self._nets(name))], self.count, signed)
+
+    def bits(self, name: str) -> np.ndarray:
+        """Bits of a port or public net of any width, uint8 [count, width], lowest first."""
+        return unpack_bits(self.planes[list(self._nets(name))], self.count)
+
+    def _nets(self, name: str) -> tuple[int, ...]:
+        return self.netlist.ports[name][1] if name in self.netlist.ports else self.netlist.names[name]
 
 
 def simulate(
@@ -85,7 +91,7 @@ def simulate(
     settle: int = 0,
     depth: int = _SETTLE_ROUNDS,
 ) -> Activity:
-    """Waveforms for input words int [n] by port; ports that are not named are 0.
+    """Waveforms for input words int [n] by port, or their bits [n, width]; ports that are not named are 0.
 
     ``registers`` gives traces int [n] of registers by the public name of their outputs, for those that
     hold their value; every other flip-flop takes its data input of the vector before, which is found
@@ -95,7 +101,7 @@ def simulate(
     for unknown names, unequal lengths and for state that feeds back without a given trace.
     """
     given = {**inputs, **(registers or {})}
-    lengths = {np.shape(values) for values in given.values()}
+    lengths = {np.shape(values)[:1] for values in given.values()}
     if len(lengths) != 1 or len(next(iter(lengths))) != 1:
         raise UserError(f"input words must be vectors of one length, not {sorted(lengths)}")
     count = next(iter(lengths))[0]
@@ -134,7 +140,11 @@ def _register_nets(netlist: MappedNetlist, name: str) -> tuple[int, ...]:
 
 
 def _set(planes: np.ndarray, nets: tuple[int, ...], values: np.ndarray) -> None:
-    planes[list(nets)] = pack(np.asarray(values), len(nets))
+    words = np.asarray(values)
+    if words.ndim > 1 and words.shape[1:] != (len(nets),):
+        width = " x ".join(map(str, words.shape[1:]))
+        raise UserError(f"input words must be vectors of one length, not of {width} bits for a port of {len(nets)}")
+    planes[list(nets)] = pack(words, len(nets)) if words.ndim == 1 else pack_bits(words)
 
 
 def _settle(

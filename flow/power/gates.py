@@ -205,18 +205,26 @@ class _Program:
 
 def pack(values: np.ndarray, width: int) -> np.ndarray:
     """The low ``width`` bits of int values [n] as packed words uint64 [width, ceil(n / 64)]."""
-    bits = (values.astype(np.int64)[None, :] >> np.arange(width)[:, None]) & 1
-    bits = np.pad(bits.astype(np.uint8), ((0, 0), (0, -values.size % 64)))
-    return np.packbits(bits, axis=1, bitorder="little").view(np.uint64)
+    return pack_bits((values.astype(np.int64)[:, None] >> np.arange(width)) & 1)
+
+
+def pack_bits(bits: np.ndarray) -> np.ndarray:
+    """Words of any width, 0 and 1 [n, width], lowest bit first, packed as uint64 [width, ceil(n / 64)]."""
+    padded = np.pad(bits.T.astype(np.uint8), ((0, 0), (0, -len(bits) % 64)))
+    return np.packbits(np.ascontiguousarray(padded), axis=1, bitorder="little").view(np.uint64)
+
+
+def unpack_bits(planes: np.ndarray, count: int) -> np.ndarray:
+    """The inverse: uint8 [count, width]."""
+    return np.unpackbits(np.ascontiguousarray(planes).view(np.uint8), axis=1, bitorder="little")[:, :count].T
 
 
 def unpack(planes: np.ndarray, count: int, signed: bool = False) -> np.ndarray:
     """Packed words [width, words] back to ``count`` integers, int64 [count]."""
-    bits = np.unpackbits(np.ascontiguousarray(planes).view(np.uint8), axis=1, bitorder="little")[:, :count]
     weights = 1 << np.arange(len(planes), dtype=np.int64)
     if signed:
         weights[-1] = -weights[-1]
-    return weights @ bits.astype(np.int64)
+    return unpack_bits(planes, count).astype(np.int64) @ weights
 
 
 def check_against_table(netlist: MappedNetlist, cell: Cell) -> int:

@@ -44,7 +44,7 @@ SURROGATES = ("window", "identity")
 class _Compare(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, thresholds: Tensor, scale: Tensor, width: Tensor | None) -> tuple[Tensor, Tensor]:
-        codes = (x / scale).round().clamp(*CODE_RANGE).to(torch.int16).T.contiguous()
+        codes = feature_codes(x, scale).to(torch.int16).T.contiguous()
         limits = threshold_codes(thresholds, scale).to(torch.int16)
         if available(codes.device):
             bits = compare(codes, limits)
@@ -69,6 +69,11 @@ class _Compare(torch.autograd.Function):
         code = codes.unsqueeze(1)
         near = gradient * ((code > low.unsqueeze(2)) & (code < high.unsqueeze(2)))
         return (near.sum(1) / width[0][:, None]).T, -near.sum(2) / width[0][:, None], None, None
+
+
+def feature_codes(x: Tensor, scale: Tensor) -> Tensor:
+    """The int8 codes of features, in float."""
+    return (x / scale).round().clamp(*CODE_RANGE)
 
 
 def threshold_codes(thresholds: Tensor, scale: Tensor) -> Tensor:

@@ -1,12 +1,16 @@
-"""Weightless MLPs: a sanity check on handwritten digits, the speed of training, and the shipped ViT.
+"""Weightless MLPs: a sanity check on handwritten digits, the speed of training, the shipped ViT and its hardware.
 
     python -m tests.bench.weightless digits [random]
     python -m tests.bench.weightless speed
     python -m tests.bench.weightless vit PACK all 0,1,2,3,4,5
+    python -m tests.bench.weightless cosim out/weightless/all
+    python -m tests.bench.weightless cost out/weightless/all ZERO/summary.json NLDM/summary.json 0,2
 
-``digits random`` does not learn its mapping. The last one replaces the MLPs of these blocks and trains; PACK is a JPEG
-pack with splits train_ and test_, such as all of CIFAR-10. It goes on where it was stopped; its states are in
-out/weightless.
+``digits random`` does not learn its mapping. ``vit`` replaces the MLPs of these blocks and trains; PACK is a JPEG pack
+with splits train_ and test_, such as all of CIFAR-10. It goes on where it was stopped; its states are in
+out/weightless. ``cosim`` takes what it left there, all.safetensors and the export all_integers. ``cost`` takes what
+``slipstick flow --out ZERO`` and ``slipstick flow --delays nldm --out NLDM`` left too, and writes a section of
+docs/weightless.md from units of blocks 0 and 2.
 """
 
 import copy
@@ -36,6 +40,9 @@ from slipstick.model.weightless.replace import weightless_, weightless_mlps
 from slipstick.model.weightless.sum import GroupSum
 from slipstick.model.weightless.thermometer import Thermometer
 from slipstick.model.zoo import load_model
+
+from .weightless_cost import cost
+from .weightless_hardware import cosim
 
 STATES = Path("out/weightless")
 DIGIT_LUTS, DIGIT_THRESHOLDS = (2000, 1000), 3
@@ -155,7 +162,7 @@ def vit(pack: Path, name: str, blocks: tuple[int, ...]) -> None:
 
 
 def main() -> None:
-    """Run one of the three."""
+    """Run one of them."""
     match sys.argv[1:]:
         case ["digits"] | ["digits", "random"]:
             learn_digits(learnt=len(sys.argv) == 2)
@@ -163,6 +170,10 @@ def main() -> None:
             speed()
         case ["vit", pack, name, blocks]:
             vit(Path(pack), name, tuple(int(block) for block in blocks.split(",")))
+        case ["cosim", trained]:
+            cosim(Path(trained))
+        case ["cost", trained, zero, nldm, blocks]:
+            cost(Path(trained), Path(zero), Path(nldm), tuple(int(block) for block in blocks.split(",")))
         case _:
             sys.exit(__doc__)
 

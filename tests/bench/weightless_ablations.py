@@ -2,7 +2,7 @@
 
     python -m tests.bench.weightless_ablations PACK
 
-prints a table in Markdown (``nox -s weightless -- ablations PACK``). Every row replaces MLPs of the shipped ViT and
+prints a table in Markdown (``nox -s weightless_ablations -- PACK``). Every row replaces MLPs of the shipped ViT and
 matches them on training images, block by block; nothing is finetuned. Rows are kept in
 out/weightless/ablations.json, and not made again.
 """

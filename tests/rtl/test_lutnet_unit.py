@@ -1,6 +1,7 @@
 """The weightless MLP unit's Verilog: no multiplier, no warning; parameters out of range are refused."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from slipstick.errors import UserError
 from slipstick.flow import yosys
 from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.lutnet_unit import LutNetUnit, bits_used
+from slipstick.rtl.lutnet_front import bits_used, depends_on
+from slipstick.rtl.lutnet_unit import LutNetUnit
 from slipstick.rtl.pwl_unit import PwlUnit
 from slipstick.rtl.spec.lutnet import LutLayerSpec, LutNetSpec
 from slipstick.sim.verilator import find_verilator
@@ -24,7 +26,7 @@ def with_gaps() -> LutNetSpec:
     """Two of four features and one of three tables are never looked at, and one comparator is never true."""
     thresholds = np.array([[-128, 5], [-3, 127], [0, 1], [2, 3]])
     rng = np.random.default_rng(1)
-    tables = rng.integers(0, 2, (5, 4)).astype(np.uint8)
+    tables = np.array([[0, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 1], [0, 1, 0, 0], [1, 1, 0, 1]], np.uint8)
     first = LutLayerSpec(np.array([[0, 1], [2, 3], [4, 5]]), tables[:3])
     second = LutLayerSpec(np.array([[0, 1], [1, 0]]), tables[3:])
     return LutNetSpec(thresholds, (first, second), rng.integers(-8, 8, (2, 4)), 4, 0.1, 0.1)
@@ -71,6 +73,13 @@ def test_bits_that_no_table_reads_are_left_out() -> None:
     assert bits_used(with_gaps()) == [{0, 1, 2}, {0, 1}, {0, 1}]
     text = to_verilog(UNITS["gaps"], "unit")
     assert "code_1" in text and "code_2" not in text and "layer_0_table_2" not in text
+
+
+def test_a_bit_that_its_table_ignores_is_left_out() -> None:
+    spec = with_gaps()
+    first = LutLayerSpec(spec.layers[0].mapping, np.array([[0, 1, 0, 1], [0, 0, 0, 1], [1, 1, 1, 1]], np.uint8))
+    assert bits_used(replace(spec, layers=(first, spec.layers[1]))) == [{0, 2}, {0, 1}, {0, 1}]
+    assert depends_on(np.array([0, 1, 0, 1, 1, 0, 1, 0])).tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize(

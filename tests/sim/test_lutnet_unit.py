@@ -59,7 +59,7 @@ def test_a_row_takes_the_cycles_of_its_beats_or_of_its_sum(parallel: int) -> Non
 def test_a_bit_read_in_the_wrong_cycle_is_found_where_it_is() -> None:
     spec = random_lutnet(6, 4, (16, 10), 4, outputs=6)
     unit = LutNetUnit(spec, 2, 3)
-    broken, count = re.subn(r"step_bits_held <= step_bits;", "step_bits_held <= ~step_bits;", to_verilog(unit, "unit"))
+    broken, count = re.subn(r"bits <= step_bits;", "bits <= ~step_bits;", to_verilog(unit, "unit"))
     assert count == 1
     given = rows(spec)
     result = cosimulate_rows(unit, given, [spec(row) for row in given], seed=1, verilog=broken)

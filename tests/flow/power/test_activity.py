@@ -4,7 +4,7 @@ import pytest
 from slipstick.errors import UserError
 from slipstick.flow.library.liberty import parse_liberty
 from slipstick.flow.power.activity import simulate
-from slipstick.flow.power.gates import MappedNetlist, pack, unpack
+from slipstick.flow.power.gates import MappedNetlist, pack, pack_bits, unpack, unpack_bits
 from slipstick.flow.power.synth import Synthesis
 
 
@@ -118,3 +118,17 @@ def test_a_register_that_could_hold_settles_whatever_the_number_of_vectors(liber
         d = np.random.default_rng(count).integers(0, 2, count)
         activity = simulate(netlist, {"d": d, "e": np.ones(count, int)}, settle=1)
         assert (activity.values("q")[1:] == d[:-1]).all()
+
+
+def test_bits_of_a_port_are_its_words(tree):
+    words = np.arange(200) % 4
+    bits = words[:, None] >> np.arange(2) & 1
+    from_words, from_bits = (simulate(tree, {"a": one}) for one in (words, bits))
+    assert np.array_equal(from_words.planes, from_bits.planes) and np.array_equal(from_bits.bits("a"), bits)
+    with pytest.raises(UserError, match="not of 3 bits for a port of 2"):
+        simulate(tree, {"a": np.zeros((200, 3), np.uint8)})
+
+
+def test_ports_may_be_wider_than_a_machine_word():
+    bits = np.random.default_rng(1).integers(0, 2, (70, 130))
+    assert np.array_equal(unpack_bits(pack_bits(bits), 70), bits)
