@@ -67,3 +67,20 @@ def load_lutnets(path: Path) -> dict[str, LutNetSpec]:
         )
         for name, one in facts.items()
     }
+
+
+def exported(model: nn.Module, path: Path) -> dict[str, LutNetSpec]:
+    """The integers under ``path``, which must be those of the model's weightless MLPs; these are binary then.
+
+    Raises UserError where they are not.
+    """
+    specs, mlps = load_lutnets(path), weightless_mlps(model)
+    if specs.keys() != mlps.keys():
+        raise UserError(f"{path} has the MLPs {', '.join(specs)}; the model's weightless ones are {', '.join(mlps)}")
+    for name, mlp in mlps.items():
+        mlp.binarise_()
+        own, wanted = to_spec(mlp, name), specs[name]
+        same = all(np.array_equal(own.arrays()[key], value) for key, value in wanted.arrays().items())
+        if not same or own.to_json() != wanted.to_json():
+            raise UserError(f"{name}: the integers of {path} are not those of the model")
+    return specs

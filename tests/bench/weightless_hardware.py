@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from slipstick.model.data import shipped
-from slipstick.model.weightless.restore import restore_
+from slipstick.model.weightless.export import exported
 from slipstick.model.weightless.tokens import record_tokens
 from slipstick.model.zoo import LoadedModel, load_model
 from slipstick.rtl.spec.lutnet import LutNetSpec
@@ -14,10 +14,9 @@ COSIMULATED_IMAGES = 2
 
 
 def trained_model(trained: Path) -> tuple[LoadedModel, dict[str, LutNetSpec]]:
-    """The shipped ViT with the MLPs and weights of ``trained``.safetensors and ``trained``_integers."""
-    loaded = load_model()
-    integers, weights = (trained.with_name(trained.name + end) for end in ("_integers", ".safetensors"))
-    return loaded, restore_(loaded.module, integers, weights)
+    """The shipped ViT with the weights of ``trained``.safetensors, and the integers of ``trained``_integers."""
+    loaded = load_model(weights=trained.with_name(f"{trained.name}.safetensors"))
+    return loaded, exported(loaded.module, trained.with_name(f"{trained.name}_integers"))
 
 
 def cosim(trained: Path) -> None:
