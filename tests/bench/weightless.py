@@ -59,7 +59,7 @@ VIT = WeightlessTraining(
     (),
     WeightlessConfig(luts=(1024,)),
     MatchConfig(steps=60),
-    FinetuneConfig(steps=4000, rate=1e-4, distillation=0.9, features=1.0, every=100),
+    FinetuneConfig(steps=3500, rate=2e-4, distillation=0.9, features=1.0, every=100),
     table_rate=5.0,
 )
 
