@@ -64,7 +64,7 @@ def recorded() -> Recorded:
     for module in names:
         if isinstance(module, kinds):
             module.register_forward_hook(keep)
-    loaded.module.blocks[RESIDUAL].attn.register_forward_hook(lambda _, __, result: attended.append(result))
+    loaded.module.blocks[RESIDUAL].attn.register_forward_hook(lambda _, __, result: attended.append(result[0]))
     with torch.no_grad():
         loaded.module(loaded.module.image_codes(loaded.prepare(shipped("test").pixels[:IMAGES])))
     return Recorded(loaded.module, found, attended[0])

@@ -239,5 +239,3 @@ def test_calls_that_would_lose_the_attention_are_refused() -> None:
     model.set_grad_checkpointing(False)
     with pytest.raises(UserError, match="only run one after another"):
         model.eval().forward_features(images(), attn_mask=torch.ones(TOKENS, TOKENS, dtype=torch.bool))
-    with pytest.raises(UserError, match="integer-only inference has no form"):
-        approximate_(model, {}, [images()], integer=True)
