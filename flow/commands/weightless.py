@@ -81,7 +81,7 @@ def run(
     Killed, the same call goes on after the last saved state. The result loads with --weights. What the hardware
     takes, whole numbers and binary tables, goes to OUT_integers.json and OUT_integers.safetensors.
 
-    Example: slipstick weightless cifar10_jpeg.npz --blocks 0,1,5 --luts 512
+    Example: slipstick weightless cifar10_jpeg.npz --blocks 2,3,4 --match-steps 240
     """
     if threads:
         torch.set_num_threads(threads)
