@@ -49,7 +49,7 @@ class IntegerBlock(StreamBlock, Block):
 class IntegerSourceBlock(StreamBlock, SourceBlock):
     """A whole encoder that hands the int8 codes of its attention on."""
 
-    def forward(self, x: Codes, handed: Codes | None) -> tuple[Codes, Codes]:  # type: ignore[override]
+    def forward(self, x: Codes, handed: Codes | None) -> tuple[Codes, Codes]:  # type: ignore[override]  # codes
         """Stream codes [B, T, D] -> stream codes, and codes [B, T, D] of its own projection's scale."""
         attended, joined = self.own_attention(x)
         return self.finish(x, attended), joined
@@ -58,7 +58,7 @@ class IntegerSourceBlock(StreamBlock, SourceBlock):
 class IntegerReuseBlock(StreamBlock, ReuseBlock):
     """An encoder whose attention comes from the one before it."""
 
-    def forward(self, x: Codes, handed: Codes) -> tuple[Codes, Codes]:  # type: ignore[override]
+    def forward(self, x: Codes, handed: Codes) -> tuple[Codes, Codes]:  # type: ignore[override]  # codes
         """Stream codes and attention codes [B, T, D] -> stream codes, and attention codes to hand on."""
         attention = self.attn
         assert isinstance(attention, IntegerReuseAttention)
