@@ -8,8 +8,9 @@ from torch import nn
 from ..reuse.blocks import ReuseBlock, SourceBlock
 from .attention import IntegerAttention
 from .codes import Codes
+from .mlp import IntegerMlp, IntegerWeightlessMlp
 from .norm import IntegerLayerNorm
-from .products import Requantiser, accumulate, add
+from .products import Requantiser, add
 from .transform import IntegerReuseAttention
 
 
@@ -25,11 +26,9 @@ class StreamBlock(nn.Module):
     def finish(self, x: Codes, attended: Codes) -> Codes:
         """Stream codes [B, T, D] and the projection's accumulators [B, T, D] -> stream codes behind the MLP."""
         norm2, mlp = self.norm2, self.mlp
-        assert isinstance(norm2, IntegerLayerNorm)
+        assert isinstance(norm2, IntegerLayerNorm) and isinstance(mlp, IntegerMlp | IntegerWeightlessMlp)
         x = add(x, self.to_stream[0](attended, x.scale))
-        hidden = accumulate(mlp.fc1, norm2(x, mlp.fc1.activation_scale))
-        result = accumulate(mlp.fc2, mlp.act(hidden, mlp.fc2.activation_scale))
-        return add(x, self.to_stream[1](result, x.scale))
+        return add(x, self.to_stream[1](mlp(norm2(x, mlp.input_scale)), x.scale))
 
     def own_attention(self, x: Codes) -> tuple[Codes, Codes]:
         """Stream codes [B, T, D] -> the projection's accumulators, and the int8 codes that it took, [B, T, D]."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.layers import DropPath
+from timm.layers import DropPath, LayerScale
 from timm.layers.attention import Attention
 from timm.layers.mlp import Mlp
 from timm.models.vision_transformer import VisionTransformer
@@ -17,11 +17,13 @@ from ..conversion.batch import Batch, forward
 from ..layers.derived import Derived
 from ..layers.linear import ApproxLinear
 from ..reuse.blocks import ReuseAttention, SourceAttention
+from ..weightless.mlp import WeightlessMlp
 from .activation import PwlActivation
 from .attention import IntegerAttention
 from .blocks import INTEGER_BLOCKS
 from .config import IntegerConfig
 from .fold import fold_
+from .mlp import IntegerMlp, IntegerWeightlessMlp
 from .norm import IntegerLayerNorm
 from .observe import Observed, observing
 from .parts import activated, blocks, stem
@@ -63,16 +65,19 @@ def check_supported(model: nn.Module) -> VisionTransformer:
 def _block_problems(block: Any) -> list[tuple[bool, str]]:
     if type(block) not in INTEGER_BLOCKS:
         return [(True, f"blocks of type {type(block).__name__}")]
-    if type(block.mlp) is not Mlp:
-        return [(True, f"an MLP of type {type(block.mlp).__name__}")]
+    mlp = block.mlp
+    if type(mlp) not in (Mlp, WeightlessMlp):
+        return [(True, f"an MLP of type {type(mlp).__name__}")]
     attention = block.attn
     if type(attention) not in ATTENTIONS:
         return [(True, f"attention of type {type(attention).__name__}")]
     norms = [getattr(block, name) for name in ("norm1", "norm2") if hasattr(block, name)]
-    between = [getattr(attention, name, nn.Identity()) for name in ("q_norm", "k_norm", "norm")] + [block.mlp.norm]
+    between = [getattr(attention, name, nn.Identity()) for name in ("q_norm", "k_norm", "norm")]
+    between.append(getattr(mlp, "norm", nn.Identity()))
     return [
         (not all(isinstance(one, nn.LayerNorm) for one in norms), "norms other than LayerNorm"),
         (not all(isinstance(one, nn.Identity) for one in between), "norms inside attention or MLP"),
+        (isinstance(mlp, WeightlessMlp) and isinstance(block.ls2, LayerScale), "a layer scale behind a weightless MLP"),
         (getattr(attention, "gate", None) is not None, "gated attention"),
         (any(isinstance(one, DropPath) and one.drop_prob for one in block.modules()), "stochastic depth"),
         (any(isinstance(one, nn.Dropout) and one.p for one in block.modules()), "dropout"),
@@ -118,6 +123,10 @@ def integer_(model: VisionTransformer, observed: Observed, config: IntegerConfig
             fraction = math.floor(-math.log2(float(attention.av.activation_scale)))
             attention.av.activation_scale = torch.tensor(2.0**-fraction, device=device)
             IntegerAttention.take_over_(attention, IntegerSoftmax(attention.scale, exponential, reciprocal, fraction))
+        if isinstance(block.mlp, WeightlessMlp):
+            IntegerWeightlessMlp.take_over_(block.mlp)
+        else:
+            block.mlp.__class__ = IntegerMlp
         block.__class__ = INTEGER_BLOCKS[type(block)]
         block.to_stream = Requantiser(*RESIDUAL_RANGE), Requantiser(*RESIDUAL_RANGE)
     model.__class__ = IntegerVit

@@ -12,6 +12,8 @@ from slipstick.errors import UserError
 
 from .parts import blocks, normalised_convolutions
 
+BRANCHES = (("ls1", "attn.proj"), ("ls2", "mlp.fc2"))  # of a block: the layer scale, and the layer before it
+
 
 def fold_(model: VisionTransformer) -> None:
     """Fold batch normalisations into their convolutions and layer scales into projections, in place.
@@ -20,9 +22,10 @@ def fold_(model: VisionTransformer) -> None:
     """
     fold_batch_norms_(model)
     for block in blocks(model):
-        for name, layer in (("ls1", block.attn.proj), ("ls2", block.mlp.fc2)):
+        for name, path in BRANCHES:
             scale = getattr(block, name)
             if isinstance(scale, LayerScale):
+                layer = block.get_submodule(path)
                 with torch.no_grad():
                     layer.weight.mul_(scale.gamma[:, None])
                     if layer.bias is not None:
@@ -56,7 +59,7 @@ def unfold(state: Mapping[str, Tensor], original: VisionTransformer) -> dict[str
         if convolution.bias is not None:
             result[f"{path}.{place}.bias"] = own.clone()
     for number, block in enumerate(blocks(original)):
-        for name, layer in (("ls1", "attn.proj"), ("ls2", "mlp.fc2")):
+        for name, layer in BRANCHES:
             scale, path = getattr(block, name), f"blocks.{number}.{layer}"
             if isinstance(scale, LayerScale):
                 gain = _gain(scale.gamma, path)

@@ -19,7 +19,8 @@ def activated(model: VisionTransformer) -> Iterator[tuple[str, Any]]:
         transform = getattr(block.attn, "transform", None)
         if transform is not None and not isinstance(transform.act, nn.Identity):
             yield f"{place}.attn.transform", transform
-        yield f"{place}.mlp", block.mlp
+        if hasattr(block.mlp, "act"):  # a weightless MLP has none
+            yield f"{place}.mlp", block.mlp
 
 
 def stem(model: VisionTransformer) -> list[nn.Module]:

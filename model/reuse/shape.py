@@ -58,8 +58,11 @@ def vit_shape(loaded: LoadedModel) -> VitShape:
             hook.remove()
     shapes = set()
     for block in vit.blocks:
-        attention, fc1 = block.get_submodule("attn"), block.get_submodule("mlp.fc1")
-        assert isinstance(attention, Attention) and isinstance(fc1, nn.Linear)
+        attention, fc1 = block.get_submodule("attn"), getattr(block.get_submodule("mlp"), "fc1", None)
+        if not isinstance(fc1, nn.Linear):
+            raise UserError("an MLP without fc1, such as a weightless one, has no cost model on the array; "
+                            "choose what reuses attention first, then replace MLPs")  # fmt: skip
+        assert isinstance(attention, Attention)
         if attention.attn_dim != fc1.in_features:
             raise UserError(f"heads of {attention.attn_dim} in all on tokens of {fc1.in_features} have no cost model")
         shapes.add((fc1.in_features, attention.num_heads, fc1.out_features))

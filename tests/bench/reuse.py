@@ -46,6 +46,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "reuse.md"
 STATES = Path("out/reuse")
 FINETUNING = FinetuneConfig(steps=800, batch=64, rate=3e-4, distillation=0.9, every=50)
 NOISY_IMAGES, NOISY_BATCH = 200, 10
+INTEGER_IMAGES = 1000
+SIDES = (8, 16, 32, 64, 128)  # of square arrays
+SIDE = 16  # that of the page's other figures
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,11 @@ class Measure:
         if self.kind == "noisy":
             put_on_crossbars_(loaded.module, input_batches(loaded, self.images.calibration, NOISY_BATCH)[0])
             return correct(loaded, self.test[:NOISY_IMAGES], NOISY_BATCH)
-        if self.kind == "int8":
-            approximate_(loaded.module, {}, input_batches(loaded, self.images.calibration))
-        return correct(loaded, self.test)
+        if self.kind == "after":
+            return correct(loaded, self.test)
+        integer = self.kind == "integer"
+        approximate_(loaded.module, {}, input_batches(loaded, self.images.calibration), integer=integer)
+        return correct(loaded, self.test[:INTEGER_IMAGES] if integer else self.test)
 
 
 def accuracy(measures: Mapping[str, Callable[[Trained], np.ndarray] | None]) -> Iterator[dict[str, Any]]:
@@ -151,6 +156,26 @@ def on_crossbars(
         ideal, noisy = (hits(one, kind, measures[kind]) for kind in ("after", "noisy"))
         if ideal is not None and noisy is not None:
             yield one, 100 * ideal[:NOISY_IMAGES].mean(), 100 * noisy.mean()
+
+
+def integer_only(measures: Mapping[str, Callable[[Trained], np.ndarray] | None]) -> dict[str, float] | None:
+    """Top-1 of VERIFIED in percent, int8 and integer-only, and what the latter loses, on the first test images."""
+    int8, integer = (hits(VERIFIED, kind, measures[kind]) for kind in ("int8", "integer"))
+    if int8 is None or integer is None:
+        return None
+    difference = 100 * (int8[:INTEGER_IMAGES].astype(float) - integer)
+    return {
+        "int8": 100 * int8[:INTEGER_IMAGES].mean(), "integer": 100 * integer.mean(),
+        "lost": difference.mean(), "error": difference.std() / len(difference) ** 0.5,
+    }  # fmt: skip
+
+
+def array_parts(side: int) -> ArrayParts:
+    """The array of ``side`` x ``side`` exact cells at operands of the shipped network, encoders 1, 3 and 5 reusing."""
+    reused = load_model()
+    reuse_(reused.module, (1, 3, 5))
+    batches = input_batches(reused, shipped("calibration"))
+    return ArrayParts.measure(reused, batches, rows=side, columns=side, clock_mhz=100)
 
 
 STARTED = ((1,), (3,), (5,), (1, 3), (3, 5), (1, 2), (4, 5), (1, 3, 5), (1, 2, 3), (3, 4, 5))
@@ -192,17 +217,18 @@ def main() -> None:
     images, test = training_images(pack, 32), read_pack(pack, "test_")
     images = replace(images, validation=images.validation[:200])  # for the manifests; the page is about test images
     STATES.mkdir(parents=True, exist_ok=True)
-    kinds = ("after", "int8", "noisy")
+    kinds = ("after", "int8", "integer", "noisy")
     measures = {kind: None if finished else Measure(kind, images, test) for kind in kinds}
     rows, noisy = list(accuracy(measures)), list(on_crossbars(measures))
     rows.sort(key=lambda row: (len(row["network"].blocks), row["network"].blocks, row["network"].seed))
     original = load_model()
     similar = attention_cka(original.module, input_batches(original, shipped("calibration")[:64])[0]).tolist()
-    reused = load_model()
-    reuse_(reused.module, (1, 3, 5))
-    parts = ArrayParts.measure(
-        reused, input_batches(reused, shipped("calibration")), rows=16, columns=16, clock_mhz=100
-    )  # fmt: skip
+    arrays = {side: array_parts(side) for side in SIDES}
+    parts = arrays[SIDE]
+    sizes = [
+        (side, one.cost(SHIPPED_VIT, 0), one.cost(SHIPPED_VIT, 2), one.cost(DEIT_S, 0).edap / one.cost(DEIT_S, 4).edap)
+        for side, one in arrays.items()
+    ]
     array = [
         (geometry, reuse, parts.cost(geometry, reuse), parts.cost(geometry, 0),
          parts.cost(geometry, reuse, lanes=LANES), parts.cost(geometry, 0, lanes=LANES))
@@ -218,8 +244,9 @@ def main() -> None:
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     template = environment.from_string((Path(__file__).parent / "reuse.md.jinja").read_text())
     page = template.render(
-        published=published, array=array, rows=rows, missing=len(NETWORKS) - len(rows), noisy=noisy,
-        started=started(images, finished), similar=similar, config=FINETUNING, test=len(test), train=len(images.train),
+        published=published, array=array, sizes=sizes, rows=rows, missing=len(NETWORKS) - len(rows), noisy=noisy,
+        integer=integer_only(measures), integer_images=INTEGER_IMAGES, started=started(images, finished),
+        similar=similar, config=FINETUNING, test=len(test), train=len(images.train),
         noisy_images=NOISY_IMAGES, lanes=LANES, steps=list(verified()), notes=parts.model.notes,
         provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
     )  # fmt: skip

@@ -10,14 +10,12 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from slipstick.errors import UserError
 from slipstick.model.convert import approximate_, assign_
 from slipstick.model.integer.audit import float_operations
 from slipstick.model.integer.codes import Codes
 from slipstick.model.kernels.ops import available
 from slipstick.model.reuse.config import ReuseConfig, Run, Transform
 from slipstick.model.reuse.convert import reuse_
-from slipstick.model.weightless.mlp import WeightlessConfig, WeightlessMlp
 from tests.model.integer.vits import images, token_vit
 
 DEPTH, PATTERN, DIM = 4, (1, 2), 24
@@ -97,11 +95,3 @@ def test_approximate_cells_run_in_the_transformation_block() -> None:
         exact = model(fresh)
         assign_(model, {"blocks.1.attn.transform.linear": "truncated8s_k8"})
         assert not torch.equal(exact, model(fresh))
-
-
-def test_weightless_mlps_are_refused() -> None:
-    model = reusing()
-    rows = torch.randn(64, DIM)
-    model.blocks[1].mlp = WeightlessMlp(WeightlessConfig(luts=(96,)), rows, rows)
-    with pytest.raises(UserError, match="no form for an MLP of type WeightlessMlp"):
-        converted(model)
