@@ -50,6 +50,12 @@ def run(
     blocks: Annotated[str, typer.Option(help="Blocks whose MLPs go, such as 0,1,5, or all.")] = "all",
     model: Model = SHIPPED,
     weights: Weights = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights of the model to learn from, 'default' for those without --weights; else as it came."
+        ),
+    ] = None,
     luts: Annotated[str, typer.Option(help="Look-up tables of every layer, such as 1024 or 256,512.")] = "1024",
     arity: Annotated[int, typer.Option(help="Inputs of a table, 2 to 6.")] = MLP.arity,
     thresholds: Annotated[int, typer.Option(help="Thresholds of a feature's thermometer code.")] = MLP.thresholds,
@@ -82,6 +88,8 @@ def run(
     takes, whole numbers and binary tables, goes to OUT_integers.json and OUT_integers.safetensors.
 
     Example: slipstick weightless cifar10_jpeg.npz --blocks 2,3,4 --match-steps 240
+
+    The other blocks, later: --weights out/weightless.safetensors --teacher default --blocks 0,1,5 --out out/all
     """
     if threads:
         torch.set_num_threads(threads)
@@ -93,6 +101,7 @@ def run(
         steps=steps, batch=batch, rate=rate, distillation=distillation, features=features, every=every, seed=seed
     )
     loaded = load_model(model, weights)
+    wanted = None if teacher is None else load_model(model, None if teacher == "default" else teacher)
     places = None if blocks == "all" else _numbers(blocks, "--blocks")
     vit = check_blocks(loaded.module, places or (0,))
     places = places or tuple(range(len(blocks_of(vit))))
@@ -103,7 +112,9 @@ def run(
         images = training_images(data, loaded.size, limit)
     with progress.step("matching and training"):
         bar = progress.bar("training")
-        done = finetune_weightless(loaded, images, out, config, lambda r: bar(int(r["step"]), steps), manifest())
+        done = finetune_weightless(
+            loaded, images, out, config, lambda r: bar(int(r["step"]), steps), manifest(), wanted
+        )
     for one in weightless_mlps(loaded.module).values():
         one.binarise_()
     integers = out.with_name(out.name + "_integers")

@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,12 @@ class WeightlessTraining:
 def finetune_weightless(
     loaded: LoadedModel, images: TrainingImages, out: Path, config: WeightlessTraining,
     report: Callable[[dict[str, float]], None] = lambda record: None,
-    provenance: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None, teacher: LoadedModel | None = None,
 ) -> Finetuned:  # fmt: skip
     """Replace MLPs of a float model in place, train it, and leave it with the averaged weights, its mappings fixed.
+
+    It learns from ``teacher``, of the same architecture; without one, from itself as it came. A model some MLPs of
+    which are weightless already learns best from the one that it was before.
 
     Writes ``out``.safetensors, which ``load_model`` takes, and ``out``.json, what made them. Every
     ``config.finetune.every`` steps the whole state goes to ``out``.resume.safetensors; the same call goes on from
@@ -55,8 +58,10 @@ def finetune_weightless(
     """
     if config.finetune.batch > len(images.train):
         raise UserError(f"a batch of {config.finetune.batch} exceeds the {len(images.train)} training images")
-    teacher = replace(loaded, module=copy.deepcopy(loaded.module).requires_grad_(False))
-    settings = json.loads(json.dumps(asdict(config) | {"model": loaded.name} | fingerprints(loaded, images)))
+    facts_of_teacher = {} if teacher is None else {"teacher_sha256": fingerprints(teacher, images)["weights_sha256"]}
+    module = copy.deepcopy((teacher or loaded).module).requires_grad_(False).eval()
+    facts_of_model = {"model": loaded.name} | fingerprints(loaded, images) | facts_of_teacher
+    settings = json.loads(json.dumps(asdict(config) | facts_of_model))
     weights, resume = (out.with_name(out.name + end) for end in (".safetensors", ".resume.safetensors"))
     explained: dict[str, float] = {}
     weightless_(
@@ -66,7 +71,7 @@ def finetune_weightless(
     )  # fmt: skip
     for mlp in weightless_mlps(loaded.module).values():
         mlp.fix_mapping_()
-    run = TrainingRun(loaded, teacher.module, images, config.finetune, _factor(config.table_rate))
+    run = TrainingRun(loaded, module, images, config.finetune, _factor(config.table_rate))
     facts = train_resumably(run, images.validation, resume, settings, report, {"explained": explained})
     run.use_average()
     if "after" not in facts["validation"]:

@@ -1,5 +1,6 @@
 """Training a ViT with weightless MLPs: resumable to the bit, seeded, learns, says what it was made from."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 from slipstick.errors import UserError
 from slipstick.model.data import Images
 from slipstick.model.evaluate import logits
-from slipstick.model.training.finetune import FinetuneConfig
+from slipstick.model.training.finetune import FinetuneConfig, Finetuned
 from slipstick.model.training.images import TrainingImages
 from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
 from slipstick.model.weightless.match import MatchConfig
@@ -67,6 +68,23 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     state = load_file(whole.weights)
     assert all(torch.equal(loaded.module.state_dict()[name], value) for name, value in state.items())
     assert not [name for name in state if "scores" in name]  # dropped after matching
+
+
+def test_a_model_some_mlps_of_which_are_weightless_learns_from_the_one_before(tmp_path: Path) -> None:
+    half = model()
+    finetune_weightless(half, images(), tmp_path / "half", CONFIG)
+    rest = replace(CONFIG, blocks=(1,))
+
+    def whole(name: str, teacher: LoadedModel | None) -> Finetuned:
+        return finetune_weightless(copy.deepcopy(half), images(), tmp_path / name, rest, teacher=teacher)
+
+    before, itself, again = whole("before", model()), whole("itself", None), whole("again", model())
+    assert same(before.weights, again.weights) and not same(before.weights, itself.weights)
+    assert "teacher_sha256" in before.manifest["config"]
+    with pytest.raises(UserError, match="written with another teacher_sha256;"):
+        whole("before", None)
+    with pytest.raises(UserError, match="written with another teacher_sha256;"):
+        whole("itself", model())
 
 
 def test_the_seed_decides_the_result(tmp_path: Path) -> None:
