@@ -4,13 +4,13 @@
     python -m tests.bench.weightless speed
     python -m tests.bench.weightless vit PACK all 0,1,2,3,4,5
     python -m tests.bench.weightless cosim out/weightless/all
-    python -m tests.bench.weightless cost out/weightless/all ZERO/summary.json NLDM/summary.json 0,2
+    python -m tests.bench.weightless cost out/weightless/all ZERO/summary.json NLDM/summary.json 0,2 [64|1024]
 
 ``digits random`` does not learn its mapping. ``vit`` replaces the MLPs of these blocks and trains; PACK is a JPEG pack
 with splits train_ and test_, such as all of CIFAR-10. It goes on where it was stopped; its states are in
 out/weightless. ``cosim`` takes what it left there, all.safetensors and the export all_integers. ``cost`` takes what
 ``slipstick flow --out ZERO`` and ``slipstick flow --delays nldm --out NLDM`` left too, and writes a section of
-docs/weightless.md from units of blocks 0 and 2.
+docs/weightless.md from units of blocks 0 and 2, which add 64 or 1024 bits a cycle, or both kinds.
 """
 
 import copy
@@ -41,7 +41,7 @@ from slipstick.model.weightless.sum import GroupSum
 from slipstick.model.weightless.thermometer import Thermometer
 from slipstick.model.zoo import load_model
 
-from .weightless_cost import cost
+from .weightless_cost import UNITS, cost
 from .weightless_hardware import cosim
 
 STATES = Path("out/weightless")
@@ -172,8 +172,9 @@ def main() -> None:
             vit(Path(pack), name, tuple(int(block) for block in blocks.split(",")))
         case ["cosim", trained]:
             cosim(Path(trained))
-        case ["cost", trained, zero, nldm, blocks]:
-            cost(Path(trained), Path(zero), Path(nldm), tuple(int(block) for block in blocks.split(",")))
+        case ["cost", trained, zero, nldm, blocks, *bits]:
+            parallel = tuple(map(int, bits)) or tuple(UNITS)
+            cost(Path(trained), Path(zero), Path(nldm), tuple(int(block) for block in blocks.split(",")), parallel)
         case _:
             sys.exit(__doc__)
 

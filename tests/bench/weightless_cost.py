@@ -37,7 +37,8 @@ class Measured:
     tokens: int
 
 
-UNITS = (Measured(8, 64, 2, 14), Measured(128, 1024, 1, 40))
+UNITS = {one.parallel: one for one in (Measured(8, 64, 2, 14), Measured(128, 1024, 1, 40))}
+"""By the bits that a unit adds in a cycle."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,17 @@ def gelu_cost() -> UnitCost:
     return best_unit(kind, gelu_lines(8), gelu_inputs(), default_liberty(), clock_ps=1e6 / CLOCK_MHZ)
 
 
-def cost(trained: Path, zero: Path, nldm: Path, blocks: tuple[int, ...]) -> None:
-    """Measure units of these blocks and write their section of the page; summaries are ``slipstick flow``'s."""
+def cost(trained: Path, zero: Path, nldm: Path, blocks: tuple[int, ...], parallel: tuple[int, ...]) -> None:
+    """Measure units of these blocks and write their section of the page; summaries are ``slipstick flow``'s.
+
+    ``parallel`` are keys of UNITS.
+    """
     loaded, specs = trained_model(trained)
     tokens = record_tokens(loaded.module, loaded.prepare(shipped("test")[:1].pixels))
     count = len(tokens[f"blocks.{blocks[0]}.mlp"].codes)
     summaries = {"zero": FlowSummary.read(zero, "zero", count), "nldm": FlowSummary.read(nldm, "nldm", count)}
     rows = []
-    for measured in UNITS:
+    for measured in (UNITS[bits] for bits in parallel):
         for block in (f"blocks.{number}.mlp" for number in blocks):
             unit = LutNetUnit(specs[block], measured.lanes, measured.parallel)
             slices = [list(range(start, start + measured.columns)) for start in SLICE_STARTS]
