@@ -244,13 +244,21 @@ def main() -> None:
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     template = environment.from_string((Path(__file__).parent / "reuse.md.jinja").read_text())
     page = template.render(
-        published=published, array=array, sizes=sizes, rows=rows, missing=len(NETWORKS) - len(rows), noisy=noisy,
-        integer=integer_only(measures), integer_images=INTEGER_IMAGES, started=started(images, finished),
-        similar=similar, config=FINETUNING, test=len(test), train=len(images.train),
+        published=published, array=array, sizes=sizes, rows=rows, means=list(means(rows, parts)),
+        missing=len(NETWORKS) - len(rows), noisy=noisy, integer=integer_only(measures), integer_images=INTEGER_IMAGES,
+        started=started(images, finished), similar=similar, config=FINETUNING, test=len(test), train=len(images.train),
         noisy_images=NOISY_IMAGES, lanes=LANES, steps=list(verified()), notes=parts.model.notes,
         provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
     )  # fmt: skip
     write_text(PAGE, page)
+
+
+def means(rows: list[dict[str, Any]], parts: ArrayParts) -> Iterator[tuple[Trained, int, float, float]]:
+    """A row a pattern but the control: a network, how many seeds, what they lose on average, the gain in EDAP."""
+    whole = parts.cost(SHIPPED_VIT, 0).edap
+    for one in {row["network"].blocks: row["network"] for row in rows if row["network"].blocks}.values():
+        lost = [row["lost"] for row in rows if row["network"].blocks == one.blocks]
+        yield one, len(lost), sum(lost) / len(lost), whole / parts.cost(SHIPPED_VIT, len(one.blocks)).edap
 
 
 def points(rows: list[dict[str, Any]], parts: ArrayParts) -> Iterator[Point]:
