@@ -108,7 +108,7 @@ def reuse_cosim(session: nox.Session) -> None:
 
 @nox.session
 def weightless(session: nox.Session) -> None:
-    """Measure weightless MLPs: `-- digits`, `-- speed`, `-- vit ...`, `-- cosim ...`, or `-- cost ...`."""
+    """Measure weightless MLPs: `-- digits`, `-- speed`, `-- judge ...`, `-- cosim ...`, or `-- cost ...`."""
     session.run(python(session, "test", "digits"), "-m", "tests.bench.weightless", *session.posargs, external=True)
 
 

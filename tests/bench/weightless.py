@@ -2,41 +2,35 @@
 
     python -m tests.bench.weightless digits [random]
     python -m tests.bench.weightless speed
-    python -m tests.bench.weightless vit PACK all 0,1,2,3,4,5
-    python -m tests.bench.weightless cosim out/weightless/all
-    python -m tests.bench.weightless cost out/weightless/all ZERO/summary.json NLDM/summary.json 0,2 [64|1024]
+    python -m tests.bench.weightless judge PACK out/half out/all
+    python -m tests.bench.weightless cosim out/all
+    python -m tests.bench.weightless cost out/all ZERO/summary.json NLDM/summary.json 0,2 [64|1024]
 
-``digits random`` does not learn its mapping. ``vit`` replaces the MLPs of these blocks and trains; PACK is a JPEG pack
-with splits train_ and test_, such as all of CIFAR-10. It goes on where it was stopped; its states are in
-out/weightless. ``cosim`` takes what it left there, all.safetensors and the export all_integers. ``cost`` takes what
+``digits random`` does not learn its mapping. The others take what ``slipstick weightless --out out/all`` left, its
+weights and integers. ``judge`` runs it on every test image; PACK is a JPEG pack with a split test_, such as all of
+CIFAR-10. ``cosim`` sends real tokens through the hardware. ``cost`` takes what
 ``slipstick flow --out ZERO`` and ``slipstick flow --delays nldm --out NLDM`` left too, and writes a section of
 docs/weightless.md from units of blocks 0 and 2, which add 64 or 1024 bits a cycle, or both kinds.
 """
 
 import copy
-import json
 import statistics
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slipstick.flow.job.manifest import manifest
+from slipstick.model.convert import approximate_
 from slipstick.model.data import read_pack, shipped
-from slipstick.model.evaluate import input_batches, top1
-from slipstick.model.training.finetune import FinetuneConfig
-from slipstick.model.training.images import training_images
-from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
-from slipstick.model.weightless.export import export
+from slipstick.model.evaluate import correct, input_batches
 from slipstick.model.weightless.lut import LutLayer
 from slipstick.model.weightless.mapping import SAMPLED, FixedMapping, LearnableMapping, random_index
-from slipstick.model.weightless.match import MatchConfig
 from slipstick.model.weightless.mlp import WeightlessConfig
-from slipstick.model.weightless.replace import weightless_, weightless_mlps
+from slipstick.model.weightless.replace import weightless_
 from slipstick.model.weightless.sum import GroupSum
 from slipstick.model.weightless.thermometer import Thermometer
 from slipstick.model.zoo import load_model
@@ -44,24 +38,19 @@ from slipstick.model.zoo import load_model
 from .weightless_cost import UNITS, cost
 from .weightless_hardware import cosim
 
-STATES = Path("out/weightless")
 DIGIT_LUTS, DIGIT_THRESHOLDS = (2000, 1000), 3
 EPOCHS, BATCH, HELD_OUT = 30, 32, 1000
 ROUNDS = 5
+ALL, HALF = tuple(range(6)), (2, 3, 4)
 MEASURED = {
-    "512 LUT-6": WeightlessConfig(luts=(512,)),
-    "1024 LUT-6": WeightlessConfig(luts=(1024,)),
-    "256 + 512 LUT-6": WeightlessConfig(luts=(256, 512)),
-    "512 + 512 LUT-6": WeightlessConfig(luts=(512, 512)),
-    "512 LUT-6, mapping learnt": WeightlessConfig(luts=(512,), mapping="sampled"),
+    "512 LUT-6": (WeightlessConfig(luts=(512,)), ALL),
+    "1024 LUT-6": (WeightlessConfig(luts=(1024,)), ALL),
+    "2048 LUT-6": (WeightlessConfig(luts=(2048,)), ALL),
+    "2048 LUT-6 in half the blocks": (WeightlessConfig(luts=(2048,)), HALF),
+    "256 + 512 LUT-6": (WeightlessConfig(luts=(256, 512)), ALL),
+    "512 + 512 LUT-6": (WeightlessConfig(luts=(512, 512)), ALL),
+    "512 LUT-6, mapping learnt": (WeightlessConfig(luts=(512,), mapping="sampled"), ALL),
 }
-VIT = WeightlessTraining(
-    (),
-    WeightlessConfig(luts=(1024,)),
-    MatchConfig(steps=60),
-    FinetuneConfig(steps=3500, rate=2e-4, distillation=0.9, features=1.0, every=100),
-    table_rate=5.0,
-)
 
 
 def digits() -> tuple[Tensor, Tensor]:
@@ -123,14 +112,14 @@ def learn_digits(learnt: bool) -> None:
 
 
 def speed() -> None:
-    """CPU time of a training step of the shipped ViT, all MLPs replaced, as multiples of its own."""
+    """CPU time of a training step of the shipped ViT, MLPs replaced, as multiples of its own."""
     torch.set_num_threads(1)
     loaded, images = load_model(), shipped("calibration")[:64]
     inputs, labels = input_batches(loaded, images), torch.from_numpy(images.labels)
     models = {"MLP": copy.deepcopy(loaded.module)}
-    for name, config in MEASURED.items():
+    for name, (config, blocks) in MEASURED.items():
         models[name] = copy.deepcopy(loaded.module)
-        weightless_(models[name], range(6), config, inputs)
+        weightless_(models[name], blocks, config, inputs)
 
     def seconds(model: nn.Module) -> float:
         model.train()
@@ -146,19 +135,28 @@ def speed() -> None:
         print(f"{name}: {ratio:.2f} x, {statistics.median(one[name] for one in rounds):.3f} CPU s")
 
 
-def vit(pack: Path, name: str, blocks: tuple[int, ...]) -> None:
-    """Replace the MLPs of ``blocks``, train, export, and judge on every test image."""
+def judge(pack: Path, trained: list[Path]) -> None:
+    """Top-1 of trained weights on every test image, and what it loses to the shipped ViT on int8 cells."""
     torch.set_num_threads(1)
-    images, test = training_images(pack, 32), read_pack(pack, "test_")
-    loaded, config = load_model(), replace(VIT, blocks=blocks)
-    STATES.mkdir(parents=True, exist_ok=True)
-    done = finetune_weightless(loaded, images, STATES / name, config, lambda r: print(r, flush=True), manifest())
-    for mlp in weightless_mlps(loaded.module).values():
-        mlp.binarise_()
-    specs = export(loaded.module, STATES / f"{name}_integers")
-    shown = {key: done.manifest[key] for key in ("explained", "validation")}
-    print(json.dumps(shown | {"test": top1(loaded, test), "test_images": len(test)}))
-    print(json.dumps({block: spec.to_json() for block, spec in specs.items()}, indent=1))
+    test, calibration = read_pack(pack, "test_"), shipped("calibration")
+
+    def hits(weights: Path | None, kind: str) -> np.ndarray:
+        loaded = load_model(weights=weights)
+        if kind != "float":
+            approximate_(loaded.module, {}, input_batches(loaded, calibration), integer=kind == "integer-only")
+        return correct(loaded, test).astype(float)
+
+    baseline = hits(None, "int8")
+    print(f"shipped ViT, int8: {100 * baseline.mean():.2f} % of {len(test)}", flush=True)
+    for path in trained:
+        for kind in ("float", "int8", "integer-only"):
+            found = hits(path.with_name(f"{path.name}.safetensors"), kind)
+            lost = 100 * (baseline - found)
+            error = lost.std() / len(lost) ** 0.5
+            print(
+                f"{path}, the rest {kind}: {100 * found.mean():.2f} %, loses {lost.mean():.2f} +- {error:.2f}",
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -168,8 +166,8 @@ def main() -> None:
             learn_digits(learnt=len(sys.argv) == 2)
         case ["speed"]:
             speed()
-        case ["vit", pack, name, blocks]:
-            vit(Path(pack), name, tuple(int(block) for block in blocks.split(",")))
+        case ["judge", pack, *trained] if trained:
+            judge(Path(pack), [Path(one) for one in trained])
         case ["cosim", trained]:
             cosim(Path(trained))
         case ["cost", trained, zero, nldm, blocks, *bits]:

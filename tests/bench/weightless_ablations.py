@@ -24,10 +24,9 @@ from slipstick.model.weightless.replace import weightless_
 from slipstick.model.zoo import load_model
 from slipstick.store import write_text
 
-from .weightless import STATES, VIT
-
-KEPT = STATES / "ablations.json"
+KEPT = Path("out/weightless/ablations.json")
 ALL = tuple(range(6))
+MLP, STEPS, RECORDED = WeightlessConfig(luts=(1024,)), 60, 768
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Ablation:
     """What is replaced, by what, and for how many steps it is matched."""
 
     blocks: tuple[int, ...] = ALL
-    mlp: WeightlessConfig = VIT.mlp
-    steps: int = VIT.match.steps
+    mlp: WeightlessConfig = MLP
+    steps: int = STEPS
 
 
 def rows() -> Iterator[tuple[str, Ablation]]:
@@ -52,9 +51,9 @@ def rows() -> Iterator[tuple[str, Ablation]]:
         ("two layers, 256 + 512 tables", {"luts": (256, 512)}),
         ("two layers, 512 + 512 tables", {"luts": (512, 512)}),
     ):
-        yield text, Ablation(mlp=WeightlessConfig(**(asdict(VIT.mlp) | change)))
+        yield text, Ablation(mlp=WeightlessConfig(**(asdict(MLP) | change)))
     yield "no matching: tables random, entries solved", Ablation(steps=0)
-    yield "matched four times as long", Ablation(steps=4 * VIT.match.steps)
+    yield "matched four times as long", Ablation(steps=4 * STEPS)
     for block in ALL:
         yield f"block {block} alone", Ablation(blocks=(block,))
 
@@ -63,7 +62,7 @@ def measure(one: Ablation, images: TrainingImages, test: Images) -> dict[str, fl
     """Share of the outputs' variance explained, mean over blocks, and top-1 on ``test``."""
     loaded, shares = load_model(), list[float]()
     weightless_(
-        loaded.module, one.blocks, one.mlp, input_batches(loaded, images.train[: VIT.recorded]),
+        loaded.module, one.blocks, one.mlp, input_batches(loaded, images.train[:RECORDED]),
         MatchConfig(one.steps), lambda block, share: shares.append(share),
     )  # fmt: skip
     return {"explained": sum(shares) / len(shares), "top1": top1(loaded, test)}
@@ -73,7 +72,7 @@ def ablate(pack: Path) -> None:
     """Measure what is not kept yet, and print the table."""
     torch.set_num_threads(1)
     images, test = training_images(pack, 32), shipped("test")
-    STATES.mkdir(parents=True, exist_ok=True)
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
     kept: dict[str, dict[str, float]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     print(f"| change | variance explained | top-1 on {len(test)} test images |\n| --- | ---: | ---: |")
     for text, one in rows():
