@@ -4,13 +4,13 @@
     python -m tests.bench.weightless speed
     python -m tests.bench.weightless judge PACK out/half out/all
     python -m tests.bench.weightless cosim out/all
-    python -m tests.bench.weightless cost out/all ZERO/summary.json NLDM/summary.json 0,2 [64|1024]
+    python -m tests.bench.weightless cost out/all ZERO/summary.json NLDM/summary.json 0,2 [64] [1024] [2048]
 
 ``digits random`` does not learn its mapping. The others take what ``slipstick weightless --out out/all`` left, its
 weights and integers. ``judge`` runs it on every test image; PACK is a JPEG pack with a split test_, such as all of
 CIFAR-10. ``cosim`` sends real tokens through the hardware. ``cost`` takes what
 ``slipstick flow --out ZERO`` and ``slipstick flow --delays nldm --out NLDM`` left too, and writes a section of
-docs/weightless.md from units of blocks 0 and 2, which add 64 or 1024 bits a cycle, or both kinds.
+docs/weightless.md from units of blocks 0 and 2 that add 64, 1024 or 2048 bits a cycle, or of every kind.
 """
 
 import copy

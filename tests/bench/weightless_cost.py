@@ -37,7 +37,7 @@ class Measured:
     tokens: int
 
 
-UNITS = {one.parallel: one for one in (Measured(8, 64, 2, 14), Measured(128, 1024, 1, 40))}
+UNITS = {one.parallel: one for one in (Measured(8, 64, 2, 14), Measured(128, 1024, 1, 40), Measured(128, 2048, 1, 40))}
 """By the bits that a unit adds in a cycle."""
 
 
