@@ -170,7 +170,7 @@ def main() -> None:
             judge(Path(pack), [Path(one) for one in trained])
         case ["cosim", trained]:
             cosim(Path(trained))
-        case ["cost", trained, zero, nldm, blocks, *bits]:
+        case ["cost", trained, zero, nldm, blocks, *bits] if {*bits} <= {*map(str, UNITS)}:
             parallel = tuple(map(int, bits)) or tuple(UNITS)
             cost(Path(trained), Path(zero), Path(nldm), tuple(int(block) for block in blocks.split(",")), parallel)
         case _:

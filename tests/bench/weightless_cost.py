@@ -140,7 +140,7 @@ def cost(trained: Path, zero: Path, nldm: Path, blocks: tuple[int, ...], paralle
             found = composed_cost(unit, tokens[block].codes[: measured.tokens], slices, default_liberty())
             mlps = {(which, one): summaries[one].mlp(block, which) for which in CELLS for one in DELAYS}
             rows.append(Row(measured, block, found, mlps))
-            print(measured, block, [1e-6 * one for one in found.gates_fj], flush=True)
+            print(measured, block, "nJ:", *(f"{1e-6 * one:.1f}" for one in found.gates_fj), flush=True)
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(Path(__file__).with_name("weightless_cost.md.jinja").read_text())
     first = summaries["zero"].facts["power"]["layers"][f"{rows[0].block}.fc1"]["exact"]
