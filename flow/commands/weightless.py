@@ -9,7 +9,6 @@ import typer
 from slipstick.errors import UserError
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.manifest import manifest
-from slipstick.model.integer.parts import blocks as blocks_of
 from slipstick.model.training.finetune import FinetuneConfig
 from slipstick.model.training.images import training_images
 from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
@@ -17,7 +16,7 @@ from slipstick.model.weightless.counts import count
 from slipstick.model.weightless.export import export
 from slipstick.model.weightless.match import MatchConfig
 from slipstick.model.weightless.mlp import WeightlessConfig
-from slipstick.model.weightless.replace import check_blocks, weightless_mlps
+from slipstick.model.weightless.replace import check_blocks, remaining, weightless_mlps
 from slipstick.model.zoo import SHIPPED, load_model
 
 from .options import (
@@ -47,7 +46,7 @@ def run(
     data: Annotated[
         Path, typer.Argument(help="JPEG pack with a split train_ (model/data.py), or folder of class folders.")
     ],
-    blocks: Annotated[str, typer.Option(help="Blocks whose MLPs go, such as 0,1,5, or all.")] = "all",
+    blocks: Annotated[str, typer.Option(help="Blocks whose MLPs go, such as 0,1,5, or all that are left.")] = "all",
     model: Model = SHIPPED,
     weights: Weights = None,
     teacher: Annotated[
@@ -89,7 +88,7 @@ def run(
 
     Example: slipstick weightless cifar10_jpeg.npz --blocks 2,3,4 --match-steps 240
 
-    The other blocks, later: --weights out/weightless.safetensors --teacher default --blocks 0,1,5 --out out/all
+    The other blocks, later: --weights out/weightless.safetensors --teacher default --out out/all
     """
     if threads:
         torch.set_num_threads(threads)
@@ -102,9 +101,8 @@ def run(
     )
     loaded = load_model(model, weights)
     wanted = None if teacher is None else load_model(model, None if teacher == "default" else teacher)
-    places = None if blocks == "all" else _numbers(blocks, "--blocks")
-    vit = check_blocks(loaded.module, places or (0,))
-    places = places or tuple(range(len(blocks_of(vit))))
+    places = remaining(loaded.module) if blocks == "all" else _numbers(blocks, "--blocks")
+    check_blocks(loaded.module, places)
     config = WeightlessTraining(places, mlp, MatchConfig(match_steps, seed=seed), training, recorded, table_rate)
     counts = count(loaded.module, places, mlp, loaded.example())
     progress = Steps(quiet=json)

@@ -15,11 +15,22 @@ from .match import MatchConfig, explained, match_
 from .mlp import WeightlessConfig, WeightlessMlp
 
 
-def check_blocks(model: nn.Module, blocks: Sequence[int]) -> VisionTransformer:
-    """The model, if these blocks of it have an MLP to replace. Raises UserError otherwise."""
+def _check_vit(model: nn.Module) -> VisionTransformer:
     if not isinstance(model, VisionTransformer):
         raise UserError(f"weightless MLPs replace those of timm's VisionTransformer, not of {type(model).__name__}")
-    every = blocks_of(model)
+    return model
+
+
+def remaining(model: nn.Module) -> tuple[int, ...]:
+    """The blocks whose MLPs are not weightless yet. Raises UserError for models other than timm's ViT."""
+    every = blocks_of(_check_vit(model))
+    return tuple(number for number, block in enumerate(every) if not isinstance(block.mlp, WeightlessMlp))
+
+
+def check_blocks(model: nn.Module, blocks: Sequence[int]) -> VisionTransformer:
+    """The model, if these blocks of it have an MLP to replace. Raises UserError otherwise."""
+    vit = _check_vit(model)
+    every = blocks_of(vit)
     missing = [number for number in blocks if not 0 <= number < len(every)]
     if missing:
         raise UserError(f"block {missing[0]} does not exist; the model has blocks 0 to {len(every) - 1}")
@@ -28,7 +39,7 @@ def check_blocks(model: nn.Module, blocks: Sequence[int]) -> VisionTransformer:
     for number in blocks:
         if type(every[number].mlp) is not Mlp:
             raise UserError(f"block {number} has a {type(every[number].mlp).__name__} in place of timm's Mlp")
-    return model
+    return vit
 
 
 @contextmanager

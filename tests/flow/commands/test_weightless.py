@@ -39,6 +39,12 @@ def test_what_was_trained_loads_again_and_is_what_was_exported(pack, tmp_path, m
     assert call(monkeypatch, "weightless", *arguments) == 0
     assert json.loads(capsys.readouterr().out) == first
     assert torch.equal(load_model(weights=Path(first["weights"])).module(pixels), logits)
+    rest = ("--weights", first["weights"], "--teacher", "default", "--luts", "192", "--thresholds", "1", *FEW)
+    assert call(monkeypatch, "weightless", str(pack), *rest, "--out", str(tmp_path / "rest"), "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["blocks"] == [0, 2, 3, 5] and len(load_lutnets(tmp_path / "rest_integers")) == 6
+    assert call(monkeypatch, "weightless", str(pack), "--weights", found["weights"], *FEW, "--out", "none") == 2
+    assert "name at least one block" in capsys.readouterr().err
 
 
 def test_without_json_it_says_what_is_gone_and_where_the_files_are(pack, tmp_path, monkeypatch, capsys) -> None:
@@ -60,6 +66,7 @@ def test_without_json_it_says_what_is_gone_and_where_the_files_are(pack, tmp_pat
      (("--luts", "0"), "give one positive number a layer"),
      (("--arity", "7"), "LUT-7: a table has 2 to 6 inputs"), (("--thresholds", "0"), "give no bits"),
      (("--entry-width", "40"), "entries of 40 bits"), (("--model", "resnet18"), "not of ResNet"),
+     (("--teacher", "none.safetensors"), "none.safetensors"),
      (("--rate", "0"), "finetuning rate is 0.0"), (("--table-rate", "-1"), "must be positive")],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_leaves_nothing(pack, arguments, message, tmp_path, monkeypatch, capsys) -> None:
