@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..integer.parts import blocks as blocks_of
 from .mlp import WeightlessConfig
-from .replace import check_blocks
+from .replace import check_blocks, weightless_mlps
 
 CODE_BITS = 8  # of a weight that goes, and of a threshold that comes
 
@@ -59,7 +59,8 @@ class Counts:
 def count(model: nn.Module, blocks: Sequence[int], config: WeightlessConfig, example: Tensor) -> Counts:
     """What replacing the MLPs of ``blocks`` of a float model would change; ``example`` is one image [1, 3, H, W].
 
-    Raises UserError for blocks that do not exist or have no timm Mlp.
+    MLPs that are weightless already multiply nothing. Raises UserError for blocks that do not exist or have no
+    timm Mlp.
     """
     vit = check_blocks(model, blocks)
     tokens: list[int] = []
@@ -81,8 +82,10 @@ def count(model: nn.Module, blocks: Sequence[int], config: WeightlessConfig, exa
         [getattr(mlp, name).weight.shape[axis] for mlp in mlps] for name, axis in (("fc1", 1), ("fc2", 0))
     )
     last = config.luts[-1]
+    by_module = counter.get_flop_counts()  # the sums of weightless MLPs are products in training only
+    sums = sum(sum(by_module[f"{type(model).__name__}.{name}"].values()) for name in weightless_mlps(model))
     return Counts(
-        macs=counter.get_total_flops() // 2,
+        macs=(counter.get_total_flops() - sums) // 2,
         mlp_macs=sum(count * size for count, size in zip(tokens, sizes, strict=True)),
         additions=sum(count * last * size for count, size in zip(tokens, outputs, strict=True)),
         comparisons=sum(count * config.thresholds * size for count, size in zip(tokens, inputs, strict=True)),

@@ -7,6 +7,7 @@ import torch
 from slipstick.errors import UserError
 from slipstick.model.weightless.counts import count
 from slipstick.model.weightless.mlp import WeightlessConfig
+from slipstick.model.weightless.replace import weightless_
 from tests.model.weightless.vits import SMALL, images, small_vit
 
 
@@ -31,6 +32,14 @@ def test_counts_of_a_small_model_by_hand():
     assert found.threshold_bits == 2 * 16 * 3 * 8
     assert found.net_bits == 16 * mlp - found.stored_bits
     assert not model.blocks[0].mlp._forward_pre_hooks and not model.training
+
+
+def test_mlps_that_are_weightless_already_are_not_counted():
+    model, example = small_vit(), images(1)
+    whole = count(model, [0, 1], SMALL, example)
+    weightless_(model, [2], SMALL, [images(4)])
+    rest = count(model, [0, 1], SMALL, example)
+    assert rest.macs == whole.macs - whole.mlp_macs // 2 and rest.weights == whole.weights - whole.mlp_weights // 2
 
 
 def test_blocks_that_do_not_exist_are_refused():
