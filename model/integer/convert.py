@@ -17,6 +17,7 @@ from ..conversion.batch import Batch, forward
 from ..layers.derived import Derived
 from ..layers.linear import ApproxLinear
 from ..reuse.blocks import ReuseAttention, SourceAttention
+from ..vit_parts import activated, blocks, stem
 from ..weightless.mlp import WeightlessMlp
 from .activation import PwlActivation
 from .attention import IntegerAttention
@@ -26,7 +27,6 @@ from .fold import fold_
 from .mlp import IntegerMlp, IntegerWeightlessMlp
 from .norm import IntegerLayerNorm
 from .observe import Observed, observing
-from .parts import activated, blocks, stem
 from .products import RESIDUAL_RANGE, Requantiser
 from .softmax import IntegerSoftmax
 from .tables import activation_function, activation_table, root_table, softmax_tables

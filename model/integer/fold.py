@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from slipstick.errors import UserError
 
-from .parts import blocks, normalised_convolutions
+from ..vit_parts import blocks, normalised_convolutions
 
 BRANCHES = (("ls1", "attn.proj"), ("ls2", "mlp.fc2"))  # of a block: the layer scale, and the layer before it
 

@@ -8,7 +8,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from .parts import activated, blocks
+from ..vit_parts import activated, blocks
 
 BINS, EDGE = 1 << 14, 32.0  # of activation functions' inputs
 

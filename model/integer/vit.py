@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from ..layers.convolution import ApproxConv2d
 from ..layers.derived import Derived
 from ..layers.linear import ApproxLinear
+from ..vit_parts import stem
 from .codes import Codes, straight_through
 from .norm import IntegerLayerNorm
-from .parts import stem
 from .products import RESIDUAL_RANGE, Requantiser, accumulate, add, constant, convolve, token_mean
 
 

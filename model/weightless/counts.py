@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..integer.parts import blocks as blocks_of
+from ..vit_parts import blocks as blocks_of
 from .mlp import WeightlessConfig
 from .replace import check_blocks, weightless_mlps
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from slipstick.errors import UserError
 
-from ..integer.parts import blocks as blocks_of
+from ..vit_parts import blocks as blocks_of
 from .match import MatchConfig, explained, match_
 from .mlp import WeightlessConfig, WeightlessMlp
 
