@@ -54,8 +54,11 @@ def finetune_weightless(
 
     Writes ``out``.safetensors, which ``load_model`` takes, and ``out``.json, what made them. Every
     ``config.finetune.every`` steps the whole state goes to ``out``.resume.safetensors; the same call goes on from
-    it. Raises UserError for blocks that do not exist, and a state of other settings, weights or images.
+    it. Raises UserError for blocks that do not exist, a teacher of other sizes, and a state of other settings,
+    weights or images.
     """
+    if teacher is not None and _sizes(teacher) != _sizes(loaded):
+        raise UserError(f"the teacher has classes, width and encoders {_sizes(teacher)}, the model {_sizes(loaded)}")
     if config.finetune.batch > len(images.train):
         raise UserError(f"a batch of {config.finetune.batch} exceeds the {len(images.train)} training images")
     facts_of_teacher = {} if teacher is None else {"teacher_sha256": fingerprints(teacher, images)["weights_sha256"]}
@@ -81,6 +84,12 @@ def finetune_weightless(
     manifest = facts | {"torch": torch.__version__, **(provenance or {})}
     write_text(out.with_name(out.name + ".json"), json.dumps(manifest, indent=1) + "\n")
     return Finetuned(weights, manifest)
+
+
+def _sizes(loaded: LoadedModel) -> tuple[int | None, int | None, int]:
+    """Classes, width and number of encoders, as far as the model has them."""
+    module = loaded.module
+    return getattr(module, "num_classes", None), getattr(module, "embed_dim", None), len(getattr(module, "blocks", ()))
 
 
 def _factor(table_rate: float) -> Callable[[str], float]:

@@ -8,17 +8,14 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from slipstick.errors import UserError
-from slipstick.model.convert import approximate_
-from slipstick.model.integer.audit import float_operations
 from slipstick.model.integer.codes import Codes
 from slipstick.model.integer.mlp import IntegerWeightlessMlp
-from slipstick.model.kernels.ops import available
 from slipstick.model.reuse.convert import reuse_
 from slipstick.model.weightless.export import to_spec
 from slipstick.model.weightless.match import MatchConfig
 from slipstick.model.weightless.mlp import WeightlessConfig
 from slipstick.model.weightless.replace import weightless_
-from tests.model.integer.vits import images, token_vit
+from tests.model.integer.vits import check_integer_form, converted, images, token_vit
 
 WEIGHTLESS = 1
 CONFIG = WeightlessConfig(thresholds=4, luts=(192,))
@@ -36,24 +33,10 @@ def weightless_vit(config: WeightlessConfig = CONFIG, **options: object) -> Visi
     return model
 
 
-def converted(model: VisionTransformer) -> VisionTransformer:
-    approximate_(model, {}, [images(32, 16)], integer=True)
-    return model
-
-
 @pytest.mark.parametrize("reuse", [False, True])
 @pytest.mark.parametrize("mapping", ["random", "learnable"])
 def test_logits_are_near_those_of_the_float_model_and_made_of_whole_numbers(reuse: bool, mapping: str) -> None:
-    original = weightless_vit(WeightlessConfig(thresholds=4, luts=(192,), mapping=mapping), reuse=reuse)
-    model, fresh = converted(copy.deepcopy(original)), images(16, 16, seed=1)
-    with torch.no_grad():
-        wanted, found = original(fresh), model(fresh)
-        codes = model(model.image_codes(fresh))
-    assert torch.corrcoef(torch.stack([wanted.flatten(), found.flatten()]))[0, 1] > 0.99
-    assert torch.equal(codes.float() * model.logit_scale, found)
-    assert torch.equal(model(fresh).detach(), found)  # with gradients
-    if available(torch.device("cpu")):  # products of cells are in float without a compiler
-        assert float_operations(model, model.image_codes(fresh[:2])) == []
+    check_integer_form(weightless_vit(WeightlessConfig(thresholds=4, luts=(192,), mapping=mapping), reuse=reuse))
 
 
 def test_the_mlp_takes_the_norms_codes_and_gives_the_contracts_accumulators() -> None:

@@ -1,6 +1,5 @@
 """Integer-only ViTs whose encoders reuse attention: whole numbers from encoder to encoder, and their training."""
 
-import copy
 from itertools import product
 from typing import get_args
 
@@ -10,13 +9,11 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from slipstick.model.convert import approximate_, assign_
-from slipstick.model.integer.audit import float_operations
+from slipstick.model.convert import assign_
 from slipstick.model.integer.codes import Codes
-from slipstick.model.kernels.ops import available
 from slipstick.model.reuse.config import ReuseConfig, Run, Transform
 from slipstick.model.reuse.convert import reuse_
-from tests.model.integer.vits import images, token_vit
+from tests.model.integer.vits import check_integer_form, converted, images, token_vit
 
 DEPTH, PATTERN, DIM = 4, (1, 2), 24
 
@@ -30,23 +27,9 @@ def reusing(transform: str = "full", run: str = "last") -> VisionTransformer:
     return model
 
 
-def converted(model: VisionTransformer) -> VisionTransformer:
-    approximate_(model, {}, [images(32, 16)], integer=True)
-    return model
-
-
 @pytest.mark.parametrize(("transform", "run"), list(product(get_args(Transform), get_args(Run))))
 def test_logits_are_near_those_of_the_float_model_whatever_is_reused(transform: str, run: str) -> None:
-    original = reusing(transform, run)
-    model, fresh = converted(copy.deepcopy(original)), images(16, 16, seed=1)
-    with torch.no_grad():
-        wanted, found = original(fresh), model(fresh)
-        codes = model(model.image_codes(fresh))
-    assert torch.corrcoef(torch.stack([wanted.flatten(), found.flatten()]))[0, 1] > 0.99
-    assert torch.equal(codes.float() * model.logit_scale, found)
-    assert torch.equal(model(fresh).detach(), found)  # with gradients
-    if available(torch.device("cpu")):  # products of cells are in float without a compiler
-        assert float_operations(model, model.image_codes(fresh[:2])) == []
+    check_integer_form(reusing(transform, run))
 
 
 @pytest.mark.parametrize("run", ["last", "chain"])

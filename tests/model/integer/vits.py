@@ -1,9 +1,14 @@
 """Small Vision Transformers for tests: random weights, everything that the integer form folds or embeds."""
 
+import copy
+
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from slipstick.model.convert import approximate_
+from slipstick.model.integer.audit import float_operations
+from slipstick.model.kernels.ops import available
 from slipstick.model.vit import build_vit
 
 
@@ -27,6 +32,25 @@ def token_vit(**options: object) -> VisionTransformer:
     )  # fmt: skip
     nn.init.normal_(model.cls_token, std=0.5)
     return model.eval()
+
+
+def converted(model: VisionTransformer) -> VisionTransformer:
+    """The model itself, integer-only from here on."""
+    approximate_(model, {}, [images(32, 16)], integer=True)
+    return model
+
+
+def check_integer_form(original: VisionTransformer) -> None:
+    """Its integer form gives nearly the same logits, with gradients the same as without, and sees no float."""
+    model, fresh = converted(copy.deepcopy(original)), images(16, 16, seed=1)
+    with torch.no_grad():
+        wanted, found = original(fresh), model(fresh)
+        codes = model(model.image_codes(fresh))
+    assert torch.corrcoef(torch.stack([wanted.flatten(), found.flatten()]))[0, 1] > 0.99
+    assert torch.equal(codes.float() * model.logit_scale, found)
+    assert torch.equal(model(fresh).detach(), found)  # with gradients
+    if available(torch.device("cpu")):  # products of cells are in float without a compiler
+        assert float_operations(model, model.image_codes(fresh[:2])) == []
 
 
 def images(count: int, size: int, seed: int = 0) -> Tensor:

@@ -16,6 +16,7 @@ from slipstick.model.evaluate import logits
 from slipstick.model.training.finetune import FinetuneConfig, Finetuned
 from slipstick.model.training.images import TrainingImages
 from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
+from slipstick.model.vit import build_vit
 from slipstick.model.weightless.match import MatchConfig
 from slipstick.model.zoo import LoadedModel, wrap
 from tests.model.weightless.vits import SMALL, small_vit
@@ -85,6 +86,15 @@ def test_a_model_some_mlps_of_which_are_weightless_learns_from_the_one_before(tm
         whole("before", None)
     with pytest.raises(UserError, match="written with another teacher_sha256;"):
         whole("itself", model())
+
+
+def test_a_teacher_of_other_classes_is_refused_and_nothing_written(tmp_path: Path) -> None:
+    other = wrap(build_vit(dim=16, depth=3, heads=2, classes=7), 32, (0.5,) * 3, (0.25,) * 3)
+    with pytest.raises(
+        UserError, match=r"the teacher has classes, width and encoders \(7, 16, 3\), the model \(4, 16, 3\)"
+    ):
+        finetune_weightless(model(), images(), tmp_path / "run", CONFIG, teacher=other)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_seed_decides_the_result(tmp_path: Path) -> None:
