@@ -2,6 +2,7 @@
 //
 // The C interface, bound through ctypes; no header of torch, so it compiles in seconds. Threads share no output.
 
+#include "conditional.hpp"
 #include "elementwise.hpp"
 #include "factor.hpp"
 #include "lut.hpp"
@@ -110,6 +111,19 @@ void slipstick_look_up_gradients(const uint8_t* address, const int64_t* index, c
   with_arity(arity, [&](auto n) {
     look_up_gradients<n>(address, index, tables, gradient, flip, count, bits, tokens, to_tables, to_bits, threads);
   });
+}
+
+// bits [N, M] and codes [N, D] -> sums [M, D].
+void slipstick_conditional_sum(const uint8_t* bits, const int32_t* codes, int64_t count, int64_t tokens, int64_t width,
+                               int32_t* sums, int threads) {
+  conditional_sum(bits, codes, count, tokens, width, sums, threads);
+}
+
+// bits [N, M], codes [N, D] and gradient [M, D] -> to_bits [N, M] and to_codes [N, D].
+void slipstick_conditional_gradients(const uint8_t* bits, const float* codes, const float* gradient, int64_t count,
+                                     int64_t tokens, int64_t width, float* to_bits, float* to_codes, int threads) {
+  gradients_of_bits(codes, gradient, count, tokens, width, to_bits, threads);
+  gradients_of_codes(bits, gradient, count, tokens, width, to_codes, threads);
 }
 
 // codes [D, M] and limits [D, T] -> bits [D, T, M].

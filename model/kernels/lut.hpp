@@ -29,21 +29,32 @@ void look_up(const uint8_t* const* inputs, const float* table, int64_t tokens, u
   for (int64_t m = 0; m < tokens; m++) fired[m] = binary[address[m]];
 }
 
-// Extended finite differences [ARITY, 2^ARITY] of a table: bit by bit a mean that leans to the own side, and for
-// the wanted bit half the difference.
+// One bit of extended finite differences, over tables of SIZE: half the difference, or a mean that leans to the own
+// side.
+template <int SIZE, int BIT>
+void differ(bool wanted, float flip, float* change) {
+  constexpr int HALF = 1 << BIT;
+  for (int start = 0; start < SIZE; start += 2 * HALF) {
+    for (int a = start; a < start + HALF; a++) {
+      const float low = change[a], high = change[a + HALF], step = high - low;
+      change[a] = wanted ? 0.5f * step : low + flip * step;
+      change[a + HALF] = wanted ? 0.5f * step : high - flip * step;
+    }
+  }
+}
+
+// Extended finite differences [ARITY, 2^ARITY] of a table.
 template <int ARITY>
 void differences(const float* table, float flip, float* change) {
   constexpr int SIZE = 1 << ARITY;
   for (int wanted = 0; wanted < ARITY; wanted++, change += SIZE) {
     std::copy(table, table + SIZE, change);
-    for (int bit = 0; bit < ARITY; bit++) {
-      for (int a = 0; a < SIZE; a++) {
-        if (a >> bit & 1) continue;
-        const float low = change[a], high = change[a | 1 << bit], step = high - low;
-        change[a] = bit == wanted ? 0.5f * step : low + flip * step;
-        change[a | 1 << bit] = bit == wanted ? 0.5f * step : high - flip * step;
-      }
-    }
+    differ<SIZE, 0>(wanted == 0, flip, change);
+    if constexpr (ARITY > 1) differ<SIZE, 1>(wanted == 1, flip, change);
+    if constexpr (ARITY > 2) differ<SIZE, 2>(wanted == 2, flip, change);
+    if constexpr (ARITY > 3) differ<SIZE, 3>(wanted == 3, flip, change);
+    if constexpr (ARITY > 4) differ<SIZE, 4>(wanted == 4, flip, change);
+    if constexpr (ARITY > 5) differ<SIZE, 5>(wanted == 5, flip, change);
   }
 }
 
@@ -62,37 +73,41 @@ void sum_by_address(const uint8_t* address, const float* gradient, int64_t token
 #if defined(__AVX512F__) && !defined(SLIPSTICK_PORTABLE)
 constexpr int64_t VECTOR = 16;
 
-// table[address] for 16 addresses; an address wraps at the end of a table of 16 or 32.
+// A table of floats, held in registers.
 template <int ARITY>
-__m512 entries(const float* table, __m512i address, __mmask16 upper) {
-  constexpr int SIZE = 1 << ARITY;
-  if constexpr (SIZE <= 16) {
-    const __m512 all = _mm512_maskz_loadu_ps((__mmask16)((1u << SIZE) - 1), table);
-    return _mm512_permutexvar_ps(address, all);
-  } else {
-    const auto half = [&](int start) {
-      return _mm512_permutex2var_ps(_mm512_loadu_ps(table + start), address, _mm512_loadu_ps(table + start + 16));
-    };
-    if constexpr (SIZE == 32) return half(0);
-    return _mm512_mask_blend_ps(upper, half(0), half(SIZE - 32));
+struct Held {
+  static constexpr int SIZE = 1 << ARITY, COUNT = (SIZE + 15) / 16;
+  __m512 part[COUNT];
+  explicit Held(const float* table) {
+    for (int p = 0; p < COUNT; p++)
+      part[p] = _mm512_maskz_loadu_ps((__mmask16)((1u << std::min(SIZE, 16)) - 1), table + 16 * p);
   }
-}
+  // table[address] for 16 addresses; an address wraps at the end of a table of 16 or 32.
+  __m512 entries(__m512i address) const {
+    if constexpr (COUNT == 1) return _mm512_permutexvar_ps(address, part[0]);
+    const __m512 low = _mm512_permutex2var_ps(part[0], address, part[1 % COUNT]);
+    if constexpr (COUNT == 2) return low;
+    const __m512 high = _mm512_permutex2var_ps(part[2 % COUNT], address, part[3 % COUNT]);
+    return _mm512_mask_blend_ps(_mm512_test_epi32_mask(address, _mm512_set1_epi32(32)), low, high);
+  }
+};
 
 // Adds gradient * change[l][address] to rows[l]; returns how many tokens it did: whole vectors of them.
 template <int ARITY>
 int64_t add_vectors(const float* change, const uint8_t* address, const float* gradient, int64_t tokens,
                     float* const* rows) {
-  int64_t m = 0;
-  for (; m + VECTOR <= tokens; m += VECTOR) {
-    const __m512i place = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)(address + m)));
-    const __m512 part = _mm512_loadu_ps(gradient + m);
-    const __mmask16 upper = _mm512_test_epi32_mask(place, _mm512_set1_epi32(32));
-    for (int l = 0; l < ARITY; l++) {
-      const __m512 found = entries<ARITY>(change + (l << ARITY), place, upper);
-      _mm512_storeu_ps(rows[l] + m, _mm512_fmadd_ps(found, part, _mm512_loadu_ps(rows[l] + m)));
+  const int64_t whole = tokens / VECTOR * VECTOR;
+  for (int l = 0; l < ARITY; l++) {
+    const Held<ARITY> own(change + (l << ARITY));
+    float *row = rows[l], *next = rows[std::min(l + 1, ARITY - 1)];
+    for (int64_t m = 0; m < whole; m += VECTOR) {
+      const __m512i place = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)(address + m)));
+      _mm_prefetch((const char*)(next + m), _MM_HINT_T0);
+      const __m512 part = _mm512_loadu_ps(gradient + m), before = _mm512_loadu_ps(row + m);
+      _mm512_storeu_ps(row + m, _mm512_fmadd_ps(own.entries(place), part, before));
     }
   }
-  return m;
+  return whole;
 }
 #else
 template <int ARITY>

@@ -18,7 +18,9 @@ from .selftest import check
 
 VARIABLE = "SLIPSTICK_KERNELS"
 FOLDER = Path(__file__).parent
-SOURCES = ("kernels.cpp", "common.hpp", "factor.hpp", "table.hpp", "elementwise.hpp", "lut.hpp", "thermometer.hpp")
+SOURCES = ("kernels.cpp", *(f"{name}.hpp" for name in (
+    "common", "factor", "table", "elementwise", "lut", "thermometer", "conditional",
+)))  # fmt: skip
 
 
 def compile_kernels(compiler: str, flags: Sequence[str], folder: Path) -> Path:
@@ -41,6 +43,8 @@ def load(path: Path) -> ctypes.CDLL:
         "scale": [pointer] * 4 + [size] * 2 + [number],
         "look_up": [pointer] * 3 + [number] + [size] * 2 + [pointer] * 2 + [number],
         "look_up_gradients": [pointer] * 4 + [ctypes.c_float, number] + [size] * 3 + [pointer] * 2 + [number],
+        "conditional_sum": [pointer] * 2 + [size] * 3 + [pointer, number],
+        "conditional_gradients": [pointer] * 3 + [size] * 3 + [pointer] * 2 + [number],
         "compare": [pointer] * 3 + [size] * 3 + [number],
         "window": [pointer] * 7 + [size] * 3 + [number],
     }

@@ -8,6 +8,7 @@ import numpy as np
 from slipstick.rtl.spec.fixed import MULTIPLIER_BITS, requantise
 
 SHAPES = ((1, 1, 1), (7, 5, 3), (13, 17, 33), (40, 70, 65), (25, 530, 18))  # M, K, N
+SUMS = ((1, 1, 1), (6, 64, 16), (37, 65, 7), (70, 300, 128), (300, 130, 150))  # bits, tokens, outputs
 BATCH = 3
 
 
@@ -35,6 +36,9 @@ def check(library: ctypes.CDLL) -> None:
         _check_look_up(library, rng, arity, tokens, threads)
     for tokens in (1, 37, 1500):
         _check_thermometer(library, rng, tokens)
+    for count, tokens, width in SUMS:
+        for threads in (1, 2):
+            _check_conditional_sum(library, rng, count, tokens, width, threads)
     for m, k, n in SHAPES:
         codes = rng.integers(0, 256, (BATCH, m, k)).astype(np.uint8)
         weights = rng.integers(0, 256, (BATCH, k, n)).astype(np.uint8)
@@ -163,3 +167,25 @@ def _check_thermometer(library: ctypes.CDLL, rng: np.random.Generator, tokens: i
     near = 0.25 * gradient * ((codes[:, None] > low[:, :, None]) & (codes[:, None] < high[:, :, None]))
     assert np.array_equal(to_codes, near.sum(1)), f"gradient of a thermometer's codes, {tokens} tokens"
     assert np.array_equal(to_thresholds, -near.sum(2)), f"gradient of thresholds, {tokens} tokens"
+
+
+def _check_conditional_sum(
+    library: ctypes.CDLL, rng: np.random.Generator, count: int, tokens: int, width: int, threads: int
+) -> None:
+    name = f"conditional sum of {count} bits, {tokens} tokens, {width} outputs"
+    bits = rng.integers(0, 2, (count, tokens)).astype(np.uint8)
+    codes = rng.integers(-32768, 32768, (count, width)).astype(np.int32)
+    sums = np.empty((tokens, width), np.int32)
+    sizes = (count, tokens, width)
+    library.slipstick_conditional_sum(bits.ctypes.data, codes.ctypes.data, *sizes, sums.ctypes.data, threads)
+    assert np.array_equal(sums, bits.T.astype(np.int64) @ codes), name
+
+    gradient = rng.integers(-8, 9, (tokens, width)).astype(np.float32)  # all sums are exact
+    values = rng.integers(-128, 129, codes.shape).astype(np.float32) / 8
+    to_bits, to_codes = np.empty(bits.shape, np.float32), np.empty(codes.shape, np.float32)
+    library.slipstick_conditional_gradients(
+        bits.ctypes.data, values.ctypes.data, gradient.ctypes.data, *sizes, to_bits.ctypes.data, to_codes.ctypes.data,
+        threads,
+    )  # fmt: skip
+    assert np.array_equal(to_bits, values.astype(float) @ gradient.T), f"{name}: gradient of bits"
+    assert np.array_equal(to_codes, bits.astype(float) @ gradient), f"{name}: gradient of codes"

@@ -1,4 +1,4 @@
-"""The compiled kernels of look-up tables and thermometers as torch operators: CPU, float32.
+"""The compiled kernels of look-up tables, thermometers and conditional sums as torch operators: CPU, float32.
 
 Letters: B bits, M tokens, N tables, D features, T thresholds of a feature.
 """
@@ -94,3 +94,38 @@ def window(codes: Tensor, gradient: Tensor, low: Tensor, high: Tensor, factor: T
 @window.register_fake
 def _(codes: Tensor, gradient: Tensor, low: Tensor, high: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
     return gradient.new_empty(codes.shape), gradient.new_empty(low.shape)
+
+
+@torch.library.custom_op("slipstick::conditional_sum", mutates_args=())
+def conditional_sum(bits: Tensor, codes: Tensor) -> Tensor:
+    """Codes int32 [N, D] summed where bits uint8 [N, M] of 0 and 1 are 1: int32 [M, D]."""
+    (count, tokens), width = bits.shape, codes.shape[1]
+    bits, codes = bits.contiguous(), codes.contiguous()
+    sums = codes.new_empty(tokens, width)
+    compiled().library.slipstick_conditional_sum(
+        bits.data_ptr(), codes.data_ptr(), count, tokens, width, sums.data_ptr(), torch.get_num_threads()
+    )
+    return sums
+
+
+@conditional_sum.register_fake
+def _(bits: Tensor, codes: Tensor) -> Tensor:
+    return codes.new_empty(bits.shape[1], codes.shape[1])
+
+
+@torch.library.custom_op("slipstick::conditional_gradients", mutates_args=())
+def conditional_gradients(bits: Tensor, codes: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of bits [N, M] and of codes float [N, D] from those of sums [M, D]; the rest as in the sum."""
+    (count, tokens), width = bits.shape, codes.shape[1]
+    bits, codes, gradient = bits.contiguous(), codes.contiguous(), gradient.contiguous()
+    to_bits, to_codes = gradient.new_empty(count, tokens), torch.empty_like(codes)
+    compiled().library.slipstick_conditional_gradients(
+        bits.data_ptr(), codes.data_ptr(), gradient.data_ptr(), count, tokens, width, to_bits.data_ptr(),
+        to_codes.data_ptr(), torch.get_num_threads(),
+    )  # fmt: skip
+    return to_bits, to_codes
+
+
+@conditional_gradients.register_fake
+def _(bits: Tensor, codes: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    return gradient.new_empty(bits.shape), torch.empty_like(codes)

@@ -82,8 +82,8 @@ def count(model: nn.Module, blocks: Sequence[int], config: WeightlessConfig, exa
         [getattr(mlp, name).weight.shape[axis] for mlp in mlps] for name, axis in (("fc1", 1), ("fc2", 0))
     )
     last = config.luts[-1]
-    by_module = counter.get_flop_counts()  # the sums of weightless MLPs are products in training only
-    sums = sum(sum(by_module[f"{type(model).__name__}.{name}"].values()) for name in weightless_mlps(model))
+    by_module = counter.get_flop_counts()  # without compiled kernels the sums of weightless MLPs are products here
+    sums = sum(sum(by_module.get(f"{type(model).__name__}.{name}", {}).values()) for name in weightless_mlps(model))
     return Counts(
         macs=(counter.get_total_flops() - sums) // 2,
         mlp_macs=sum(count * size for count, size in zip(tokens, sizes, strict=True)),

@@ -1,10 +1,14 @@
 """From the bits of the last tables to numbers: counts of groups, or a learnt vector added for every 1."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
+from slipstick.model.kernels.ops import available
+from slipstick.model.kernels.weightless import conditional_gradients, conditional_sum
 
 from .bits import Bits
 
@@ -25,6 +29,20 @@ class GroupSum(nn.Module):
         values = bits.values()
         padded = F.pad(values, (0, 0, 0, -len(values) % self.groups))
         return padded.unflatten(0, (self.groups, -1)).sum(1).T / self.temperature
+
+
+class _CompiledSum(torch.autograd.Function):
+    """The sum by the compiled kernels: the same numbers, gradients that differ in the order of their sums."""
+
+    @staticmethod
+    def forward(ctx: Any, bits: Tensor, values: Tensor, entries: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(bits, codes, scale)
+        return conditional_sum(bits, codes.to(torch.int32)) * scale
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        bits, codes, scale = ctx.saved_tensors
+        return None, *conditional_gradients(bits, codes * scale, gradients[0]), None, None
 
 
 class ConditionalSum(nn.Module):
@@ -53,8 +71,12 @@ class ConditionalSum(nn.Module):
 
     def forward(self, bits: Bits) -> Tensor:
         """Bits [N, M] -> sums float [M, D]: exact multiples of ``scale``."""
-        codes = self.codes() + (self.entries - self.entries.detach()) / self.scale
-        return (bits.values().T @ codes) * self.scale
+        entries = self.entries
+        if not available(entries.device) or entries.dtype != torch.float32 or bits.carrier.dtype != torch.float32:
+            codes = self.codes() + (entries - entries.detach()) / self.scale
+            return (bits.values().T @ codes) * self.scale
+        sums: Tensor = _CompiledSum.apply(bits.codes, bits.carrier, entries, self.codes(), self.scale)
+        return sums
 
 
 def group_entries(count: int, wanted: Tensor) -> Tensor:

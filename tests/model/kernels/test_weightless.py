@@ -1,4 +1,4 @@
-"""The kernels of look-up tables and thermometers give what plain torch gives, and the same for any threads."""
+"""The kernels of tables, thermometers and conditional sums give what plain torch gives, the same for any threads."""
 
 import shutil
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from slipstick.model.kernels.compiler import COMPILERS
 from slipstick.model.kernels.weightless import look_up
 from slipstick.model.weightless.bits import Bits
 from slipstick.model.weightless.lut import LutLayer
+from slipstick.model.weightless.sum import ConditionalSum
 from slipstick.model.weightless.thermometer import Thermometer
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler on PATH")
@@ -105,6 +106,37 @@ def test_a_thermometers_gradients_do_not_depend_on_the_threads(threads):
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*found, strict=True))
 
 
+def sum_step(count: int, tokens: int, outputs: int, width: int) -> Results:
+    """Sums, gradients of entries and of bits."""
+    generator = torch.Generator().manual_seed(count)
+    layer = ConditionalSum(torch.randn(count, outputs, generator=generator), width)
+    codes = torch.randint(0, 2, (count, tokens), generator=generator, dtype=torch.uint8)
+    bits = Bits(codes, torch.zeros(codes.shape, requires_grad=True))
+    sums = layer(bits)
+    (sums * torch.randn(sums.shape, generator=generator)).sum().backward()
+    assert layer.entries.grad is not None and bits.carrier.grad is not None
+    return sums.detach(), layer.entries.grad, bits.carrier.grad
+
+
+@pytest.mark.parametrize("width", [2, 8, 12])
+@pytest.mark.parametrize(("count", "tokens", "outputs"), [(1, 1, 1), (37, 130, 7), (200, 65, 128), (80, 600, 200)])
+def test_a_conditional_sum_gives_the_plain_sums_and_gradients(count, tokens, outputs, width, monkeypatch):
+    found = sum_step(count, tokens, outputs, width)
+    wanted = plain(lambda: sum_step(count, tokens, outputs, width), monkeypatch)
+    assert torch.equal(found[0], wanted[0])
+    for ours, theirs in zip(found[1:], wanted[1:], strict=True):
+        assert theirs.any() and torch.allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_a_conditional_sums_gradients_do_not_depend_on_the_threads(threads):
+    found = []
+    for number in (1, 2, 5):
+        threads(number)
+        found.append(sum_step(900, 1500, 140, 8))
+    for one in found[1:]:
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(one, found[0], strict=True))
+
+
 @pytest.mark.parametrize("row", [-1, 3])
 def test_inputs_that_are_no_bit_are_refused(row):
     codes, tables = torch.ones(3, 8, dtype=torch.uint8), torch.ones(1, 4)
@@ -112,7 +144,9 @@ def test_inputs_that_are_no_bit_are_refused(row):
         look_up(codes, torch.tensor([0, row]), tables)
 
 
-@pytest.mark.parametrize("operator", ["look_up", "look_up_gradients", "compare", "window"])
+@pytest.mark.parametrize(
+    "operator", ["look_up", "look_up_gradients", "compare", "window", "conditional_sum", "conditional_gradients"]
+)
 def test_fake_kernels_tell_the_real_shapes(operator):
     codes, index, tables = torch.ones(3, 8, dtype=torch.uint8), torch.tensor([0, 2, 1, 1]), torch.ones(2, 4)
     places, limits = torch.ones(2, 8, dtype=torch.int16), torch.zeros(2, 3, dtype=torch.int16)
@@ -121,5 +155,7 @@ def test_fake_kernels_tell_the_real_shapes(operator):
         "look_up_gradients": (codes[:2], index, tables, torch.ones(2, 8), 3, 0.25),
         "compare": (places, limits),
         "window": (places, torch.ones(6, 8), limits, limits + 2, torch.ones(2)),
+        "conditional_sum": (codes, torch.ones(3, 5, dtype=torch.int32)),
+        "conditional_gradients": (codes, torch.ones(3, 5), torch.ones(8, 5)),
     }
     torch.library.opcheck(getattr(torch.ops.slipstick, operator).default, arguments[operator])
