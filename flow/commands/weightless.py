@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import torch
 import typer
+from torch import nn
 
 from slipstick.errors import UserError
 from slipstick.flow.job.console import Steps
@@ -46,7 +47,7 @@ def run(
     data: Annotated[
         Path, typer.Argument(help="JPEG pack with a split train_ (model/data.py), or folder of class folders.")
     ],
-    blocks: Annotated[str, typer.Option(help="Blocks whose MLPs go, such as 0,1,5, or all that are left.")] = "all",
+    blocks: Annotated[str, typer.Option(help="Blocks whose MLPs go: 0,1,5, all left, or none, to train on.")] = "all",
     model: Model = SHIPPED,
     weights: Weights = None,
     teacher: Annotated[
@@ -89,6 +90,7 @@ def run(
     Example: slipstick weightless cifar10_jpeg.npz --blocks 2,3,4 --match-steps 240
 
     The other blocks, later: --weights out/weightless.safetensors --teacher default --out out/all
+    Longer training: the same with --blocks none
     """
     if threads:
         torch.set_num_threads(threads)
@@ -101,10 +103,9 @@ def run(
     )
     loaded = load_model(model, weights)
     wanted = None if teacher is None else load_model(model, None if teacher == "default" else teacher)
-    places = remaining(loaded.module) if blocks == "all" else _numbers(blocks, "--blocks")
-    check_blocks(loaded.module, places)
+    places = _places(loaded.module, blocks)
     config = WeightlessTraining(places, mlp, MatchConfig(match_steps, seed=seed), training, recorded, table_rate)
-    counts = count(loaded.module, places, mlp, loaded.example())
+    counts = count(loaded.module, places, mlp, loaded.example()) if places else None
     progress = Steps(quiet=json)
     with progress.step("images"):
         images = training_images(data, loaded.size, limit)
@@ -126,8 +127,21 @@ def run(
         return
     rows = [(name, f"{100 * value:.2f} %") for name, value in validation.items() if name != "images"]
     print_table(f"top-1 on {validation['images']} images held out", ("model", "top-1"), rows)
-    typer.echo(str(counts))
+    if counts:
+        typer.echo(str(counts))
     typer.echo(f"weights: {done.weights}; integers: {integers}.json, {integers}.safetensors")
+
+
+def _places(model: nn.Module, blocks: str) -> tuple[int, ...]:
+    """The blocks that ``--blocks`` means, none of them without an MLP to replace."""
+    left = remaining(model)
+    if blocks == "none":
+        return ()
+    if blocks == "all" and not left:
+        raise UserError("every MLP is weightless already; --blocks none trains on")
+    places = left if blocks == "all" else _numbers(blocks, "--blocks")
+    check_blocks(model, places)
+    return places
 
 
 def _numbers(text: str, option: str) -> tuple[int, ...]:

@@ -50,13 +50,16 @@ def finetune_weightless(
     """Replace MLPs of a float model in place, train it, and leave it with the averaged weights, its mappings fixed.
 
     It learns from ``teacher``, of the same architecture; without one, from itself as it came. A model some MLPs of
-    which are weightless already learns best from the one that it was before.
+    which are weightless already learns best from the one that it was before, and with no blocks to replace from
+    nothing else.
 
     Writes ``out``.safetensors, which ``load_model`` takes, and ``out``.json, what made them. Every
     ``config.finetune.every`` steps the whole state goes to ``out``.resume.safetensors; the same call goes on from
     it. Raises UserError for blocks that do not exist, a teacher of other sizes, and a state of other settings,
-    weights or images.
+    weights or images, and for neither blocks nor a teacher.
     """
+    if teacher is None and not config.blocks:
+        raise UserError("without MLPs to replace a model learns nothing from itself; name the weights of a teacher")
     if teacher is not None and _sizes(teacher) != _sizes(loaded):
         raise UserError(f"the teacher has classes, width and encoders {_sizes(teacher)}, the model {_sizes(loaded)}")
     if config.finetune.batch > len(images.train):
@@ -67,11 +70,12 @@ def finetune_weightless(
     settings = json.loads(json.dumps(asdict(config) | facts_of_model))
     weights, resume = (out.with_name(out.name + end) for end in (".safetensors", ".resume.safetensors"))
     explained: dict[str, float] = {}
-    weightless_(
-        loaded.module, config.blocks, config.mlp, input_batches(loaded, images.train[: config.recorded]),
-        None if resume.exists() else config.match,
-        lambda block, share: explained.update({str(block): round(share, 4)}),
-    )  # fmt: skip
+    if config.blocks:
+        weightless_(
+            loaded.module, config.blocks, config.mlp, input_batches(loaded, images.train[: config.recorded]),
+            None if resume.exists() else config.match,
+            lambda block, share: explained.update({str(block): round(share, 4)}),
+        )  # fmt: skip
     for mlp in weightless_mlps(loaded.module).values():
         mlp.fix_mapping_()
     run = TrainingRun(loaded, module, images, config.finetune, _factor(config.table_rate))

@@ -43,8 +43,29 @@ def test_what_was_trained_loads_again_and_is_what_was_exported(pack, tmp_path, m
     assert call(monkeypatch, "weightless", str(pack), *rest, "--out", str(tmp_path / "rest"), "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["blocks"] == [0, 2, 3, 5] and len(load_lutnets(tmp_path / "rest_integers")) == 6
-    assert call(monkeypatch, "weightless", str(pack), "--weights", found["weights"], *FEW, "--out", "none") == 2
-    assert "name at least one block" in capsys.readouterr().err
+    for blocks, message in (("all", "--blocks none trains on"), ("none", "name the weights of a teacher")):
+        again = ("--weights", found["weights"], "--blocks", blocks, *FEW, "--out", str(tmp_path / "none"))
+        assert call(monkeypatch, "weightless", str(pack), *again) == 2
+        assert message in capsys.readouterr().err and not list(tmp_path.glob("none*"))
+
+
+def test_without_blocks_to_replace_it_trains_on(pack, tmp_path, monkeypatch, capsys) -> None:
+    first = ("--blocks", "2", "--luts", "192", "--thresholds", "1", *FEW, "--out", str(tmp_path / "first"))
+    assert call(monkeypatch, "weightless", str(pack), *first) == 0
+    weights = ("--weights", str(tmp_path / "first.safetensors"), "--teacher", "default")
+    capsys.readouterr()
+    assert (
+        call(monkeypatch, "weightless", str(pack), "--blocks", "none", *weights, *FEW, "--out", str(tmp_path / "on"))
+        == 0
+    )
+    assert "multiplications" not in capsys.readouterr().out
+    before, after = (
+        weightless_mlps(load_model(weights=tmp_path / f"{name}.safetensors").module) for name in ("first", "on")
+    )
+    assert list(before) == list(after) == ["blocks.2.mlp"] and list(load_lutnets(tmp_path / "on_integers")) == list(
+        after
+    )
+    assert not torch.equal(before["blocks.2.mlp"].sum.entries, after["blocks.2.mlp"].sum.entries)
 
 
 def test_without_json_it_says_what_is_gone_and_where_the_files_are(pack, tmp_path, monkeypatch, capsys) -> None:
