@@ -13,9 +13,9 @@ from slipstick.model.workload import record, tile_streams
 from slipstick.model.zoo import LoadedModel
 from slipstick.rtl.cells import cell
 
-from .cost import ReuseCost
+from .cost import ReuseCost, SpatialCost
 from .geometry import Geometry
-from .systolic import encoder_products, systolic_delay_ms
+from .systolic import cycles, encoder_products, matrices, systolic_delay_ms
 
 RECORDED_IMAGES, TILES = 16, 3
 
@@ -71,6 +71,33 @@ class ArrayParts:
         )  # fmt: skip
         energy = (geometry.encoders - reuse) * whole + reuse * reused
         return ReuseCost(1e-6 * energy, delay, 1e-6 * model.array_area_um2(self.cell))
+
+    def spatial_cost(
+        self, geometry: Geometry, reuse: int, *, matrix: bool = True, transform: bool = True
+    ) -> SpatialCost:
+        """All encoders, no array serving two products, so that reuse saves area too, as on the paper's crossbars.
+
+        Every product has an array; with ``matrix`` Q, K, V and the heads' products have arrays of their own and work
+        side by side. Images follow each other in a pipeline; an array that is done waits for the slowest, its clock
+        running, as the tiles of ``slipstick flow`` do. Raises UserError for more reuse encoders than there can be.
+        """
+        geometry.check_reuse(reuse)
+        model, energy = self.model, 0.0
+        arrays = through = busy = interval = 0
+        for reuses, encoders in ((False, geometry.encoders - reuse), (True, reuse)):
+            energy += encoders * self._encoder_nj(geometry, reuses, transform)
+            for part, shape in encoder_products(geometry, reuses, transform).items():
+                number, one = matrices(part, shape) if matrix else (1, shape)
+                taken = cycles(one, model.rows, model.columns)
+                arrays += encoders * number
+                through += encoders * taken
+                busy += encoders * number * taken
+                interval = max(interval, taken if encoders else 0)
+        waiting = sum(model.idle_cycle_fj(self.cell, next(iter(model.streams))))
+        energy += 1e-6 * (arrays * interval - busy) * waiting
+        milliseconds, area = 1e-3 / model.clock_mhz, 1e-6 * model.array_area_um2(self.cell)
+        image = ReuseCost(1e-6 * energy, milliseconds * through, arrays * area)
+        return SpatialCost(arrays, image, milliseconds * interval)
 
     def _encoder_nj(self, geometry: Geometry, reuses: bool, transform: bool) -> float:
         model, total = self.model, 0.0

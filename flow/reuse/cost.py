@@ -1,6 +1,6 @@
 """Energy, delay and area together, and their product."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -23,3 +23,25 @@ class ReuseCost:
 
     def __mul__(self, times: int) -> "ReuseCost":
         return ReuseCost(times * self.energy_mj, times * self.delay_ms, times * self.area_mm2)
+
+
+@dataclass(frozen=True)
+class SpatialCost:
+    """Of ``arrays`` that each have one product, images in a pipeline: an image's cost, its delay the way through.
+
+    Another image comes out every ``interval_ms``.
+    """
+
+    arrays: int
+    image: ReuseCost
+    interval_ms: float
+
+    @property
+    def edap(self) -> float:
+        """With the way through as delay, mJ ms mm2."""
+        return self.image.edap
+
+    @property
+    def interval_edap(self) -> float:
+        """With the time from image to image in place of the delay, mJ ms mm2."""
+        return replace(self.image, delay_ms=self.interval_ms).edap

@@ -5,6 +5,7 @@ residual sums are not products; the array waits for them, one after another, onl
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import ceil
 
 from slipstick.flow.cost.timeline import drain_cycles, tile_cycles
@@ -40,6 +41,13 @@ def cycles(shape: LayerShape, rows: int, columns: int) -> int:
         part = min(ACCUMULATOR_ROWS, shape.rows - first)
         total += int(tiles * tile_cycles(rows, columns, part) + drain_cycles(0, part))
     return shape.repeats * groups * total
+
+
+def matrices(part: str, shape: LayerShape) -> tuple[int, LayerShape]:
+    """How many products of one matrix each a product of an encoder is, and one of them: Q, K, V, and every head's."""
+    if part == "attn.qkv":
+        return 3, replace(shape, channels=shape.channels // 3)
+    return shape.repeats, replace(shape, repeats=1)
 
 
 def vector_cycles(geometry: Geometry, reuses: bool, lanes: int, transform: bool = True) -> int:

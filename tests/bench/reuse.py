@@ -235,6 +235,13 @@ def main() -> None:
         for geometry, numbers in ((SHIPPED_VIT, range(6)), (DEIT_S, (0, 3, 5, 7, 9, 11)))
         for reuse in numbers
     ]  # fmt: skip
+    spatial = [
+        (geometry, matrix, reuse, parts.spatial_cost(geometry, reuse, matrix=matrix),
+         parts.spatial_cost(geometry, 0, matrix=matrix), parts.cost(geometry, reuse))
+        for geometry, numbers in ((SHIPPED_VIT, range(6)), (DEIT_S, (0, 4)))
+        for matrix in (False, True)
+        for reuse in numbers
+    ]  # fmt: skip
     draw(list(points(rows, parts)), similar, PAGE.with_suffix(".svg"))
     published = [
         (row, crossbar_cost(row.geometry, row.reuse), crossbar_cost(row.geometry, row.reuse, True),
@@ -244,10 +251,10 @@ def main() -> None:
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     template = environment.from_string((Path(__file__).parent / "reuse.md.jinja").read_text())
     page = template.render(
-        published=published, array=array, sizes=sizes, rows=rows, means=list(means(rows, parts)),
+        published=published, array=array, sizes=sizes, spatial=spatial, rows=rows, means=list(means(rows, parts)),
         missing=len(NETWORKS) - len(rows), noisy=noisy, integer=integer_only(measures), integer_images=INTEGER_IMAGES,
         started=started(images, finished), similar=similar, config=FINETUNING, test=len(test), train=len(images.train),
-        noisy_images=NOISY_IMAGES, lanes=LANES, steps=list(verified()), notes=parts.model.notes,
+        noisy_images=NOISY_IMAGES, lanes=LANES, side=SIDE, steps=list(verified()), notes=parts.model.notes,
         provenance=manifest(), minutes=(time.perf_counter() - began) / 60,
     )  # fmt: skip
     write_text(PAGE, page)

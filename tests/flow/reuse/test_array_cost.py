@@ -35,5 +35,30 @@ def test_cost_falls_by_the_same_amount_for_every_encoder_and_agrees_with_the_who
     assert costs[3].delay_ms == pytest.approx(sum(x.latency_us for x in direct.details.values()) / 1000, rel=0.01)
     wide = Geometry("wide", 197, 384, 12, 6, 4)
     assert parts.cost(wide, 5).energy_mj > 20 * costs[3].energy_mj
-    with pytest.raises(UserError, match="6 of 6 encoders cannot reuse"):
-        parts.cost(SHIPPED_VIT, 6)
+    for find in (parts.cost, parts.spatial_cost):
+        with pytest.raises(UserError, match="6 of 6 encoders cannot reuse"):
+            find(SHIPPED_VIT, 6)
+    check_arrays_of_their_own(parts)
+
+
+def check_arrays_of_their_own(parts: ArrayParts) -> None:
+    """Area is that of so many arrays; the way through what one array takes; what waits adds to the energy."""
+    one = [parts.cost(SHIPPED_VIT, reuse) for reuse in range(6)]
+    for matrix, whole, less in ((False, 6, 2), (True, 14, 10)):
+        found = [parts.spatial_cost(SHIPPED_VIT, reuse, matrix=matrix) for reuse in range(6)]
+        assert [cost.arrays for cost in found] == [6 * whole - less * reuse for reuse in range(6)]
+        for cost, shared in zip(found, one, strict=True):
+            assert cost.image.area_mm2 == pytest.approx(cost.arrays * shared.area_mm2)
+            assert cost.image.energy_mj > shared.energy_mj
+            assert cost.interval_edap < cost.edap == cost.image.edap
+            assert 2 * cost.interval_ms < cost.image.delay_ms <= shared.delay_ms * (1 + 1e-9)
+        assert len({cost.interval_ms for cost in found}) == 1  # encoder 0 keeps its attention, and MLPs stay
+        for name in ("edap", "interval_edap"):
+            values = [getattr(cost, name) for cost in found]
+            assert values == sorted(values, reverse=True)
+    layers = parts.spatial_cost(SHIPPED_VIT, 2, matrix=False)
+    assert layers.image.delay_ms == pytest.approx(one[2].delay_ms)
+    busy = parts.cost(SHIPPED_VIT, 2).delay_ms
+    waiting = 32 * layers.interval_ms - busy  # of all arrays, at so much energy a cycle
+    idle_fj = sum(parts.model.idle_cycle_fj("exact8s", "blocks.0.mlp.fc1"))
+    assert layers.image.energy_mj - one[2].energy_mj == pytest.approx(waiting * 1e5 * idle_fj * 1e-12, rel=0.01)

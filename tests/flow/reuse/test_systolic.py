@@ -6,7 +6,7 @@ import pytest
 from slipstick.errors import UserError
 from slipstick.flow.cost.timeline import drain_cycles
 from slipstick.flow.reuse.geometry import DEIT_S, SHIPPED_VIT, Geometry
-from slipstick.flow.reuse.systolic import cycles, encoder_products, systolic_delay_ms, vector_cycles
+from slipstick.flow.reuse.systolic import cycles, encoder_products, matrices, systolic_delay_ms, vector_cycles
 from slipstick.model.reuse.shape import vit_shape
 from slipstick.model.workload import LayerShape
 from slipstick.model.zoo import load_model
@@ -43,6 +43,16 @@ def test_products_of_an_encoder_are_those_of_the_paper() -> None:
         for kind in ((False,), (True,), (True, False))
     )
     assert whole - bare == pytest.approx(117.0e6, rel=1e-3) and reused - bare == 197 * 384**2
+
+
+@pytest.mark.parametrize("geometry", [DEIT_S, SHIPPED_VIT])
+def test_products_of_one_matrix_each_do_the_same_work(geometry: Geometry) -> None:
+    for reuses, wanted in ((False, 3 + 2 * geometry.heads + 3), (True, 4)):
+        found = {part: matrices(part, shape) for part, shape in encoder_products(geometry, reuses).items()}
+        for part, shape in encoder_products(geometry, reuses).items():
+            number, one = found[part]
+            assert number * one.macs == shape.macs and one.repeats == 1 and one.channels <= shape.channels
+        assert sum(number for number, _ in found.values()) == wanted
 
 
 def test_every_reuse_encoder_takes_off_the_same_time_and_the_transformation_block_gives_some_back() -> None:
