@@ -114,7 +114,7 @@ def weightless(session: nox.Session) -> None:
 
 @nox.session
 def weightless_ablations(session: nox.Session) -> None:
-    """Match weightless MLPs of several designs, and print a table; `-- PACK`."""
+    """Match and finetune weightless MLPs of several designs, and print a table; `-- PACK`."""
     session.run(python(session, "test"), "-m", "tests.bench.weightless_ablations", *session.posargs, external=True)
 
 
