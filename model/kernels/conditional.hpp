@@ -81,15 +81,19 @@ void gradients_of_codes(const uint8_t* bits, const float* gradient, int64_t coun
     for (int64_t n = 0; n < those; n++) {
       const uint8_t* one = bits + (bit + n) * tokens + token;
       choices[n] = 0;
-      if (given == ROUND) choices[n] = (uint16_t)(gather_bits(one) | gather_bits(one + 8) << 8);
-      else for (int64_t m = 0; m < given; m++) choices[n] |= (uint16_t)(one[m] << m);
+      if (given == ROUND) {
+        choices[n] = (uint16_t)(gather_bits(one) | gather_bits(one + 8) << 8);
+      } else {
+        for (int64_t m = 0; m < given; m++) choices[n] |= (uint16_t)(one[m] << m);
+      }
     }
   };
   sum_chosen(gradient, tokens, count, width, to_codes, choose, threads);
 }
 
-typedef float Floats __attribute__((vector_size(BYTES)));
-constexpr int64_t PANEL_VECTORS = BYTES == 64 ? 4 : 2, PANEL = PANEL_VECTORS * LANES, BITS = 6;  // of a block that fits registers
+typedef float Floats __attribute__((vector_size(BYTES), may_alias));
+constexpr int64_t PANEL_VECTORS = BYTES == 64 ? 4 : 2, PANEL = PANEL_VECTORS * LANES;  // tokens of a block
+constexpr int64_t BITS = 6;  // rows of a block, whose sums fit the registers
 
 // out [bits, PANEL], rows `stride` apart = codes [bits, D] times a panel [D, PANEL].
 template <int64_t bits>
