@@ -1,15 +1,15 @@
 """Weightless MLPs: a sanity check on handwritten digits, the speed of training, the shipped ViT and its hardware.
 
-    python -m tests.bench.weightless digits [random]
+    python -m tests.bench.weightless digits [random | mlp]
     python -m tests.bench.weightless speed
     python -m tests.bench.weightless judge PACK out/half out/all
     python -m tests.bench.weightless cosim out/all
     python -m tests.bench.weightless cost out/all ZERO/summary.json NLDM/summary.json 0,2 [64] [1024] [2048]
 
-``digits random`` does not learn its mapping. The others take what ``slipstick weightless --out out/all`` left, its
-weights and integers. ``judge`` runs it on every test image; PACK is a JPEG pack with a split test_, such as all of
-CIFAR-10. ``cosim`` sends real tokens through the hardware. ``cost`` takes what
-``slipstick flow --out ZERO`` and ``slipstick flow --delays nldm --out NLDM`` left too, and writes a section of
+``digits random`` does not learn its mapping, ``digits mlp`` trains a float MLP on the same images. The others take what
+``slipstick weightless --out out/all`` left, its weights and integers. ``judge`` runs it on every test image; PACK is a
+JPEG pack with a split test_, such as all of CIFAR-10. ``cosim`` sends real tokens through the hardware. ``cost`` takes
+what ``slipstick flow --out ZERO`` and ``slipstick flow --delays nldm --out NLDM`` left too, and writes a section of
 docs/weightless.md from units of blocks 0 and 2 that add 64, 1024 or 2048 bits a cycle, or of every kind.
 """
 
@@ -90,11 +90,16 @@ class DigitNet(nn.Module):
         return self.sum(self.layers(self.thermometer(x)))
 
 
-def learn_digits(learnt: bool) -> None:
+def learn_digits(kind: str) -> None:
     """Train on 4,000 images as DWN's example does, and say what it reaches on the other 1,000."""
+    torch.set_num_threads(1)
     pixels, labels = digits()
-    net = DigitNet(pixels[HELD_OUT:], learnt)
-    optimiser = torch.optim.Adam(net.parameters(), lr=1e-2, fused=True)
+    if kind == "mlp":
+        torch.manual_seed(0)
+        net: nn.Module = nn.Sequential(nn.Linear(784, 1000), nn.ReLU(), nn.Linear(1000, 10))
+    else:
+        net = DigitNet(pixels[HELD_OUT:], kind == "learnt")
+    optimiser = torch.optim.Adam(net.parameters(), lr=1e-3 if kind == "mlp" else 1e-2, fused=True)
     schedule = torch.optim.lr_scheduler.StepLR(optimiser, 14, 0.1)
     started = time.process_time()
     for epoch in range(EPOCHS):
@@ -162,8 +167,8 @@ def judge(pack: Path, trained: list[Path]) -> None:
 def main() -> None:
     """Run one of them."""
     match sys.argv[1:]:
-        case ["digits"] | ["digits", "random"]:
-            learn_digits(learnt=len(sys.argv) == 2)
+        case ["digits", *kind] if kind in ([], ["random"], ["mlp"]):
+            learn_digits(*(kind or ["learnt"]))
         case ["speed"]:
             speed()
         case ["judge", pack, *trained] if trained:
