@@ -38,8 +38,8 @@ from .options import (
     print_table,
 )
 
-MLP, MATCH = WeightlessConfig(luts=(1024,)), MatchConfig()
-TRAINING = FinetuneConfig(steps=1000, rate=1e-4, distillation=0.9, features=1.0, every=50)
+MLP, MATCH = WeightlessConfig(luts=(2048,)), MatchConfig(steps=240)
+TRAINING = FinetuneConfig(steps=1000, rate=2e-4, distillation=0.9, features=1.0, every=50)
 DEFAULT = WeightlessTraining((), MLP, MATCH, TRAINING, table_rate=5.0)
 
 
@@ -56,7 +56,7 @@ def run(
             help="Weights of the model to learn from, 'default' for those without --weights; else as it came."
         ),
     ] = None,
-    luts: Annotated[str, typer.Option(help="Look-up tables of every layer, such as 1024 or 256,512.")] = "1024",
+    luts: Annotated[str, typer.Option(help="Look-up tables of every layer, such as 2048 or 256,512.")] = "2048",
     arity: Annotated[int, typer.Option(help="Inputs of a table, 2 to 6.")] = MLP.arity,
     thresholds: Annotated[int, typer.Option(help="Thresholds of a feature's thermometer code.")] = MLP.thresholds,
     mapping: Annotated[
@@ -87,7 +87,7 @@ def run(
     Killed, the same call goes on after the last saved state. The result loads with --weights. What the hardware
     takes, whole numbers and binary tables, goes to OUT_integers.json and OUT_integers.safetensors.
 
-    Example: slipstick weightless cifar10_jpeg.npz --blocks 2,3,4 --match-steps 240
+    Example: slipstick weightless cifar10_jpeg.npz --blocks 2,3,4 --steps 4000
 
     The other blocks, later: --weights out/weightless.safetensors --teacher default --out out/all
     Longer training: the same with --blocks none
