@@ -14,11 +14,11 @@ from slipstick.flow.job.console import Steps
 from slipstick.flow.reuse.crossbar import crossbar_cost
 from slipstick.flow.reuse.geometry import GEOMETRIES, Geometry
 from slipstick.flow.reuse.select import Judged, Report, SelectConfig, finish, judge, smallest_reuse
+from slipstick.flow.reuse.shape import vit_shape
 from slipstick.flow.reuse.systolic import systolic_delay_ms
 from slipstick.model.reuse.config import ReuseConfig, Run, Transform
 from slipstick.model.reuse.convert import check_pattern
 from slipstick.model.reuse.patterns import Named, families, random_patterns
-from slipstick.model.reuse.shape import vit_shape
 from slipstick.model.training.finetune import FinetuneConfig
 from slipstick.model.training.images import training_images
 from slipstick.model.workload import LayerShape

@@ -6,8 +6,8 @@ import pytest
 from slipstick.errors import UserError
 from slipstick.flow.cost.timeline import drain_cycles
 from slipstick.flow.reuse.geometry import DEIT_S, SHIPPED_VIT, Geometry
+from slipstick.flow.reuse.shape import vit_shape
 from slipstick.flow.reuse.systolic import cycles, encoder_products, matrices, systolic_delay_ms, vector_cycles
-from slipstick.model.reuse.shape import vit_shape
 from slipstick.model.workload import LayerShape
 from slipstick.model.zoo import load_model
 from slipstick.rtl.cells import cell

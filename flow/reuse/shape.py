@@ -7,10 +7,9 @@ from timm.layers.attention import Attention
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
-
-from ..workload import LayerShape
-from ..zoo import LoadedModel
-from .convert import check_reusable
+from slipstick.model.reuse.convert import check_reusable
+from slipstick.model.workload import LayerShape
+from slipstick.model.zoo import LoadedModel
 
 
 @dataclass(frozen=True)

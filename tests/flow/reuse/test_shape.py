@@ -3,9 +3,9 @@
 import pytest
 
 from slipstick.errors import UserError
+from slipstick.flow.reuse.shape import vit_shape
 from slipstick.model.data import shipped
 from slipstick.model.evaluate import input_batches
-from slipstick.model.reuse.shape import vit_shape
 from slipstick.model.weightless.mlp import WeightlessConfig
 from slipstick.model.weightless.replace import weightless_
 from slipstick.model.zoo import load_model
