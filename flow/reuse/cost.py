@@ -37,11 +37,6 @@ class SpatialCost:
     interval_ms: float
 
     @property
-    def edap(self) -> float:
-        """With the way through as delay, mJ ms mm2."""
-        return self.image.edap
-
-    @property
     def interval_edap(self) -> float:
-        """With the time from image to image in place of the delay, mJ ms mm2."""
+        """EDAP with the time from image to image in place of the delay, mJ ms mm2."""
         return replace(self.image, delay_ms=self.interval_ms).edap

@@ -29,17 +29,20 @@ void look_up(const uint8_t* const* inputs, const float* table, int64_t tokens, u
   for (int64_t m = 0; m < tokens; m++) fired[m] = binary[address[m]];
 }
 
-// One bit of extended finite differences, over tables of SIZE: half the difference, or a mean that leans to the own
-// side.
-template <int SIZE, int BIT>
-void differ(bool wanted, float flip, float* change) {
+// Extended finite differences of a table of SIZE in place, from bit BIT on: half the difference for the wanted bit, for
+// any other a mean that leans to the own side.
+template <int SIZE, int BIT = 0>
+void differ(int wanted, float flip, float* change) {
   constexpr int HALF = 1 << BIT;
-  for (int start = 0; start < SIZE; start += 2 * HALF) {
-    for (int a = start; a < start + HALF; a++) {
-      const float low = change[a], high = change[a + HALF], step = high - low;
-      change[a] = wanted ? 0.5f * step : low + flip * step;
-      change[a + HALF] = wanted ? 0.5f * step : high - flip * step;
+  if constexpr (HALF < SIZE) {
+    for (int start = 0; start < SIZE; start += 2 * HALF) {
+      for (int a = start; a < start + HALF; a++) {
+        const float low = change[a], high = change[a + HALF], step = high - low;
+        change[a] = BIT == wanted ? 0.5f * step : low + flip * step;
+        change[a + HALF] = BIT == wanted ? 0.5f * step : high - flip * step;
+      }
     }
+    differ<SIZE, BIT + 1>(wanted, flip, change);
   }
 }
 
@@ -49,12 +52,7 @@ void differences(const float* table, float flip, float* change) {
   constexpr int SIZE = 1 << ARITY;
   for (int wanted = 0; wanted < ARITY; wanted++, change += SIZE) {
     std::copy(table, table + SIZE, change);
-    differ<SIZE, 0>(wanted == 0, flip, change);
-    if constexpr (ARITY > 1) differ<SIZE, 1>(wanted == 1, flip, change);
-    if constexpr (ARITY > 2) differ<SIZE, 2>(wanted == 2, flip, change);
-    if constexpr (ARITY > 3) differ<SIZE, 3>(wanted == 3, flip, change);
-    if constexpr (ARITY > 4) differ<SIZE, 4>(wanted == 4, flip, change);
-    if constexpr (ARITY > 5) differ<SIZE, 5>(wanted == 5, flip, change);
+    differ<SIZE>(wanted, flip, change);
   }
 }
 
@@ -84,11 +82,17 @@ struct Held {
   }
   // table[address] for 16 addresses; an address wraps at the end of a table of 16 or 32.
   __m512 entries(__m512i address) const {
-    if constexpr (COUNT == 1) return _mm512_permutexvar_ps(address, part[0]);
-    const __m512 low = _mm512_permutex2var_ps(part[0], address, part[1 % COUNT]);
-    if constexpr (COUNT == 2) return low;
-    const __m512 high = _mm512_permutex2var_ps(part[2 % COUNT], address, part[3 % COUNT]);
-    return _mm512_mask_blend_ps(_mm512_test_epi32_mask(address, _mm512_set1_epi32(32)), low, high);
+    if constexpr (COUNT == 1) {
+      return _mm512_permutexvar_ps(address, part[0]);
+    } else {
+      const __m512 low = _mm512_permutex2var_ps(part[0], address, part[1]);
+      if constexpr (COUNT == 2) {
+        return low;
+      } else {
+        const __m512 high = _mm512_permutex2var_ps(part[2], address, part[3]);
+        return _mm512_mask_blend_ps(_mm512_test_epi32_mask(address, _mm512_set1_epi32(32)), low, high);
+      }
+    }
   }
 };
 

@@ -18,9 +18,7 @@ from .selftest import check
 
 VARIABLE = "SLIPSTICK_KERNELS"
 FOLDER = Path(__file__).parent
-SOURCES = ("kernels.cpp", *(f"{name}.hpp" for name in (
-    "common", "factor", "table", "elementwise", "lut", "thermometer", "conditional",
-)))  # fmt: skip
+SOURCES = ("kernels.cpp", *sorted(path.name for path in FOLDER.glob("*.hpp")))
 
 
 def compile_kernels(compiler: str, flags: Sequence[str], folder: Path) -> Path:

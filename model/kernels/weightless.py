@@ -18,6 +18,12 @@ def _checked(index: Tensor, rows: int) -> Tensor:
     return index.contiguous()
 
 
+def _check_rows(wanted: int, given: int, of: str, name: str) -> None:
+    """ValueError where memory outside would be read."""
+    if wanted != given:
+        raise ValueError(f"{wanted} {of} need as many {name}, not {given}")
+
+
 @torch.library.custom_op("slipstick::look_up", mutates_args=())
 def look_up(codes: Tensor, index: Tensor, tables: Tensor) -> tuple[Tensor, Tensor]:
     """Bits uint8 [B, M] by rows int64 [N * n] and tables float [N, 2^n]: addresses and outputs, uint8 [N, M]."""
@@ -98,8 +104,12 @@ def _(codes: Tensor, gradient: Tensor, low: Tensor, high: Tensor, factor: Tensor
 
 @torch.library.custom_op("slipstick::conditional_sum", mutates_args=())
 def conditional_sum(bits: Tensor, codes: Tensor) -> Tensor:
-    """Codes int32 [N, D] summed where bits uint8 [N, M] of 0 and 1 are 1: int32 [M, D]."""
+    """Codes int32 [N, D] summed where bits uint8 [N, M] of 0 and 1 are 1: int32 [M, D].
+
+    Sums must fit: those of codes of b bits do up to N = 2^(32 - b). ValueError for other numbers of rows.
+    """
     (count, tokens), width = bits.shape, codes.shape[1]
+    _check_rows(count, len(codes), "bits", "codes")
     bits, codes = bits.contiguous(), codes.contiguous()
     sums = codes.new_empty(tokens, width)
     compiled().library.slipstick_conditional_sum(
@@ -117,6 +127,8 @@ def _(bits: Tensor, codes: Tensor) -> Tensor:
 def conditional_gradients(bits: Tensor, codes: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of bits [N, M] and of codes float [N, D] from those of sums [M, D]; the rest as in the sum."""
     (count, tokens), width = bits.shape, codes.shape[1]
+    _check_rows(count, len(codes), "bits", "codes")
+    _check_rows(tokens * width, gradient.numel(), "sums", "gradients")
     bits, codes, gradient = bits.contiguous(), codes.contiguous(), gradient.contiguous()
     to_bits, to_codes = gradient.new_empty(count, tokens), torch.empty_like(codes)
     compiled().library.slipstick_conditional_gradients(

@@ -67,7 +67,8 @@ def finetune_weightless(
     facts_of_teacher = {} if teacher is None else {"teacher_sha256": fingerprints(teacher, images)["weights_sha256"]}
     module = copy.deepcopy((teacher or loaded).module).requires_grad_(False).eval()
     facts_of_model = {"model": loaded.name} | fingerprints(loaded, images) | facts_of_teacher
-    settings = json.loads(json.dumps(asdict(config) | facts_of_model))
+    unused = () if config.blocks else ("mlp", "match", "recorded")  # nothing is made and matched
+    settings = json.loads(json.dumps({k: v for k, v in asdict(config).items() if k not in unused} | facts_of_model))
     weights, resume = (out.with_name(out.name + end) for end in (".safetensors", ".resume.safetensors"))
     explained: dict[str, float] = {}
     if config.blocks:

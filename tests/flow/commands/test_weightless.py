@@ -59,6 +59,7 @@ def test_without_blocks_to_replace_it_trains_on(pack, tmp_path, monkeypatch, cap
         == 0
     )
     assert "multiplications" not in capsys.readouterr().out
+    assert not {"mlp", "match", "recorded"} & json.loads((tmp_path / "on.json").read_text())["config"].keys()
     before, after = (
         weightless_mlps(load_model(weights=tmp_path / f"{name}.safetensors").module) for name in ("first", "on")
     )

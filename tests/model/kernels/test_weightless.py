@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slipstick.model.kernels import native
 from slipstick.model.kernels.compiler import COMPILERS
-from slipstick.model.kernels.weightless import look_up
+from slipstick.model.kernels.weightless import conditional_gradients, conditional_sum, look_up
 from slipstick.model.weightless.bits import Bits
 from slipstick.model.weightless.lut import LutLayer
 from slipstick.model.weightless.sum import ConditionalSum
@@ -142,6 +142,16 @@ def test_inputs_that_are_no_bit_are_refused(row):
     codes, tables = torch.ones(3, 8, dtype=torch.uint8), torch.ones(1, 4)
     with pytest.raises(IndexError, match="of 3"):
         look_up(codes, torch.tensor([0, row]), tables)
+
+
+def test_other_numbers_of_rows_are_refused():
+    bits, codes, gradient = torch.ones(3, 8, dtype=torch.uint8), torch.ones(4, 5), torch.ones(8, 5)
+    with pytest.raises(ValueError, match="3 bits need as many codes, not 4"):
+        conditional_sum(bits, codes.int())
+    with pytest.raises(ValueError, match="3 bits need as many codes, not 4"):
+        conditional_gradients(bits, codes, gradient)
+    with pytest.raises(ValueError, match="40 sums need as many gradients, not 35"):
+        conditional_gradients(bits, codes[:3], gradient[:7])
 
 
 @pytest.mark.parametrize(
