@@ -12,6 +12,7 @@ from slipstick.model.conversion.products import Product, recognise
 from slipstick.model.convert import approximate_, layer_names, table_layers
 from slipstick.model.layers.multihead import ApproxMultiheadAttention
 from slipstick.model.layers.table_layer import TableLayer
+from tests.rounding import assert_same_function, assert_same_model, in_double
 
 a, b = torch.randn(2, 3, 4), torch.randn(2, 4, 5)
 
@@ -43,7 +44,8 @@ a, b = torch.randn(2, 3, 4), torch.randn(2, 4, 5)
 def test_every_spelling_of_a_product_has_one_form(func, args, kwargs) -> None:
     call = recognise(func, args, kwargs)
     assert isinstance(call, Product)
-    torch.testing.assert_close(call.finish(call.left @ call.right), func(*args, **kwargs))
+    exact = func(*map(in_double, args), **{name: in_double(value) for name, value in kwargs.items()})
+    assert_same_function(call.finish(call.left @ call.right), func(*args, **kwargs), exact)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_observing_a_converted_model_changes_nothing() -> None:
     approximate_(model, {}, [data])
     for layer in table_layers(model).values():
         layer.observing = True
-    torch.testing.assert_close(model(data), twin(data))
+    assert_same_model(model(data), twin, data)
 
 
 @torch.no_grad()
@@ -204,7 +206,9 @@ def test_multi_head_attention_keeps_every_argument(options: dict, masks: str) ->
         "both": {"key_padding_mask": padding, "attn_mask": causal},
         "per head": {"attn_mask": torch.randn(6, 4, 5), "average_attn_weights": False},
     }[masks]  # fmt: skip
-    for got, wanted in zip(cells(q, k, v, **given), attention(q, k, v, **given), strict=True):
-        torch.testing.assert_close(got, wanted)
+    wide = (in_double(part) for part in (q, k, v))
+    exact = in_double(attention)(*wide, **{name: in_double(value) for name, value in given.items()})
+    for results in zip(cells(q, k, v, **given), attention(q, k, v, **given), exact, strict=True):
+        assert_same_function(*results)
     assert cells(q, k, v, need_weights=False)[1] is None
     assert cells.state_dict().keys() >= attention.state_dict().keys()

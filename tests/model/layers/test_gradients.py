@@ -18,6 +18,7 @@ from slipstick.model.layers.matmul import ApproxMatmul
 from slipstick.model.layers.quantise import QuantConfig, weight_scale
 from slipstick.model.layers.slopes import KINDS, GradientConfig, slope_factors, slope_table
 from slipstick.rtl.cells import cell
+from tests.rounding import assert_same_function, assert_within, product_error
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -80,8 +81,10 @@ def test_exact_linear_has_the_gradients_of_a_fake_quantised_one(kind: str, reach
     wanted = nn.functional.linear(fake_quantised(layer, twin, clip=kind == "clipped"), held, bias)
     wanted.backward(up)
     assert (out - wanted).abs().max() <= float(layer.product_scale().max())  # the bias is rounded to a whole unit
-    for mine, reference in ((data, twin), (layer.weight, weight), (layer.bias, bias)):
-        torch.testing.assert_close(mine.grad, reference.grad, rtol=1e-5, atol=1e-5)
+    rows, inputs = up.flatten(0, 1).T, twin.detach().flatten(0, 1)
+    errors = product_error(up, held), product_error(rows, inputs), product_error(rows, torch.ones(33))
+    for mine, reference, error in zip((data, layer.weight, layer.bias), (twin, weight, bias), errors, strict=True):
+        assert_within(mine.grad, reference.grad, error)
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -96,12 +99,15 @@ def test_exact_convolution_has_the_gradients_of_a_fake_quantised_one(kind: str, 
     data = torch.randn(4, 3, 9, 9).clamp(-2, 2).requires_grad_()
     twin, weight = (part.detach().clone().requires_grad_() for part in (data, layer.weight))
     held = torch.fake_quantize_per_channel_affine(weight, weight_scale(weight), torch.zeros(6), 0, -127, 127)
-    wanted = nn.functional.conv2d(fake_quantised(layer, twin, clip=False), held, layer.bias.detach(), **geometry)
+    inside = fake_quantised(layer, twin, clip=False)
+    wanted = nn.functional.conv2d(inside, held, layer.bias.detach(), **geometry)
     up = torch.randn_like(wanted)
     model(data).backward(up)
     wanted.backward(up)
-    torch.testing.assert_close(data.grad, twin.grad, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(layer.weight.grad, weight.grad, rtol=1e-5, atol=1e-4)
+    exact = [part.detach().double().requires_grad_() for part in (inside, held)]
+    nn.functional.conv2d(*exact, **geometry).backward(up.double())
+    assert_same_function(data.grad, twin.grad, exact[0].grad)
+    assert_same_function(layer.weight.grad, weight.grad, exact[1].grad)
 
 
 def matmul_layer(name: str, gradient: GradientConfig, *operands: torch.Tensor) -> ApproxMatmul:
@@ -128,8 +134,9 @@ def test_both_operands_of_a_matmul_get_gradients_and_none_where_clamped(kind: st
     if kind != "clipped":
         inside = [t + (i - t).detach() for t, i in zip(twins, inside, strict=True)]
     (inside[0] @ inside[1]).backward(up)
-    for mine, twin, scale in zip((a, b), twins, scales, strict=True):
-        torch.testing.assert_close(mine.grad, twin.grad, rtol=1e-5, atol=1e-5)
+    errors = product_error(up, inside[1].mT), product_error(inside[0].mT, up)
+    for mine, twin, scale, error in zip((a, b), twins, scales, errors, strict=True):
+        assert_within(mine.grad, twin.grad, error)
         beyond = torch.round(mine / scale) > 127
         assert beyond.any() and bool((mine.grad[beyond] == 0).all()) == (kind == "clipped")
 

@@ -20,6 +20,7 @@ from slipstick.model.training.state import save_tensors
 from slipstick.model.vit import build_vit
 from slipstick.model.workload import workload
 from slipstick.model.zoo import SHIPPED, load_model
+from tests.rounding import assert_same_function, assert_same_model, in_double
 
 DIM, TOKENS = 24, 17
 
@@ -80,8 +81,8 @@ def test_a_reuse_network_computes_what_the_paper_says(run: str, pattern: tuple[i
         for parameter in changed.blocks[index].attn.transform.parameters():
             nn.init.normal_(parameter, std=0.3)
     with torch.no_grad():
-        wanted = reference(original, changed, pattern, run == "chain", images())
-        torch.testing.assert_close(changed(images()), wanted, rtol=1e-4, atol=1e-4)
+        given = (original, changed, pattern, run == "chain", images())
+        assert_same_function(changed(images()), reference(*given), reference(*map(in_double, given)))
 
 
 def test_the_readings_of_a_run_differ_only_in_runs() -> None:
@@ -98,9 +99,9 @@ def test_ablations_leave_out_gelu_or_everything() -> None:
     attention = torch.randn(2, TOKENS, DIM)
     full, linear, identity = (TransformationBlock(DIM, kind) for kind in ("full", "linear", "identity"))
     assert torch.equal(identity(attention), attention) and not list(identity.parameters())
-    normed = nn.functional.layer_norm(attention, (DIM,), eps=1e-6)
-    torch.testing.assert_close(linear(attention), normed)  # the Linear starts as the identity
-    torch.testing.assert_close(full(attention), nn.functional.gelu(normed))
+    normed, exact = (nn.functional.layer_norm(one, (DIM,), eps=1e-6) for one in (attention, attention.double()))
+    assert_same_function(linear(attention), normed, exact)  # the Linear starts as the identity
+    assert_same_function(full(attention), nn.functional.gelu(normed), nn.functional.gelu(exact))
 
 
 def test_encoders_that_do_not_reuse_are_untouched() -> None:
@@ -112,9 +113,9 @@ def test_encoders_that_do_not_reuse_are_untouched() -> None:
     assert all(torch.equal(value, state[name]) for name, value in original.state_dict().items() if name not in gone)
     tokens = tokens_before(changed, images())
     for index in range(3):
-        wanted = original.blocks[index](tokens)
+        before, block = tokens, original.blocks[index]
         tokens = changed.blocks[index](tokens, None)[0] if index == 2 else changed.blocks[index](tokens)
-        torch.testing.assert_close(tokens, wanted)
+        assert_same_model(tokens, block, before)
 
 
 @pytest.mark.parametrize("transform", ["full", "linear", "identity"])

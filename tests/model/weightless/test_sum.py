@@ -6,6 +6,7 @@ import torch
 from slipstick.errors import UserError
 from slipstick.model.weightless.bits import Bits
 from slipstick.model.weightless.sum import ConditionalSum, GroupSum, group_entries, solve
+from tests.rounding import assert_within, product_error
 
 
 def random_bits(count: int, tokens: int) -> Bits:
@@ -44,8 +45,9 @@ def test_gradients_pass_straight_through_the_rounding():
     layer, bits = ConditionalSum(random_entries(20, 5), 4), random_bits(20, 30)
     gradient = torch.randn(30, 5, generator=torch.Generator().manual_seed(3))
     (layer(bits) * gradient).sum().backward()
-    assert torch.allclose(layer.entries.grad, bits.codes.float() @ gradient, atol=1e-5)
-    assert torch.allclose(bits.carrier.grad, layer.codes() * layer.scale @ gradient.T, atol=1e-5)
+    by_entries, by_bits = (bits.codes.double(), gradient), (layer.codes() * layer.scale, gradient.T)
+    assert_within(layer.entries.grad, by_entries[0] @ gradient.double(), product_error(*by_entries))
+    assert_within(bits.carrier.grad, by_bits[0].double() @ by_bits[1].double(), product_error(*by_bits))
 
 
 def test_solving_finds_the_entries_that_made_the_outputs():
