@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from slipstick.errors import ToolNotFound
-from slipstick.store import Store, digest
+from slipstick.store import Store, cache_root, digest
 
 VARIABLE = "SLIPSTICK_VERILATOR"
 OLDEST = (5, 36)  # cocotb 2.1 calls VerilatedVpi::doInertialPuts
@@ -43,11 +43,11 @@ class Verilator:
 def find_verilator() -> Verilator:
     """The Verilator to use; ToolNotFound names the fix when there is none, or no compiler for its C++."""
     own = os.environ.get(VARIABLE)
-    return _find(own, os.environ.get("PATH", ""), os.environ.get("SLIPSTICK_CACHE"))
+    return _find(own, os.environ.get("PATH", ""), cache_root())
 
 
 @cache
-def _find(own: str | None, path: str, cache_folder: str | None) -> Verilator:
+def _find(own: str | None, path: str, cache_folder: Path) -> Verilator:
     if own:
         executable = shutil.which(own)
         if executable is None:

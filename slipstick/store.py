@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 
 from slipstick.errors import UserError
 
@@ -23,7 +24,22 @@ except ImportError:  # Windows: two first builds at once are on their own
 def cache_root() -> Path:
     """``$SLIPSTICK_CACHE``, else ``$XDG_CACHE_HOME/slipstick``, else ``~/.cache/slipstick``."""
     own = os.environ.get("SLIPSTICK_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipstick"
+    folder = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipstick"
+    return folder.absolute()  # tools work in folders of their own
+
+
+def data_root() -> Path:
+    """Where a user's own data is kept on this platform, such as ``$XDG_DATA_HOME/slipstick``: no cleaner empties it."""
+    return platformdirs.user_data_path("slipstick", appauthor=False)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path`` against other processes; OSError where it cannot be made."""
+    with path.open("w") as lock:
+        if fcntl:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def digest(*parts: Any) -> str:

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import torch
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.isolation import ROOT, isolate
+
+remove_home = isolate()  # before anything that reads the environment is imported
+
+import torch  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.add_cleanup(remove_home)
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     hypothesis.settings.register_profile("slipstick", deadline=None)  # a first example may import or compile
     hypothesis.settings.load_profile("slipstick")

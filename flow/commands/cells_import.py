@@ -44,7 +44,8 @@ def run(
 ) -> None:
     """Import a multiplier; several files of one cell are checked against each other on all operand pairs.
 
-    The cell then goes by its name everywhere: generate --mix, synth, search. It is kept as JSON in $SLIPSTICK_CELLS.
+    The cell then goes by its name everywhere: generate --mix, synth, search. It is kept as JSON in
+    $SLIPSTICK_CELLS, by default the platform's folder of user data (~/.local/share/slipstick/cells on Linux).
 
     Example: slipstick cells import mul8s.v mul8s.c --top mul8s --allow-run-c
     """

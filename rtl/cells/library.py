@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from slipstick.errors import UserError
-from slipstick.store import cache_root, write_text
+from slipstick.store import data_root, write_text
 
+from . import moved
 from .cell import Cell
 from .netlist import NOT, Netlist
 
@@ -22,9 +23,17 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
 
 def folder() -> Path:
-    """``$SLIPSTICK_CELLS``, else the folder ``slipstick-cells`` beside the cache."""
+    """Where cells are written: ``$SLIPSTICK_CELLS``, else ``cells`` in the platform's folder of user data."""
     own = os.environ.get(VARIABLE)
-    return Path(own) if own else cache_root().parent / "slipstick-cells"
+    return Path(own) if own else data_root() / "cells"
+
+
+def folders() -> list[Path]:
+    """Where cells are looked for, in this order; cells that lie beside the cache are moved first."""
+    if os.environ.get(VARIABLE):
+        return [folder()]
+    moved.move_into(folder())
+    return [folder(), moved.former_folder()]
 
 
 def check_name(name: str) -> None:
@@ -35,13 +44,14 @@ def check_name(name: str) -> None:
 
 def path_of(name: str) -> Path | None:
     """The file of a user's cell; None when there is none."""
-    path = folder() / f"{name}.json"
-    return path if _NAME.fullmatch(name) and path.is_file() else None
+    if not _NAME.fullmatch(name):
+        return None
+    return next((path for place in folders() if (path := place / f"{name}.json").is_file()), None)
 
 
 def names(pattern: str = "*") -> list[str]:
     """Names of the user's cells that match a shell pattern, broken files included."""
-    found = [path.stem for path in folder().glob("*.json") if _NAME.fullmatch(path.stem)]
+    found = {path.stem for place in folders() for path in place.glob("*.json") if _NAME.fullmatch(path.stem)}
     return sorted(fnmatch.filter(found, pattern))
 
 
@@ -58,9 +68,11 @@ def provenance(path: Path) -> dict[str, Any]:
 def save(cell: Cell, provenance: dict[str, Any], *, replace: bool = False) -> Path:
     """Write a cell into the user's folder; UserError when the name is taken, unless ``replace``."""
     check_name(cell.name)
-    path = folder() / f"{cell.name}.json"
-    if path.exists() and not replace:
-        raise UserError(f"cell {cell.name!r} is in {folder()} already; give another --name, or --force to replace it")
+    path, taken = folder() / f"{cell.name}.json", path_of(cell.name)
+    if taken and not replace:
+        raise UserError(
+            f"cell {cell.name!r} is in {taken.parent} already; give another --name, or --force to replace it"
+        )
     write_text(path, json.dumps(cell_document(cell, provenance)) + "\n")
     return path
 

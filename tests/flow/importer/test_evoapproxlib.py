@@ -16,7 +16,7 @@ from slipstick.flow.importer import from_table, import_files
 from slipstick.rtl.cells import Cell, ErrorFigures, cell
 from slipstick.rtl.cells.errors import operand_values
 
-VARIABLE = "SLIPSTICK_EVOAPPROX"
+VARIABLE = "SLIPSTICK_TEST_EVOAPPROX"
 NAME = re.compile(r"mul(\d+)(?:x(\d+))?([us])_\w+")
 
 

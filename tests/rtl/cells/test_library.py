@@ -93,8 +93,8 @@ def test_other_files_in_the_folder_are_no_cells(own_cells: Path) -> None:
         assert all(one.family != "imported" for one in cells("*8s"))
 
 
-def test_the_folder_lies_beside_the_cache_unless_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_folder_is_that_of_user_data_unless_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(library.VARIABLE)
-    monkeypatch.setenv("SLIPSTICK_CACHE", str(tmp_path / "cache"))
-    assert library.folder() == tmp_path / "slipstick-cells"
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert library.folder() == tmp_path / "data" / "slipstick" / "cells"
     assert library.names() == []
