@@ -12,10 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOR_TESTS = "SLIPSTICK_TEST_"
 """Variables that are for the tests: LIBERTY and EVOAPPROX name folders of further data, CACHE that of the cache."""
-_PREFIXES = ("SLIPSTICK_", "XDG_", "CCACHE_", "COCOTB_", "VERILATOR_", "VM_", "GPI_", "HF_", "MPL", "OPTUNA_", "TYPER_")
+_PREFIXES = ("SLIPSTICK_", "XDG_", "CCACHE_", "COCOTB_", "VERILATOR_", "VM_", "GPI_", "HF_", "MPL", "OPTUNA_")
 _NAMES = {
-    "FORCE_COLOR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "TERMINAL_WIDTH", "MAKEFLAGS", "MFLAGS",
-    "OBJCACHE", "TORCH_HOME", "TORCH_EXTENSIONS_DIR", "TOPLEVEL", "MODULE", "TESTCASE", "RANDOM_SEED",
+    "FORCE_COLOR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "TERMINAL_WIDTH", "MAKEFLAGS",
+    "MFLAGS", "OBJCACHE", "TORCH_HOME", "TORCH_EXTENSIONS_DIR", "TOPLEVEL", "MODULE", "TESTCASE", "RANDOM_SEED",
 }  # fmt: skip
 
 

@@ -44,9 +44,9 @@ def test_a_users_cells_variables_and_locked_cache_change_no_result(
     hostile = {
         "HOME": str(home), "SLIPSTICK_CELLS": str(tmp_path / "cells"), "SLIPSTICK_CACHE": "/dev/null/cache",
         "SLIPSTICK_VERILATOR": "/nowhere/verilator", "SLIPSTICK_KERNELS": "off", "XDG_CACHE_HOME": "/dev/null",
-        "XDG_DATA_HOME": str(home / ".local/share"), "XDG_CONFIG_HOME": "/dev/null", "FORCE_COLOR": "1", "COLUMNS": "20",
+        "XDG_DATA_HOME": str(home / ".local/share"), "XDG_CONFIG_HOME": "/dev/null", "COLUMNS": "20",
         "CCACHE_DIR": "/dev/null/ccache", "MAKEFLAGS": "--no-such-option", "VERILATOR_ROOT": "/nowhere",
-        "COCOTB_TEST_FILTER": "none", "HF_HOME": "/dev/null", "OBJCACHE": "/nowhere/ccache",
+        "FORCE_COLOR": "1", "COCOTB_TEST_FILTER": "none", "HF_HOME": "/dev/null", "OBJCACHE": "/nowhere/ccache",
     }  # fmt: skip
     before = sorted(path for path in tmp_path.rglob("*"))
     done = subprocess.run(

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def _move(file: Path, folder: Path) -> str | None:
     for name, content in _candidates(file.name, data):
         target = folder / name
         if not target.exists():
-            write_whole(target, lambda path, content=content: path.write_bytes(content))
+            write_whole(target, partial(Path.write_bytes, data=content))
             file.unlink()
             return name
         if target.is_file() and target.read_bytes() == content:

@@ -23,7 +23,7 @@ CLOCK_PS = 10_000
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "liberty"
 FOLDERS = [SHARED, *(Path(one) for one in os.environ.get("SLIPSTICK_TEST_LIBERTY", "").split(os.pathsep) if one)]
 LIBRARIES = [DEFAULT_LIBERTY, *sorted(file for folder in FOLDERS for file in folder.glob("*.lib*"))]
-"""The shipped library, and all Liberty files beside the checkout and in the folders that SLIPSTICK_TEST_LIBERTY names."""
+"""The shipped library, and all Liberty files beside the checkout and in folders that SLIPSTICK_TEST_LIBERTY names."""
 
 needs_opensta = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA (Debian package opensta) is absent")
 
