@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from slipstick import __version__
-from slipstick.errors import UserError
+from slipstick.errors import UserError, show_notices_plainly
 
 COMMANDS = (
     "cells", "generate", "cosim", "synth", "power", "evaluate", "search", "report", "flow", "train", "finetune",
@@ -63,6 +63,7 @@ def _main(version: bool = typer.Option(False, "--version", callback=_version, is
 
 def run() -> int:
     """Run the command line; a user's mistake is one line on standard error and exit code 2."""
+    show_notices_plainly()
     try:
         app()
     except UserError as error:

@@ -1,7 +1,10 @@
 """The errors a user can cause: shown as one line, exit code 2, never a traceback."""
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(Exception):
@@ -19,3 +22,20 @@ class UnknownName(UserError):
 
 class ToolNotFound(UserError):
     """An external tool is missing or too old; the message says how to get it."""
+
+
+class Notice(UserWarning):
+    """Something that the user should know and that stops nothing; the command line shows it as one line."""
+
+
+def show_notices_plainly() -> None:
+    """From now on a ``Notice`` is one line on standard error, without the place in the code that gave it."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, Notice):
+            print(f"slipstick: warning: {message}", file=sys.stderr)
+        else:
+            before(message, category, *place, **options)
+
+    warnings.showwarning = show

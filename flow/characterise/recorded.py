@@ -26,13 +26,14 @@ def shipped_operands(store: Store | None = None) -> Operands:
     assets = Path(str(slipstick.model.__file__)).parent / "assets"  # model.data knows, and imports torch
     sources = [path.read_bytes() for path in sorted(assets.iterdir()) if path.is_file()]
     key = digest(*sources, SEQUENCES, LENGTH, TILES, TILE_SIZE, RECORDED_IMAGES, _RESULT_VERSION)[:32]
-    path = (store or Store("operands")).folder / key / "shipped ViT.npz"
-    if not path.exists():
-        from slipstick.model.data import shipped  # torch comes with it: seconds, for a file that is kept
-        from slipstick.model.zoo import load_model
+    with (store or Store("operands")).building(key) as (folder, ready):
+        path = folder / "shipped ViT.npz"
+        if not ready:
+            from slipstick.model.data import shipped  # torch comes with it: seconds, for a file that is kept
+            from slipstick.model.zoo import load_model
 
-        record_operands(load_model(), shipped("calibration")).save(path)
-    return load_operands(path)
+            record_operands(load_model(), shipped("calibration")).save(path)
+        return load_operands(path)
 
 
 def record_operands(loaded: "LoadedModel", images: "Images", *, seed: int = 0, name: str = "shipped ViT") -> Operands:

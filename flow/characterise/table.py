@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from slipstick.errors import show_notices_plainly
 from slipstick.flow.cost.baseline import FORMS
 from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
 from slipstick.flow.cost.figures import Levels
@@ -104,7 +105,8 @@ def characterise(
     liberty, operands = liberty or default_liberty(), operands or shipped_operands()
     store = Store("characterised")
     keys = {one.name: _key(one, _operands_for(one.signed, one.widths, operands), liberty, clock_mhz) for one in cells}
-    missing = [one for one in cells if store.get(keys[one.name]) is None]
+    kept = {one.name: store.get(keys[one.name]) for one in cells}
+    missing = [one for one in cells if kept[one.name] is None]
     kinds = dict.fromkeys((one.signed, one.widths) for one in cells)
     # First: every element is costed beside the exact ones, which two processes would map twice.
     levels = _exact_levels(operands, liberty, clock_mhz) if (True, (8, 8)) in kinds and operands.tiles else None
@@ -119,17 +121,17 @@ def characterise(
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(workers, total), context, _start, (liberty, operands, clock_mhz)) as pool:
             try:
-                waiting: dict[Future[None], str] = {}
+                waiting: dict[Future[dict[str, Any]], str] = {}
                 for one in missing:
                     waiting[pool.submit(_measure, one, keys[one.name])] = one.name
                 for done, future in enumerate(as_completed(waiting), 1):
-                    future.result()
+                    kept[waiting[future]] = future.result()
                     if progress:
                         progress(done, total, waiting[future])
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-    rows = tuple(_row(one, store.get(keys[one.name])) for one in cells)
+    rows = tuple(_row(one, kept[one.name]) for one in cells)
     notes = (
         f"{liberty.describe()}, {clock_mhz:g} MHz, {tool_versions()}, {Delays.ZERO.value}",
         f"workload: {operands.name}; unsigned cells see its magnitudes, widths other than 8 x 8 uniform operands",
@@ -164,10 +166,11 @@ _setting: tuple[Liberty, Operands, float]
 def _start(*setting: Any) -> None:
     global _setting
     _setting = setting
+    show_notices_plainly()
 
 
-def _measure(cell: Cell, key: str) -> None:
-    """In a worker: every figure of one cell, into the store."""
+def _measure(cell: Cell, key: str) -> dict[str, Any]:
+    """In a worker: every figure of one cell, kept in the store too."""
     liberty, operands, clock_mhz = _setting
     own = _operands_for(cell.signed, cell.widths, operands)
 
@@ -185,7 +188,8 @@ def _measure(cell: Cell, key: str) -> None:
             "inference_fj": inference,
         }
 
-    Store("characterised").json(key, compute)
+    found: dict[str, Any] = Store("characterised").json(key, compute)
+    return found
 
 
 def _levels(cells: Iterable[Cell], operands: Operands, liberty: Liberty, clock_mhz: float) -> CostModel:
