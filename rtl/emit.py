@@ -6,6 +6,8 @@ from amaranth.back import verilog
 from amaranth.hdl import ClockDomain, Fragment, Value
 from amaranth.lib.wiring import Component
 
+from slipstick.store import caches_of_tools
+
 from .accelerator import Accelerator
 from .place import Library
 from .spec.array import ArrayConfig
@@ -25,7 +27,8 @@ def to_verilog(component: Component, name: str) -> str:
         clock = ClockDomain("sync", reset_less=not getattr(component, "resettable", False))
         fragment.add_domains(clock)
         ports[:0] = [clock.clk] if clock.rst is None else [clock.clk, clock.rst]
-    text = verilog.convert(fragment, name=name, ports=ports, emit_src=False, strip_internal_attrs=True)
+    with caches_of_tools():
+        text = verilog.convert(fragment, name=name, ports=ports, emit_src=False, strip_internal_attrs=True)
     text = re.sub(r"\\(" + re.escape(name) + r"\.[\w.$]+) ", lambda m: re.sub(r"\W", "_", m[1]) + " ", text)
     return tidy(text)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import cocotb_tools.config
 import cocotb_tools.runner
 
-from slipstick.store import Store, digest
+from slipstick.store import Store, caches_of_tools, digest
 
 from .verilator import find_verilator
 
@@ -71,7 +71,7 @@ def build(
     identity = [list(tool.version), version("cocotb"), str(cocotb_tools.config.libs_dir)]
     control = _control(top, shared)
     key = digest(dict(sources), top, flags, list(MAKE_FLAGS), control, identity)[:24]
-    with Store("simulators").building(key) as (folder, ready):
+    with caches_of_tools(), Store("simulators").building(key) as (folder, ready):
         if not ready:
             for name, text in sources.items():
                 (folder / name).write_text(text)

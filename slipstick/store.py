@@ -53,6 +53,26 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def caches_of_tools() -> Iterator[None]:
+    """Inside, tools whose own caches lie below the home folder (ccache, wasmtime) find one that can be written.
+
+    They stop where they cannot write theirs. Where the user's can be written, nothing changes.
+    """
+    before = os.environ.get("XDG_CACHE_HOME")
+    try:
+        _check_room(Path(before) if before else Path.home() / ".cache")
+    except (OSError, RuntimeError):
+        os.environ["XDG_CACHE_HOME"] = str(_homeless())
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("XDG_CACHE_HOME", None)
+        else:
+            os.environ["XDG_CACHE_HOME"] = before
+
+
 def digest(*parts: Any) -> str:
     """SHA-256 of JSON-like parts, bytes and NumPy arrays, in hexadecimal."""
     total = hashlib.sha256()
@@ -208,7 +228,7 @@ class Store:
 
 _LIST = ".contents.json"
 _ROOM_BYTES = 64 << 20
-"""Free space below which nothing is built in the cache: a simulator's build takes tens of megabytes."""
+"""Free space below which a cache counts as full: a simulator's build takes tens of megabytes."""
 _unsaved: dict[Path, str] = {}
 _temporary: dict[Path, Path] = {}
 _told: set[str] = set()
@@ -251,7 +271,7 @@ def _contents(folder: Path) -> dict[str, str]:
 
 
 def _check_room(folder: Path) -> None:
-    """OSError unless a build can be written below ``folder``."""
+    """OSError unless tens of megabytes can be written below ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as probe:
         probe.write(bytes(1 << 20))  # a quota shows only then

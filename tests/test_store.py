@@ -16,7 +16,7 @@ from slipstick.flow.library.liberty import DEFAULT_LIBERTY, load_liberty
 from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.measure import measure_power, random_vectors
 from slipstick.flow.power.synth import synthesise
-from slipstick.store import Store, cache_root
+from slipstick.store import Store, cache_root, caches_of_tools
 
 VALUE = {"a": [1, 2.5, None, "é"], "b": {}}
 ADDER = "module top(input [3:0] x, y, output [4:0] s); assign s = x + y; endmodule"
@@ -192,6 +192,21 @@ def test_without_a_home_the_cache_is_a_temporary_one(monkeypatch):
     with pytest.warns(Notice, match="no home folder"):
         root = cache_root()
     assert root.is_dir() and cache_root() == root
+
+
+def test_tools_find_a_cache_that_can_be_written(unwritable, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(unwritable))
+    with caches_of_tools():
+        with tempfile.TemporaryFile(dir=os.environ["XDG_CACHE_HOME"]) as file:
+            file.write(b"kept")
+        assert not Path(os.environ["XDG_CACHE_HOME"]).is_relative_to(unwritable)
+    assert os.environ["XDG_CACHE_HOME"] == str(unwritable)
+
+
+def test_tools_keep_the_users_cache_where_it_can_be_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with caches_of_tools():
+        assert os.environ["XDG_CACHE_HOME"] == str(tmp_path)
 
 
 def _write(root, value):
