@@ -120,9 +120,10 @@ class PreparedWeights:
         self.cell, self.weights = cell, weights
         self.depth, self.channels = weights.shape[-2:]
         check_range(weights, cell.widths[1], cell.signed, "weights", cell)
-        if self.depth * _largest_product(cell) >= 1 << 31:
+        self.largest_product = _largest_product(cell)
+        if self.depth * self.largest_product >= 1 << 31:
             raise UserError(
-                f"sums of {self.depth} products of cell {cell.name!r}, up to {_largest_product(cell)} each, "
+                f"sums of {self.depth} products of cell {cell.name!r}, up to {self.largest_product} each, "
                 "may not fit int32; split the reduction"
             )
         self._tables = kernel_tables(cell) if available(weights.device) else None

@@ -23,8 +23,6 @@ def accumulate(layer: WeightLayer, x: Codes) -> Codes:
     """Accumulators int32 [..., N] of activation codes [..., K] of the layer's own scale."""
     if x.values is None:
         return Codes(layer.accumulate(x.codes), layer.unit())
-    if layer.mean_error is None:
-        layer.freeze_compensation()
     totals: list[Tensor] = []
     values = product(layer, x.values, layer.matrix(layer.weight), layer.bias, totals=totals)
     return Codes(totals[0], layer.unit(), values)

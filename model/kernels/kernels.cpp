@@ -3,6 +3,7 @@
 // The C interface, bound through ctypes; no header of torch, so it compiles in seconds. Threads share no output.
 
 #include "conditional.hpp"
+#include "digest.hpp"
 #include "elementwise.hpp"
 #include "factor.hpp"
 #include "lut.hpp"
@@ -71,6 +72,9 @@ void slipstick_table_gemm(const uint8_t* codes, const uint8_t* weights, const ui
              [&](int64_t block, const Scratch& scratch) { matrix(offsets, scratch, i, block); });
   }
 }
+
+// The same for any number of threads.
+uint64_t slipstick_hash(const uint8_t* data, int64_t size, int threads) { return hash(data, size, threads); }
 
 void slipstick_quantise(const float* values, float scale, int low, int high, int8_t* codes, int64_t count,
                         int threads) {

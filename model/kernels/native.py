@@ -53,6 +53,7 @@ def load(path: Path) -> ctypes.CDLL:
     library.slipstick_use_team.restype = None
     library.slipstick_packed_words.argtypes = [size] * 3
     library.slipstick_packed_words.restype = size
+    library.slipstick_hash.argtypes, library.slipstick_hash.restype = [pointer, size, number], ctypes.c_uint64
     return library
 
 

@@ -1,46 +1,41 @@
-"""Values that follow parameters: made once, and again when a parameter changes."""
+"""Values made from tensors, kept as long as these hold the same numbers."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from ..kernels.fingerprint import Fingerprint, fingerprint
 
 T = TypeVar("T")
-_STEPS = [0]  # of all optimisers of the process: fused ones change weights without telling autograd's versions
-
-
-def _count_step(*_: Any) -> None:
-    _STEPS[0] += 1
-
-
-register_optimizer_step_post_hook(_count_step)
-
-
-def steps_taken() -> int:
-    """Steps of all optimisers of the process."""
-    return _STEPS[0]
 
 
 class Derived(Generic[T]):
-    """A value and the tensors it came from; an optimiser's step or a change that autograd sees makes it anew."""
+    """A value and what the tensors that it was made from held then.
+
+    Their numbers decide, not which tensors they are: parameters may be replaced, swapped for one call, written
+    to in place, through ``.data`` or by fused kernels and other processes that tell nobody. Copies and pickles
+    begin without a value. Threads that share one see whole values only.
+    """
 
     def __init__(self) -> None:
-        self._sources: tuple[Tensor | None, ...] = ()
-        self._versions: tuple[int, ...] = ()
-        self._value: T | None = None
+        self._kept: tuple[tuple[Fingerprint, ...], T] | None = None
 
     def __call__(self, make: Callable[[], T], *sources: Tensor | None) -> T:
         """The value of ``make()`` for these sources."""
-        versions = (steps_taken(), *(_version(one) for one in sources))
-        same = len(sources) == len(self._sources) and all(a is b for a, b in zip(sources, self._sources, strict=True))
-        if self._value is None or not same or versions != self._versions:
+        now, kept = tuple(map(fingerprint, sources)), self._kept
+        if kept is None or kept[0] != now:
             with torch.inference_mode(False), torch.no_grad():  # what an evaluation keeps must serve training too
-                self._value = make()
-            self._sources, self._versions = sources, versions
-        return self._value
+                kept = self._kept = now, make()
+        return kept[1]
 
+    def forget(self) -> None:
+        """Make the value anew at the next call: something else than the sources has changed."""
+        self._kept = None
 
-def _version(tensor: Tensor | None) -> int:
-    return 0 if tensor is None or tensor.is_inference() else tensor._version
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Derived[T]":
+        return Derived()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Derived, ()

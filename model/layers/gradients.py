@@ -25,7 +25,7 @@ from .table_layer import Cells, TableLayer
 
 
 def set_gradient_(model: nn.Module, config: GradientConfig) -> None:
-    """Choose the gradients of every converted layer and freeze the offsets that compensate mean errors.
+    """Choose the gradients of every converted layer and hold the offsets that compensate mean errors.
 
     Raises UserError when the model has no converted or a not yet calibrated layer.
     """
@@ -67,7 +67,8 @@ class _Product(torch.autograd.Function):
         requantised: bool,
         totals: list[Tensor] | None,
     ) -> Tensor:
-        codes, held, total = layer.integer_product(values, stationary)
+        found = layer.integer_product(values, stationary)
+        codes, held, total = found.codes, found.stationary, found.accumulators
         if totals is not None:
             totals.append(total)
         clips: list[Tensor | None] = [None, None, None]
@@ -76,14 +77,15 @@ class _Product(torch.autograd.Function):
             clips[0] = clamped(values, codes, layer.activation_scale, *limits)
             clips[1] = layer.clamped_stationary(stationary, held)
         if requantised:
-            out = layer.output_codes(total)
+            out = layer.output_codes(total, found.unit)
             if layer.gradient.kind == "clipped":
-                clips[2] = clamped(total, out, layer.output_scale / layer.product_scale(), *limits)
+                clips[2] = clamped(total, out, layer.output_scale / found.unit, *limits)
             result = out.float() * layer.output_scale
         else:
-            result = total.float() * layer.product_scale()
+            result = total.float() * found.unit
+        ctx.layer, ctx.trained = layer, layer.trained()
         ctx.grid, ctx.config, ctx.groups = layer.grid, layer.gradient, getattr(layer, "groups", 1)
-        ctx.save_for_backward(codes, held, layer.activation_scale, layer.stationary_scales(), *clips)
+        ctx.save_for_backward(codes, held, layer.activation_scale, found.scale, *clips)
         return result
 
     @staticmethod
@@ -93,6 +95,8 @@ class _Product(torch.autograd.Function):
         if result_clip is not None and len(result_clip):  # autograd's own tensor stays as it is
             gradient = _clear_(gradient.clone(memory_format=torch.contiguous_format), result_clip)
         by_values = by_stationary = by_bias = None
+        if ctx.trained is not None and (ctx.needs_input_grad[1] or ctx.needs_input_grad[2]):
+            ctx.layer.hold(ctx.trained)
         if ctx.needs_input_grad[2]:
             by_bias = gradient.flatten(0, -2).sum(0)
         shape = codes.shape

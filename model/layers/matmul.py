@@ -10,7 +10,7 @@ from .heads import HeadGrids, multiply_heads
 from .mixed import MixedWeights
 from .moments import Moments, matmul_moments
 from .quantise import Observer, QuantConfig, clamped, quantise
-from .table_layer import Cells, TableLayer
+from .table_layer import Cells, IntegerProduct, TableLayer
 
 
 class ApproxMatmul(TableLayer):
@@ -100,14 +100,11 @@ class ApproxMatmul(TableLayer):
             self.recorder(self.path, self, codes, stationary, total)
         return total
 
-    def integer_product(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes of both operands and their accumulators."""
+    def integer_product(self, values: Tensor, stationary: Tensor) -> IntegerProduct:
+        """The product of both operands."""
         codes, held = self.quantise_both(values, stationary)
-        return codes, held, self.accumulate(codes, held)
-
-    def stationary_scales(self) -> Tensor:
-        """Scale of the second operand: [1]."""
-        return self.stationary_scale.view(1)
+        total = self.accumulate(codes, held)
+        return IntegerProduct(codes, held, total, self.stationary_scale.view(1), self.product_scale())
 
     def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
         """Flat places where the second operand's quantiser clamps."""
@@ -122,7 +119,8 @@ class ApproxMatmul(TableLayer):
         if not self.observing and torch.is_grad_enabled():
             return product(self, values, stationary, None)
         if not self.observing:
-            return self.integer_product(values, stationary)[2].float() * self.product_scale()
+            found = self.integer_product(values, stationary)
+            return found.accumulators.float() * found.unit
         result = values @ stationary
         self.rows_per_image, self.channels = result.shape[-2:]
         self.depth, self.head_count = values.shape[-1], values.shape[-3] if values.ndim > 3 else 0

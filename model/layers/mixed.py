@@ -36,11 +36,16 @@ class MixedWeights:
     """Weights int8 [..., K, N] prepared for a grid of cells."""
 
     def __init__(self, weights: Tensor, grid: Grid) -> None:
-        self.channels = weights.shape[-1]
+        self.depth, self.channels = weights.shape[-2:]
         self.parts = []
         for cell, k, n in cell_groups(grid, weights.shape[-2], weights.shape[-1]):
             block = weights if k is None else weights[..., k, :]
             self.parts.append((PreparedWeights(block if n is None else block[..., n], cell), k, n))
+
+    @property
+    def largest_sum(self) -> int:
+        """No sum of products, without a bias, has a larger magnitude."""
+        return self.depth * max((part.largest_product for part, _, _ in self.parts), default=0)
 
     def matmul(self, activations: Tensor) -> Tensor:
         """Activations int8 [..., M, K] -> int32 [..., M, N]."""

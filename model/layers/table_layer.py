@@ -44,6 +44,20 @@ class Sample:
         return values.reshape(1 if shape[0] % self.images else self.images, -1)
 
 
+@dataclass(frozen=True)
+class IntegerProduct:
+    """One run of a layer: operand codes int8, accumulators int32 [..., M, N], and the scales that these had then.
+
+    ``scale`` of the second operand's codes and ``unit`` of the accumulators, [N] or [1].
+    """
+
+    codes: Tensor
+    stationary: Tensor
+    accumulators: Tensor
+    scale: Tensor
+    unit: Tensor
+
+
 Cells = Grid | HeadGrids
 Recorder = Callable[[str, "TableLayer", Tensor, Tensor, Tensor], None]
 
@@ -101,16 +115,19 @@ class TableLayer(Hidden, ABC):
     def forget_products(self) -> None:
         """Drop weights prepared for cells tried so far: they cost memory, and can be made again."""
 
+    def trained(self) -> Tensor | None:
+        """The parameter that takes the gradient of the second operand."""
+        return None
+
+    def hold(self, trained: Tensor) -> None:
+        """Keep the offset that compensates the cells' mean error as it is, whatever training does to ``trained``."""
+
     def freeze_compensation(self) -> None:
-        """Keep the offset that compensates the cells' mean error as it is, whatever training does to weights."""
+        """Bring that offset up to date and hold it."""
 
     @abstractmethod
-    def integer_product(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Operand codes int8 [..., M, K] and [..., K, N] of float values, and their accumulators [..., M, N]."""
-
-    @abstractmethod
-    def stationary_scales(self) -> Tensor:
-        """Scale of the second operand's codes: [N] or [1]."""
+    def integer_product(self, values: Tensor, stationary: Tensor) -> IntegerProduct:
+        """The product of float values [..., M, K] and [..., K, N]."""
 
     @abstractmethod
     def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
@@ -147,12 +164,13 @@ class TableLayer(Hidden, ABC):
     def error_moments(self, grid: Cells) -> Moments:
         """Mean and variance of the accumulators' error, by channel, in units of one."""
 
-    def requant(self) -> Requant:
-        """The requantiser from accumulators to output codes, one entry a channel (or one for all).
+    def requant(self, unit: Tensor | None = None) -> Requant:
+        """The requantiser from accumulators, of ``unit`` or as they are now, to output codes: one a channel or in all.
 
         Raises UserError when no requantiser has the scale that weights this large or not finite need.
         """
-        scale = (self.product_scale() / self.output_scale).detach().double()
+        unit = self.product_scale() if unit is None else unit
+        scale = (unit / self.output_scale).detach().double()
         if self._requant is None or not torch.equal(self._requant[0], scale):
             try:
                 self._requant = scale, Requant.from_scale(scale.cpu().numpy(), self.low, self.high)
@@ -160,9 +178,9 @@ class TableLayer(Hidden, ABC):
                 raise UserError(f"layer {self.path!r}: {error}; its weights are too large or not finite") from error
         return self._requant[1]
 
-    def output_codes(self, accumulators: Tensor) -> Tensor:
+    def output_codes(self, accumulators: Tensor, unit: Tensor | None = None) -> Tensor:
         """Requantise accumulators int32 [..., N] to int8 [..., N], as the hardware does."""
-        return requantise_codes(accumulators, self.requant())
+        return requantise_codes(accumulators, self.requant(unit))
 
     def quantise_input(self, values: Tensor) -> Tensor:
         """Activation codes int8 of float values."""

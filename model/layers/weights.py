@@ -3,6 +3,7 @@
 Letters: M rows, K reduction, N output channels, G groups.
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,43 +12,58 @@ from torch import Tensor
 from slipstick.errors import UserError
 
 from ..kernels import ops
+from ..kernels.fingerprint import Fingerprint, fingerprint
 from ..kernels.ops import available
-from .derived import steps_taken
+from .derived import Derived
 from .gradients import product
 from .heads import HeadGrids
 from .mixed import MixedWeights
 from .moments import Moments, weight_moments
-from .quantise import QuantConfig, quantise, weight_scale
-from .table_layer import Cells, TableLayer
+from .offset import OffsetLayer
+from .quantise import QuantConfig, quantise
+from .scales import channel_scale
+from .table_layer import Cells, IntegerProduct
+
+INT32 = (1 << 31) - 1
 
 
-class WeightLayer(TableLayer):
+@dataclass
+class Quantised:
+    """Weight and bias as whole numbers, and what was made of them since.
+
+    ``scale`` and ``unit``, of a weight code and of an accumulator, float32 [N]; ``codes`` int8 [K, N] or
+    [G, K / G, N / G]; ``bias`` float64 [N] in accumulator units; by cells, so that a search prepares each once,
+    ``products`` and ``errors`` float64 [N]; ``bias_codes`` int32 [N] by the offset in them.
+    """
+
+    made_from: Fingerprint
+    scale: Tensor
+    codes: Tensor
+    unit: Tensor
+    bias: Tensor
+    products: dict[Cells, MixedWeights] = field(default_factory=dict)
+    errors: dict[Cells, Tensor] = field(default_factory=dict)
+    bias_codes: dict[Any, Tensor] = field(default_factory=dict)
+
+
+class WeightLayer(OffsetLayer):
     """A layer with constant weights: the part that Linear and Conv2d share.
 
     ``weight`` [N, ...] and ``bias`` [N] stay the float parameters of the layer it replaces, so the state
     dict keeps its names. ``weight_codes`` int8 [K, N], ``bias_codes`` int32 [N] in accumulator units, both
-    of the weight and bias as they are now: they are made anew after an optimiser's step and after any
-    change that autograd sees, such as ``load_state_dict``. After writing to ``weight.data`` call
-    ``forget_prepared``. With G ``groups``, ``weight_codes`` is [G, K / G, N / G]: group g multiplies the
-    g-th part of every row, and its cells go by the channel within the group.
+    of the numbers that weight and bias hold now, whoever wrote them. With G ``groups``, ``weight_codes`` is
+    [G, K / G, N / G]: group g multiplies the g-th part of every row, and its cells go by the channel within the group.
     """
 
     weight: Tensor
     bias: Tensor | None
-    mean_error: Tensor | None  # [N], accumulator units: the offset that was frozen for training
 
     def __init__(self, weight: Tensor, bias: Tensor | None, groups: int = 1) -> None:
         super().__init__()
         self.take(weight, bias)
         self.groups = groups
-        self.compensate = True
-        self._prepared: dict[Cells, MixedWeights] = {}  # by cells, so that a search prepares each pair once
-        self._bias_codes: dict[Cells, Tensor] = {}
         self._weight_limit = 127
-        self._quantised: tuple[Tensor, Tensor] | None = None  # scale and codes of the weight
-        self._unit: Tensor | None = None
-        self._versions: tuple[int, ...] = ()  # of the parameters that all of these come from
-        self.register_buffer("mean_error", None)
+        self._quantised: Derived[Quantised] = Derived()
 
     def take(self, weight: Tensor, bias: Tensor | None) -> None:
         """Keep the parameters."""
@@ -60,43 +76,43 @@ class WeightLayer(TableLayer):
     def calibrated(self, config: QuantConfig) -> None:
         """Fix the scales of both operands. Raises UserError for weights or biases with NaN or Inf."""
         super().calibrated(config)
+        self._weight_limit = config.weight_limit
+        self.mean_error = torch.zeros(len(self.weight), dtype=torch.float64, device=self.weight.device)
+        self._drop()
+        self.forget_prepared()
+        self.quantised()
+
+    def quantised(self) -> Quantised:
+        """Weight and bias as they are now. Raises UserError when they hold NaN or Inf."""
+        return self._quantised(self._quantise, self.weight, self.bias, self.activation_scale)
+
+    def numbers(self) -> Fingerprint:
+        """What weight, bias and the activations' scale hold now."""
+        return tuple(map(fingerprint, (self.weight, self.bias, self.activation_scale)))
+
+    def _quantise(self) -> Quantised:
         for what, part in (("weight", self.weight), ("bias", self.bias)):
             if part is not None and not torch.isfinite(part).all():
                 raise UserError(f"layer {self.path!r}: its {what} holds NaN or Inf")
-        self._weight_limit = config.weight_limit
-        self.forget_prepared()
-
-    def set_cells(self, grid: Cells) -> None:
-        """Choose the cells; an offset frozen for other cells goes."""
-        super().set_cells(grid)
-        if self.mean_error is not None:
-            self.mean_error = None
-            self._bias_codes.clear()
-
-    @torch.inference_mode(False)  # what is kept from an evaluation must serve training too
-    @torch.no_grad()
-    def _quantised_weight(self) -> tuple[Tensor, Tensor]:
-        """Scale [N] and codes int8 [K, N] of the weight as it is now."""
-        versions: tuple[int, ...] = (steps_taken(),)
-        if not torch.compiler.is_compiling():  # where versions of tensors are not known
-            versions += tuple(seen for part in self.sources() if part is not None for seen in (id(part), part._version))
-        if self._quantised is None or versions != self._versions[: len(versions)]:
-            self.forget_prepared()
-            limit = self._weight_limit
-            scale = weight_scale(self.weight, limit)
-            self._quantised = scale, self.matrix(quantise(self.weight, self._by_channel(scale), -limit, limit))
-            self._versions = versions
-        return self._quantised
+        weight, limit = self.weight.float(), self._weight_limit
+        bias = None if self.bias is None else self.bias.double()
+        scale = channel_scale(weight, bias, self.activation_scale, limit)
+        codes = self.matrix(quantise(weight, self._by_channel(scale), -limit, limit))
+        unit = self.activation_scale * scale
+        if not torch.isfinite(unit).all():
+            raise UserError(f"layer {self.path!r}: its weights or biases are too large for its inputs")
+        in_units = torch.zeros_like(unit, dtype=torch.float64) if bias is None else bias / unit.double()
+        return Quantised(self.numbers(), scale, codes, unit, in_units)
 
     @property
     def weight_scale(self) -> Tensor:
         """Scale of every output channel's weights: [N]."""
-        return self._quantised_weight()[0]
+        return self.quantised().scale
 
     @property
     def weight_codes(self) -> Tensor:
         """Weights int8 [K, N], or [G, K / G, N / G]."""
-        return self._quantised_weight()[1]
+        return self.quantised().codes
 
     def matrix(self, weight: Tensor) -> Tensor:
         """The weight as a matrix [K, N], or one for each group."""
@@ -125,63 +141,54 @@ class WeightLayer(TableLayer):
         return values.view(-1, *[1] * (self.weight.ndim - 1))
 
     def forget_prepared(self) -> None:
-        """Drop what was derived from weights, scales and statistics; call after changing any of them."""
-        self._quantised = self._unit = None
-        self._prepared.clear()
-        self._bias_codes.clear()
-
-    def _apply(self, *arguments: Any, **options: Any) -> "WeightLayer":
-        self.forget_prepared()  # a new device or dtype
-        return super()._apply(*arguments, **options)
-
-    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
-        self.forget_prepared()
-        super()._load_from_state_dict(*arguments, **options)
+        """Drop what was derived; call after changing statistics or options, not weights or scales."""
+        super().forget_prepared()
+        self._quantised.forget()
 
     def forget_products(self) -> None:
         """Drop weights prepared for cells tried so far."""
-        self._prepared.clear()
+        self.quantised().products.clear()
 
     def product_scale(self) -> Tensor:
         """Value of one unit of the accumulators, by output channel: [N]."""
-        return self.activation_scale * self.weight_scale
+        return self.quantised().unit
 
-    @torch.inference_mode(False)
-    @torch.no_grad()
     def unit(self) -> Tensor:
         """``product_scale``, the same tensor as long as weights and scales are the same."""
-        weight_scale = self.weight_scale  # first: it drops what belongs to older weights
-        if self._unit is None:
-            self._unit = self.activation_scale * weight_scale
-        return self._unit
+        return self.quantised().unit
 
-    def bias_codes(self) -> Tensor:
+    def bias_codes(self, now: Quantised | None = None) -> Tensor:
         """Bias int32 [N] in accumulator units, less the mean error of the cells on calibration data.
 
         The mean error of a channel is known once its weights are, so taking it out costs nothing
-        (bias correction: Nagel et al., ICCV 2019; control variate: arXiv 2102.09642). While training it is
-        the frozen offset: codes keep their distribution when the weights' scale follows their maximum.
+        (bias correction: Nagel et al., ICCV 2019; control variate: arXiv 2102.09642).
         """
-        scale = self.unit()  # first: it drops what belongs to older weights
-        if self.grid not in self._bias_codes:
-            bias = torch.zeros(len(scale), device=self.weight.device, dtype=torch.float64)
-            if self.bias is not None:
-                bias += self.bias.detach().double() / scale.double()
-            bias -= self._mean_error()
-            self._bias_codes[self.grid] = bias.round().clamp(-(2**30), 2**30).int()
-        return self._bias_codes[self.grid]
+        now = now or self.quantised()
+        offset = self.offset(now.made_from) if self.compensate else None
+        key = self.grid, fingerprint(offset)
+        if key not in now.bias_codes:
+            with torch.inference_mode(False), torch.no_grad():
+                codes = (now.bias if offset is None else now.bias - offset).round()
+                self._check_sums(now, codes)
+                now.bias_codes[key] = codes.int()
+        return now.bias_codes[key]
 
-    def _mean_error(self) -> Tensor:
-        """Mean error of the accumulators, float64 [N]: frozen, or that of the weights as they are now."""
-        if not self.compensate or self.code_counts is None:
-            return torch.zeros(len(self.weight), dtype=torch.float64, device=self.weight.device)
-        if self.mean_error is not None:
-            return self.mean_error.double()
-        return torch.from_numpy(self.error_moments(self.grid)[0]).to(self.weight.device)
+    def _check_sums(self, now: Quantised, bias: Tensor) -> None:
+        """UserError unless every sum, bias included, fits int32: nothing is clamped, nothing wraps."""
+        largest = self._product(now).largest_sum + float(bias.abs().max())
+        if largest > INT32:
+            raise UserError(
+                f"layer {self.path!r}: sums of its products and its bias reach {largest:.3g}, more than int32 holds; "
+                "split the reduction"
+            )
 
-    def freeze_compensation(self) -> None:
-        """Keep the mean error of the cells as it is now: ``mean_error`` joins the state dict."""
-        self.mean_error = self._mean_error()
+    def _error_of_now(self) -> Tensor:
+        now = self.quantised()
+        if self.grid not in now.errors:
+            if self.code_counts is None:
+                return torch.zeros_like(now.bias)
+            now.errors[self.grid] = torch.from_numpy(self.error_moments(self.grid)[0]).to(now.bias.device)
+        return now.errors[self.grid].clone()  # what averages buffers in place must not reach it
 
     def error_moments(self, grid: Cells) -> Moments:
         """Mean and variance of the accumulators' error under ``grid`` on the calibration data: [N], [N]."""
@@ -190,29 +197,34 @@ class WeightLayer(TableLayer):
         mean, variance = weight_moments(self.code_counts.numpy().reshape(*codes.shape[:-1], 256), codes, grid)
         return mean.reshape(-1), variance.reshape(-1)
 
-    def accumulate(self, codes: Tensor) -> Tensor:
+    def accumulate(self, codes: Tensor, now: Quantised | None = None) -> Tensor:
         """Activation codes int8 [..., K] -> accumulators int32 [..., N], bias included."""
-        total = self._sums(codes) + self.bias_codes()
+        now = now or self.quantised()
+        total = self._sums(codes, now) + self.bias_codes(now)
         if self.recorder is not None:
-            self.recorder(self.path, self, codes, self.weight_codes, total)
+            self.recorder(self.path, self, codes, now.codes, total)
         return total
 
-    def _sums(self, codes: Tensor) -> Tensor:
-        weights = self.weight_codes  # first: it drops what belongs to older weights
+    def _sums(self, codes: Tensor, now: Quantised) -> Tensor:
         if self.counting:
-            self._keep_sample(codes, weights)
+            self._keep_sample(codes, now.codes)
             counts = self._count(codes, per_channel=True)
             self.code_counts = counts if self.code_counts is None else self.code_counts + counts
-        assert not isinstance(self.grid, HeadGrids)
-        if self.grid not in self._prepared:
-            self._prepared[self.grid] = MixedWeights(weights, self.grid)
-        return self._grouped(self._prepared[self.grid], codes)
+        return self._grouped(self._product(now), codes)
+
+    def _product(self, now: Quantised) -> MixedWeights:
+        grid = self.grid
+        assert not isinstance(grid, HeadGrids)
+        if grid not in now.products:
+            now.products[grid] = MixedWeights(now.codes, grid)
+        return now.products[grid]
 
     def values(self, codes: Tensor) -> Tensor:
         """Activation codes int8 [..., K] -> the accumulators' values, float32 [..., N]."""
+        now = self.quantised()
         if self.recorder is None and available(codes.device):
-            return ops.scale(self._sums(codes), self.bias_codes(), self.product_scale())
-        return self.accumulate(codes).float() * self.product_scale()
+            return ops.scale(self._sums(codes, now), self.bias_codes(now), now.unit)
+        return self.accumulate(codes, now).float() * now.unit
 
     def run(self, rows: Tensor) -> Tensor:
         """Float rows [..., K] -> float [..., N] through the cells, differentiable where gradients are on."""
@@ -223,18 +235,12 @@ class WeightLayer(TableLayer):
         return self._differentiable(rows, requantised=True)
 
     def _differentiable(self, rows: Tensor, requantised: bool = False) -> Tensor:
-        if self.mean_error is None:
-            self.freeze_compensation()
         return product(self, rows, self.matrix(self.weight), self.bias, requantised)
 
-    def integer_product(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes of the rows, codes of the weight (``stationary`` only routes its gradient), accumulators."""
-        codes = self.quantise_input(values)
-        return codes, self.weight_codes, self.accumulate(codes)
-
-    def stationary_scales(self) -> Tensor:
-        """Scale of every output channel's weights: [N]."""
-        return self.weight_scale
+    def integer_product(self, values: Tensor, stationary: Tensor) -> IntegerProduct:
+        """Of the rows and the weight; ``stationary`` only routes the weight's gradient."""
+        codes, now = self.quantise_input(values), self.quantised()
+        return IntegerProduct(codes, now.codes, self.accumulate(codes, now), now.scale, now.unit)
 
     def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
         """None: the scale is that of the largest weight, so none is clamped."""

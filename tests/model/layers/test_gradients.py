@@ -271,9 +271,8 @@ def test_offsets_stay_frozen_while_training_and_go_with_their_cells() -> None:
     assert before.abs().min() > 100
     with torch.no_grad():
         layer.weight.copy_(layer.weight.roll(1, 0))
-    assert torch.equal(layer.mean_error, before)
+    assert torch.equal(model.state_dict()["head.mean_error"], before)
     assign_(model, {"default": HARSH})
-    assert layer.mean_error is None
     set_gradient_(model, GradientConfig())
     torch.testing.assert_close(layer.mean_error, before.roll(1, 0))
 
