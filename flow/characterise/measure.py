@@ -10,15 +10,15 @@ from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import simulate
 from slipstick.flow.power.equivalence import proved_equal
 from slipstick.flow.power.gates import check_against_table
-from slipstick.flow.power.power import RULES_VERSION, power_model
+from slipstick.flow.power.power import power_model
 from slipstick.flow.power.synth import synthesise, tool_versions
 from slipstick.rtl.cells.cell import Cell
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 from .operands import Operands
 
 ALL_PAIRS = 16  # operand bits together up to which mapped gates are compared on all pairs; beyond it SAT proves them
-_RESULT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,7 @@ def multiplier_cost(
     Raises UserError for operands of other widths, MappingError where the mapped gates differ from the table.
     """
     operands.check_fits(cell)
-    key = digest(
-        cell.digest, liberty.digest, clock_mhz, operands.digest, RULES_VERSION, tool_versions(), _RESULT_VERSION
-    )
+    key = digest(cell.digest, liberty.digest, clock_mhz, operands.digest, tool_versions(), code_digest(__name__))
     found = (store or Store("multipliers")).json(
         key, lambda: asdict(design_cost(multiplier_verilog(cell), cell, operands, liberty, 1e6 / clock_mhz))
     )

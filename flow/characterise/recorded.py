@@ -1,5 +1,6 @@
 """Operands that a network really multiplies: recorded from the shipped ViT, or from any recorded layers."""
 
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ import numpy as np
 
 import slipstick.model
 from slipstick.errors import UserError
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 from .operands import LENGTH, SEQUENCES, Operands, load_operands
@@ -18,14 +20,14 @@ if TYPE_CHECKING:
 
 TILES, TILE_SIZE = 64, 16
 RECORDED_IMAGES = 16
-_RESULT_VERSION = 2
 
 
 def shipped_operands(store: Store | None = None) -> Operands:
     """Operands of the shipped ViT on its calibration images; recorded once, kept under the content of both."""
     assets = Path(str(slipstick.model.__file__)).parent / "assets"  # model.data knows, and imports torch
     sources = [path.read_bytes() for path in sorted(assets.iterdir()) if path.is_file()]
-    key = digest(*sources, SEQUENCES, LENGTH, TILES, TILE_SIZE, RECORDED_IMAGES, _RESULT_VERSION)[:32]
+    tools = [importlib.metadata.version(package) for package in ("torch", "timm")]
+    key = digest(*sources, SEQUENCES, LENGTH, TILES, TILE_SIZE, RECORDED_IMAGES, code_digest(__name__), tools)[:32]
     with (store or Store("operands")).building(key) as (folder, ready):
         path = folder / "shipped ViT.npz"
         if not ready:

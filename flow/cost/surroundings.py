@@ -15,11 +15,12 @@ from slipstick.flow.power.activity import Activity, simulate
 from slipstick.flow.power.cell_power import Energy
 from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.glitches import with_glitches
-from slipstick.flow.power.power import RULES_VERSION, power_model
+from slipstick.flow.power.power import power_model
 from slipstick.flow.power.synth import Synthesis, synthesise
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.array import signed_width, sum_range
 from slipstick.rtl.spec.streams import TileStream
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 from .modules import (
@@ -37,7 +38,6 @@ from .timeline import boundary_timeline
 ACCUMULATION_DEPTH = 64
 """Weight tiles whose sums one accumulator holds; it decides the adder's width."""
 _CONTROL_WIDTH = 16
-_RESULT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,7 @@ def measure(
     for kind, part in (("", peripheral.inputs), ("", peripheral.registers), ("waiting ", peripheral.waiting)):
         words |= {kind + name: values for name, values in part.items()}
     names = sorted(words)
-    key = digest(
-        mapped.key, clock_ps, delays.name, names, *(words[name] for name in names), RULES_VERSION, _RESULT_VERSION
-    )
+    key = digest(mapped.key, clock_ps, delays.name, names, *(words[name] for name in names), code_digest(__name__))
     found = (store or Store("energy")).json(key, lambda: _measure(peripheral, mapped, liberty, clock_ps, delays))
     active, waiting, idle = (Energy(*found[phase]) for phase in ("active", "waiting", "idle"))
     toggles = tuple(found["pin_toggles"])

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from slipstick.errors import UnknownName, UserError
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 from .reader import library_model
 from .syntax import read
 
 DEFAULT_LIBERTY = Path(__file__).parent / "assets" / "sg13g2_typ_slim.lib.gz"
-_MODEL_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def default_liberty() -> Liberty:
 
 def parse_liberty(text: str, name: str = "Liberty text", store: Store | None = None) -> Liberty:
     """Library of a Liberty text; ``name`` is for messages."""
-    key = digest(text, _MODEL_VERSION)
+    key = digest(text, code_digest(__name__))
     model = (store or Store("liberty")).json(key, lambda: library_model(read(text, name), name))
     cells = {cell["name"]: _cell(cell) for cell in model["cells"]}
     return Liberty(model["name"], model["voltage_v"], model["temperature_c"], cells, text, digest(text))

@@ -4,13 +4,13 @@ import tempfile
 from pathlib import Path
 
 from slipstick.flow import yosys
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 from .gates import MappedNetlist
 from .synth import Synthesis, SynthesisError
 
 TIMEOUT_S = 600
-_RESULT_VERSION = 1
 _SWEEP = "+strash;&get,-n;&fraig,-x;&put;strash;fraig;dfraig"  # ABC merges what both halves compute alike
 _SCRIPT = f"""read_verilog gold.v
 hierarchy -check -top {{top}}
@@ -57,7 +57,7 @@ def proved_equal(verilog: str, synthesis: Synthesis, netlist: MappedNetlist, *, 
     False when SAT finds operands on which they differ. Raises SynthesisError when neither is shown in TIMEOUT_S.
     """
     gate = mapped_verilog(netlist)
-    key = digest(verilog, gate, netlist.liberty.digest, synthesis.tools, _SCRIPT, _RESULT_VERSION)
+    key = digest(verilog, gate, netlist.liberty.digest, synthesis.tools, _SCRIPT, code_digest(__name__))
     return (store or Store("equivalence")).json(key, lambda: _prove(verilog, gate, synthesis.top, netlist.liberty.text))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from slipstick.errors import UserError
 from slipstick.flow.library.liberty import Liberty
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 from .activity import Activity, simulate
@@ -16,10 +17,8 @@ from .cell_power import Energy, Rule
 from .delays import Delays
 from .gates import MappedNetlist
 from .glitches import with_glitches
-from .power import RULES_VERSION, PowerModel, power_model
+from .power import PowerModel, power_model
 from .synth import Synthesis
-
-_RESULT_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def measure_power(
     names = sorted(words)
     key = digest(
         synthesis.key, liberty.digest, clock_mhz, delays.name, names, *(words[name] for name in names),
-        RULES_VERSION, _RESULT_VERSION,
+        code_digest(__name__),
     )  # fmt: skip
     found = (store or Store("power")).json(key, lambda: _measure(synthesis, liberty, words, clock_mhz, delays))
     warning = f"vectors drive {coverage:.0%} of the input bits; the others stay 0"

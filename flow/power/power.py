@@ -34,9 +34,6 @@ from .gates import Instance, MappedNetlist
 from .synth import OUTPUT_LOAD_FF, Synthesis
 from .timing import INPUT_SLEW_PS, UNCHAINED, Timing, analyse
 
-RULES_VERSION = 4
-"""Part of the key of every energy that is kept: to be raised with any change of timing, activity or these rules."""
-
 
 @dataclass(frozen=True)
 class PowerReport:

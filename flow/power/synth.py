@@ -21,12 +21,12 @@ from slipstick.errors import ToolNotFound, UserError
 from slipstick.flow import yosys
 from slipstick.flow.library.boolean import NOT, parse
 from slipstick.flow.library.liberty import Liberty
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 OUTPUT_LOAD_FF = 10.0
 """Load that ABC assumes at every output of a module: about two or three input pins of SG13G2."""
 TIMEOUT_S = 600
-_RESULT_VERSION = 2
 
 
 class SynthesisError(Exception):
@@ -102,7 +102,7 @@ def synthesise(
     script = _script(top, liberty, clock_ps, booth=booth, alumacc=alumacc)
     constraints = _constraints(liberty)
     tools = tool_versions()
-    key = digest(verilog, liberty.digest, script, constraints, tools, yosys.CHILD, _RESULT_VERSION)
+    key = digest(verilog, liberty.digest, script, constraints, tools, code_digest(__name__))
 
     def compute() -> dict[str, Any]:
         return _run(verilog, top, liberty.text, script, constraints)

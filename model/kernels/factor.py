@@ -12,10 +12,10 @@ from flint import fmpz_mat, nmod_mat
 
 from slipstick.errors import UserError
 from slipstick.rtl.cells.cell import Cell
+from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 PRIME = 2147483629  # the rank modulo a prime this large never exceeds, and in practice equals, the rank
-VERSION = 1  # of what the cache holds
 SAMPLE = 64  # random operands, beside the corners, from which the factors of a wide cell are found
 CHECKS = 8  # products of every operand that its factors must give beyond those they come from
 PAIRS = 1 << 20  # random operand pairs on which they are checked
@@ -69,7 +69,9 @@ def factorise(table: np.ndarray) -> Factors | None:
 
 def stored_factors(table: np.ndarray) -> Factors | None:
     """``factorise``, kept in the cache by the table's content and compared with the table again when read."""
-    found = Store("factors").json(digest(table, LARGEST_RANK, VERSION), lambda: _as_json(factorise(table)))
+    found = Store("factors").json(
+        digest(table, LARGEST_RANK, code_digest(__name__)), lambda: _as_json(factorise(table))
+    )
     if found is None:
         return None
     left, right = (np.array(found[name], np.int64) for name in ("left", "right"))

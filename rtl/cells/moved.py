@@ -7,7 +7,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from slipstick.errors import UserError
+from slipstick.errors import Notice, UserError
 from slipstick.store import cache_root, locked, write_whole
 
 
@@ -36,9 +36,9 @@ def move_into(folder: Path) -> None:
     except FileNotFoundError:  # another process has moved them
         pass
     except (OSError, UserError) as error:
-        warnings.warn(f"some cells stay in {former} and are found there: {error}", stacklevel=4)
+        warnings.warn(f"some cells stay in {former} and are found there: {error}", Notice, stacklevel=4)
     if said:
-        warnings.warn(f"cells moved from {former} to {folder}: {', '.join(said)}", stacklevel=4)
+        warnings.warn(f"cells moved from {former} to {folder}: {', '.join(said)}", Notice, stacklevel=4)
 
 
 def _move(file: Path, folder: Path) -> str | None:
