@@ -11,6 +11,7 @@ from torch import nn
 from slipstick.errors import UserError
 from slipstick.rtl.cells import cell as cell_by_name
 from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.cells.wrapped import for_arrays
 from slipstick.rtl.spec.array import ArrayConfig
 
 from .conversion.batch import Batch, check_batches, some
@@ -132,7 +133,7 @@ def _kept(patterns: Sequence[str], names: list[str]) -> list[str]:
 def assign_(model: nn.Module, rules: Rules) -> None:
     """Choose the cells of a converted model anew; layers that no rule names become exact int8.
 
-    Raises UserError for a rule that matches no layer, an unknown cell, a cell that is not signed 8 x 8, or
+    Raises UserError for a rule that matches no layer, an unknown cell, a cell that is not 8 x 8, or
     cells by head where there are no heads; no cell changes then.
     """
     layers = table_layers(model)
@@ -154,12 +155,9 @@ def grid_of(choice: CellChoice) -> Cells:
 
 
 def _columns(listed: Sequence[str | Cell]) -> Grid:
-    cells = tuple(cell_by_name(c) if isinstance(c, str) else c for c in listed)
+    cells = tuple(for_arrays(cell_by_name(c) if isinstance(c, str) else c) for c in listed)
     if not cells:
         raise UserError("a rule names no cell; give at least one, such as 'exact8s'")
-    for cell in cells:
-        if not cell.signed or cell.widths != (8, 8):
-            raise UserError(f"cell {cell.name!r} is not signed 8 x 8, as int8 layers need")
     return (cells,)
 
 

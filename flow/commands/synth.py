@@ -25,7 +25,7 @@ def synthetic_stream(rows: int, columns: int, seed: int) -> TileStream:
 
 
 def run(
-    cells: Annotated[str, typer.Argument(help="Comma-separated patterns of signed 8 x 8 cells.")] = CELLS,
+    cells: Annotated[str, typer.Argument(help="Comma-separated patterns of 8 x 8 cells.")] = CELLS,
     liberty: Library = None,
     clock_mhz: Annotated[float, typer.Option(help="Clock of every power figure.")] = CLOCK_MHZ,
     rows: Rows = 16,

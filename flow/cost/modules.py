@@ -12,6 +12,7 @@ from slipstick.errors import UserError
 from slipstick.rtl import emit
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.registry import cell as find_cell
+from slipstick.rtl.cells.wrapped import for_arrays
 from slipstick.rtl.multiplier import Multiplier
 from slipstick.rtl.pe import ProcessingElement
 from slipstick.rtl.requantiser import Requantiser
@@ -59,10 +60,10 @@ def element_verilog(cell: Cell, sum_width: int, product: str = "", store: Store 
 
     With ``product`` Verilog's ``*`` takes the place of the cell's gates, as in ``operator_verilog``. The generator
     writes one element for each ``sum_width``, and each multiplier once: the element's is replaced. UserError unless
-    the cell is signed 8 x 8.
+    the cell is signed and 8 x 8.
     """
-    if not cell.signed or cell.widths != (8, 8):
-        raise UserError(f"cell {cell.name!r} is not signed 8 x 8; arrays take cells such as 'exact8s'")
+    if for_arrays(cell) is not cell:
+        raise UserError(f"cell {cell.name!r} is unsigned; arrays take {for_arrays(cell).name!r}")
     any_cell = find_cell("exact8s")
     text = _emitted(ELEMENT, lambda: ProcessingElement(any_cell, sum_width), [any_cell.digest, sum_width], store)
     alone = operator_verilog(cell, product) if product else multiplier_verilog(cell, store)

@@ -5,7 +5,6 @@ import numpy as np
 from slipstick.errors import UserError
 from slipstick.rtl.cells import Cell, Netlist, registry
 from slipstick.rtl.cells.bits import AnyBit
-from slipstick.rtl.cells.netlist import AND, NOT, OR
 
 from .decision import synthesise
 from .forms import Form
@@ -58,16 +57,7 @@ def _correct(base: Netlist, correction: Netlist) -> Netlist:
     """Both netlists side by side, their outputs combined by XOR."""
 
     def product(a: list[AnyBit], w: list[AnyBit]) -> list[AnyBit]:
-        pairs = zip(_apply(base, a, w), _apply(correction, a, w), strict=True)
+        pairs = zip(base.apply(a, w), correction.apply(a, w), strict=True)
         return [bit ^ invert for bit, invert in pairs]
 
     return Netlist.trace(product, base.widths)
-
-
-def _apply(netlist: Netlist, a: list[AnyBit], w: list[AnyBit]) -> list[AnyBit]:
-    nodes: list[AnyBit] = [0, 1, *a, *w]
-    for gate, x, y in netlist.gates:
-        left, right = nodes[x], nodes[y]
-        nodes.append(1 ^ left if gate == NOT else left & right if gate == AND else left | right if gate == OR
-                     else left ^ right)  # fmt: skip
-    return [nodes[node] for node in netlist.outputs]

@@ -24,6 +24,7 @@ from slipstick.model.zoo import SHIPPED, LoadedModel
 from slipstick.rtl.accelerator import Accelerator
 from slipstick.rtl.cells import cell, names
 from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.cells.wrapped import for_arrays
 from slipstick.sim.verilator import find_verilator
 from slipstick.store import digest, write_text
 
@@ -108,15 +109,12 @@ class FlowResult:
 
 
 def chosen_cells(patterns: str) -> list[Cell]:
-    """The signed 8 x 8 cells that comma-separated patterns name, the exact one first.
+    """The 8 x 8 cells that comma-separated patterns name, the exact one first; unsigned ones between negations.
 
-    Raises UnknownName for a pattern without a match, UserError for an unsigned cell.
+    Raises UnknownName for a pattern without a match, UserError for a cell of other widths.
     """
     found = dict.fromkeys(name for pattern in patterns.split(",") for name in names(pattern.strip()))
-    cells = [cell(EXACT)] + [cell(name) for name in found if name != EXACT]
-    for one in cells:
-        if not one.signed or one.widths != (8, 8):
-            raise UserError(f"cell {one.name!r} is not signed 8 x 8, as int8 layers need")
+    cells = [cell(EXACT)] + [for_arrays(cell(name)) for name in found if name != EXACT]
     if len(cells) < 2:
         raise UserError("the search needs an approximate cell beside the exact one")
     return cells

@@ -17,6 +17,7 @@ from slipstick.store import data_root, write_text
 from . import moved
 from .cell import Cell
 from .netlist import NOT, Netlist
+from .wrapped import SUFFIX
 
 VARIABLE = "SLIPSTICK_CELLS"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
@@ -40,6 +41,8 @@ def check_name(name: str) -> None:
     """UserError unless ``name`` can be a cell's, and so part of a module's and a file's name."""
     if not _NAME.fullmatch(name):
         raise UserError(f"cell name {name!r}: give a letter, then up to 62 letters, digits or _, with --name")
+    if name.endswith(SUFFIX):
+        raise UserError(f"cell name {name!r}: names in {SUFFIX} are those of unsigned cells between negations; --name")
 
 
 def path_of(name: str) -> Path | None:

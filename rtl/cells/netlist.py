@@ -112,6 +112,15 @@ class Netlist:
                 gates.append((gate, number[x], 0 if gate == NOT else number[y]))
         return Netlist(self.widths, tuple(gates), tuple(number[node] for node in self.outputs))
 
+    def apply(self, a: Sequence[Any], w: Sequence[Any]) -> list[Any]:
+        """The product of two words of bits, LSB first, as ``trace`` gives them: a netlist within another."""
+        nodes: list[Any] = [0, 1, *a, *w]
+        for gate, x, y in self.gates:
+            left, right = nodes[x], nodes[y]
+            nodes.append(1 ^ left if gate == NOT else left & right if gate == AND else left | right if gate == OR
+                         else left ^ right)  # fmt: skip
+        return [nodes[node] for node in self.outputs]
+
     @property
     def first_gate(self) -> int:
         """Node number of the first gate: what comes before are constants and operands."""

@@ -14,6 +14,7 @@ from slipstick.errors import UnknownName, UserError
 
 from . import library
 from .cell import Cell
+from .wrapped import SUFFIX, on_signed_operands
 
 WIDTHS = range(2, 17)  # bits of an operand
 Widths = tuple[int, int]
@@ -140,9 +141,11 @@ def cell(name: str) -> Cell:
     if path is not None:
         return library.load(path)
     spelled = _spelled(name)
-    if spelled is None:
-        raise UnknownName("cell", name, [*_CELLS, *library.names()])
-    return spelled
+    if spelled is not None:
+        return spelled
+    if inner := _wrapped_name(name):
+        return on_signed_operands(cell(inner))
+    raise UnknownName("cell", name, [*_CELLS, *library.names()])
 
 
 @cache
@@ -169,7 +172,7 @@ def names(pattern: str = "*") -> list[str]:
     The full name of a cell that is not registered stands for itself, as in ``cell``. UnknownName when none matches.
     """
     found = {*fnmatch.filter(_CELLS, pattern), *library.names(pattern)}
-    if not found and _spelled(pattern):
+    if not found and (_spelled(pattern) or _wrapped_name(pattern)):
         found = {pattern}
     if not found:
         raise UnknownName("cell", pattern, [*_CELLS, *library.names()])
@@ -192,6 +195,16 @@ def cells(pattern: str = "*") -> list[Cell]:
     for one in damaged:
         warnings.warn(f"left out: {one}", stacklevel=2)
     return found
+
+
+def _wrapped_name(name: str) -> str | None:
+    """The unsigned cell in ``<cell>_on_magnitudes``; None for any other name, UserError for a signed cell."""
+    inner = name.removesuffix(SUFFIX)
+    if inner == name or not (inner in _CELLS or library.path_of(inner) or _spelled(inner)):
+        return None
+    if cell(inner).signed:
+        raise UserError(f"cell {inner!r} is signed: it is no cell on magnitudes")
+    return inner
 
 
 @cache

@@ -13,6 +13,7 @@ import numpy as np
 from slipstick.errors import UserError
 
 from ..cells.cell import Cell
+from ..cells.wrapped import for_arrays
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def _check_size(rows: int, columns: int) -> None:
 class ArrayConfig:
     """A weight-stationary array of R x C processing elements; 8-bit operands.
 
-    Raises UserError when the mix is not R x C or a cell is not signed 8 x 8.
+    Unsigned cells of the mix become signed ones between negations. Raises UserError when the mix is not R x C or a
+    cell is not 8 x 8.
     """
 
     rows: int
@@ -60,9 +62,8 @@ class ArrayConfig:
         sizes = {len(row) for row in self.mix.grid}
         if len(self.mix.grid) != self.rows or sizes != {self.columns}:
             raise UserError(f"the mix is {len(self.mix.grid)} x {sizes}, the array {self.rows} x {self.columns}")
-        for cell in self.cells:
-            if not cell.signed or cell.widths != (8, 8):
-                raise UserError(f"cell {cell.name!r} is not signed 8 x 8; arrays take cells such as 'exact8s'")
+        grid = tuple(tuple(for_arrays(cell) for cell in row) for row in self.mix.grid)
+        object.__setattr__(self, "mix", CellMix(grid))
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:

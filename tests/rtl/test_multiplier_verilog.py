@@ -20,6 +20,7 @@ from slipstick.sim.verilator import find_verilator
 pytestmark = pytest.mark.slow  # one Verilator build of every cell: 30 s when nothing is cached
 
 NAMES = [cell.name for cell in cells.cells() if cell.widths == (8, 8) and cell.product_width == 16]
+NAMES += [f"{name}_on_magnitudes" for name in ("exact8u", "truncated8u_k6", "drum8u_k4", "roba8u", "mitchell8u")]
 MUTATED = ("exact8s", "exact_booth8s", "truncated8s_k6", "compressor_yang8s_k8", "drum8s_k4", "mitchell8s", "roba8u")
 MUTANTS = 12  # of each
 

@@ -1,6 +1,7 @@
 """Jobs whose expected values come from the integer truth of the array."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,14 +22,18 @@ def config() -> ArrayConfig:
 
 @pytest.fixture(scope="session")
 def make_job(config: ArrayConfig) -> Callable[..., GemmJob]:
-    def make(layer: str, m: int, k: int, n: int, columns: Sequence[int] = (0, 1, 2, 3), seed: int = 1) -> GemmJob:
-        rng = np.random.default_rng(seed)
-        activations = rng.integers(-128, 128, (m, k)).astype(np.int8)
-        weights = rng.integers(-127, 128, (k, n)).astype(np.int8)
-        bias = rng.integers(-5000, 5000, n).astype(np.int32)
-        accumulators = (matmul(config, activations, weights, columns) + bias).astype(np.int32)
-        requant = Requant.from_scale(rng.uniform(0.3, 2, n) * 127 / np.abs(accumulators).max(), low=-120)
-        outputs = requant(accumulators).astype(np.int8)
-        return GemmJob(layer, activations, weights, bias, requant, tuple(columns), accumulators, outputs)
+    return partial(job_for, config)
 
-    return make
+
+def job_for(
+    array: ArrayConfig, layer: str, m: int, k: int, n: int, columns: Sequence[int] = (0, 1, 2, 3), seed: int = 1
+) -> GemmJob:
+    """A job of random operands on an array, with its answers."""
+    rng = np.random.default_rng(seed)
+    activations = rng.integers(-128, 128, (m, k)).astype(np.int8)
+    weights = rng.integers(-127, 128, (k, n)).astype(np.int8)
+    bias = rng.integers(-5000, 5000, n).astype(np.int32)
+    accumulators = (matmul(array, activations, weights, columns) + bias).astype(np.int32)
+    requant = Requant.from_scale(rng.uniform(0.3, 2, n) * 127 / np.abs(accumulators).max(), low=-120)
+    outputs = requant(accumulators).astype(np.int8)
+    return GemmJob(layer, activations, weights, bias, requant, tuple(columns), accumulators, outputs)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
+from slipstick.rtl.cells import cell
 from slipstick.rtl.emit import accelerator_verilog
-from slipstick.rtl.spec.array import ArrayConfig
+from slipstick.rtl.spec.array import ArrayConfig, CellMix
 from slipstick.sim.cosim import cosimulate
 from slipstick.sim.runner import SimulationError
 from slipstick.sim.vectors import GemmJob
+from tests.sim.conftest import job_for
 
 DEPTH = 16
 
@@ -115,3 +117,10 @@ def test_a_job_survives_its_file(jobs, tmp_path: Path) -> None:
 def test_a_job_with_disagreeing_shapes_is_refused(jobs) -> None:
     with pytest.raises(UserError, match=r"bias is int32 \[7\], not int32 \[8\]"):
         replace(jobs[0], bias=np.zeros(7, np.int32))
+
+
+def test_a_column_of_unsigned_cells_agrees_as_those_of_signed_ones() -> None:
+    array = ArrayConfig(2, 2, CellMix.by_column([cell("exact8s"), cell("drum8u_k4")], rows=2, columns=2))
+    result = cosimulate(array, [job_for(array, "mixed", 6, 5, 4, columns=(0, 1))], seed=3)
+    assert result.mismatches == 0, result
+    assert "drum8u_k4_on_magnitudes" in array.describe()

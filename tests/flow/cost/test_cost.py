@@ -128,7 +128,7 @@ def test_the_second_build_is_fast_and_identical(model):
 
 
 def test_what_cannot_be_built_is_refused(model):
-    with pytest.raises(UserError, match="not signed 8 x 8"):
+    with pytest.raises(UserError, match="'exact8u' is unsigned; arrays take 'exact8u_on_magnitudes'"):
         CostModel.build(cells("exact8u"), STREAMS)
     with pytest.raises(UserError, match="32 x 16, the array 16 x 16"):
         CostModel.build([], {"wide": tile("wide", 0, rows=32)})

@@ -14,7 +14,7 @@ from slipstick.rtl.pe import ProcessingElement
 from slipstick.rtl.spec.streams import TileStream
 
 CLOCK_PS = 10_000.0
-FEW = ("exact8s", "truncated8s_k4", "truncated8s_k8", "drum8s_k4", "mitchell8s")
+FEW = ("exact8s", "truncated8s_k4", "truncated8s_k8", "drum8s_k4", "mitchell8s", "truncated8u_k6_on_magnitudes")
 
 
 def synthesised(found):
@@ -36,6 +36,11 @@ def test_mapped_gates_of_every_registered_cell_equal_its_table(pattern):
     assert len(found) > 150
     for name, result in synthesised(found).items():
         assert check_against_table(MappedNetlist.build(result, default_liberty()), cell(name)) == 0, name
+
+
+def test_mapped_gates_around_an_unsigned_cell_equal_its_table(mapped):
+    name = "truncated8u_k6_on_magnitudes"
+    assert check_against_table(MappedNetlist.build(mapped[name], default_liberty()), cell(name)) == 0
 
 
 def test_a_wrong_table_is_noticed(mapped):

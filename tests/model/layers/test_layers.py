@@ -169,7 +169,7 @@ def test_rules_prefer_exact_names_then_regular_expressions_then_the_default() ->
         ({"re:blocks.*": "exact8s"}, "matches no layer"),
         ({"re:(": "exact8s"}, "not a regular expression"),
         ({"head": "exakt8s"}, "unknown cell 'exakt8s'; near names: exact8s"),
-        ({"head": "exact8u"}, "not signed 8 x 8"),
+        ({"head": "exact9s"}, "take 8 x 8 cells"),
         ({"head": []}, "names no cell"),
     ],
 )

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipstick.errors import UserError
-from slipstick.rtl.cells import cell
+from slipstick.rtl.cells import build, cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul, signed_width, sum_range
 
 EXACT, DRUM, SHIFTED = (cell(name) for name in ("exact8s", "drum8s_k3", "truncated8s_k6_c1"))
@@ -55,7 +55,7 @@ def test_a_mix_describes_itself() -> None:
         (lambda: CellMix.uniform(EXACT, rows=0, columns=3), "at least one row and one column, not 0 x 3"),
         (lambda: CellMix.by_column([EXACT] * 3, rows=2, columns=4), "names 3 columns, the array has 4"),
         (lambda: ArrayConfig(2, 2, CellMix.uniform(EXACT, rows=3, columns=2)), "the mix is 3 x"),
-        (lambda: ArrayConfig(1, 1, CellMix.uniform(cell("exact8u"), rows=1, columns=1)), "not signed 8 x 8"),
+        (lambda: ArrayConfig(1, 1, CellMix.uniform(build("exact", width=9), rows=1, columns=1)), "take 8 x 8"),
     ],
 )
 def test_sizes_and_mixes_that_do_not_add_up(make, message: str) -> None:
