@@ -14,10 +14,11 @@ from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.wrapped import for_arrays
 from slipstick.rtl.spec.array import ArrayConfig
 
-from .conversion.batch import Batch, check_batches, some
+from .conversion.batch import Batch, check_batches, is_compiled, some
 from .conversion.calibrate import calibrate, count_codes
 from .conversion.plan import plan
 from .conversion.replace import convert_
+from .conversion.state import all_or_nothing, evaluating
 from .integer.config import IntegerConfig
 from .integer.convert import check_supported, integer_, observe_and_fold_
 from .layers.heads import HeadGrids, PerHead
@@ -80,8 +81,9 @@ def approximate_(
     ``keep`` are patterns of layers, or names of modules, that stay in float. With ``integer`` a timm
     VisionTransformer becomes an ``IntegerVit``: no float is left between int8 image and integer logits.
 
-    Raises UserError for a rule or a pattern that matches no layer, an unknown cell, and NaN or Inf in
-    parameters or inputs; the model is untouched then.
+    Modules stay the objects that they are, in every place that uses them, with their hooks, parametrisations, flags
+    and attributes. Raises UserError for a rule or a pattern that matches no layer, an unknown cell, and NaN or Inf in
+    parameters or inputs. Whatever fails, the model is untouched then.
     """
     inputs = list(batches)
     check_batches(inputs)
@@ -95,18 +97,22 @@ def approximate_(
     kept = _kept(keep, layer_names(model, example))
     planned = plan(model, example, lambda name: name in kept)
     check_rules(rules, [name for name in planned.layers if name not in kept])
-    if vit is not None:
-        observed = observe_and_fold_(vit, inputs)
-        planned = plan(model, example)
-    convert_(model, planned, kept)
-    for name, layer in table_layers(model).items():
-        layer.path = name
-    assign_(model, {})
-    missed = calibrate(model, inputs, config or QuantConfig(), seed)
-    if vit is not None:
-        integer_(vit, observed, integer if isinstance(integer, IntegerConfig) else IntegerConfig())
-        count_codes(model, inputs)
-    assign_(model, rules)
+    with all_or_nothing(model, parameters=vit is not None):
+        if vit is not None:
+            observed = observe_and_fold_(vit, inputs)
+            planned = plan(model, example)
+        convert_(model, planned, kept)
+        for name, layer in table_layers(model).items():
+            layer.path = name
+        assign_(model, {})
+        missed = calibrate(model, inputs, config or QuantConfig(), seed)
+        if vit is not None:
+            integer_(vit, observed, integer if isinstance(integer, IntegerConfig) else IntegerConfig())
+            with evaluating(model):
+                count_codes(model, inputs)
+        assign_(model, rules)
+    if is_compiled(model):
+        torch.compiler.reset()  # what was compiled is of the float model
     report = ConversionReport(unused=list(planned.unused))
     report.layers = {name: describe(layer.grid) for name, layer in table_layers(model).items()}
     report.left_exact = dict.fromkeys(kept, "as asked")

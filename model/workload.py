@@ -8,11 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from slipstick.errors import UserError
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.streams import TileStream
 
 from .conversion.batch import Batch, forward
+from .conversion.state import evaluating
 from .convert import table_layers
+from .layers.convolution import ApproxConv2d
 from .layers.matmul import ApproxMatmul
 from .layers.table_layer import TableLayer
 from .layers.weights import WeightLayer
@@ -41,12 +44,23 @@ def workload(model: nn.Module) -> dict[str, LayerShape]:
     shapes = {}
     for name, layer in table_layers(model).items():
         if isinstance(layer, ApproxMatmul):
-            shapes[name] = LayerShape("matmul", layer.rows_per_image, layer.depth, layer.channels, layer.heads)
+            shapes[name] = _product_shape(name, layer)
         else:
             assert isinstance(layer, WeightLayer)
             depth, channels = layer.weight_codes.shape[-2:]
-            shapes[name] = LayerShape(type(layer).__name__, layer.rows_per_image, depth, channels, layer.groups)
+            kind = "conv2d" if isinstance(layer, ApproxConv2d) else "linear"
+            shapes[name] = LayerShape(kind, layer.rows_per_image, depth, channels, layer.groups)
     return shapes
+
+
+def _product_shape(name: str, layer: ApproxMatmul) -> LayerShape:
+    if len(layer.products) > 1:
+        sizes = ", ".join(f"[{m}, {k}] by [{k}, {n}]" for m, k, n in layer.products)
+        raise UserError(
+            f"layer {name!r} makes products of several shapes in one run ({sizes}); its work has no one shape"
+        )
+    ((rows, depth, channels), count) = next(iter(layer.products.items()))
+    return LayerShape("matmul", rows, depth, channels, -(-count // layer.sample.images))
 
 
 @dataclass(frozen=True)
@@ -89,7 +103,8 @@ def _recording(name: str, layer: TableLayer, codes: Tensor, stationary: Tensor, 
             rows = layer.groups
     else:
         assert isinstance(layer, ApproxMatmul)
-        bias = layer.bias_code().expand(*layer.bias_code().shape[:-1], channels)  # a row a head, if they differ
+        bias = layer.bias_code(codes.shape[-1])
+        bias = bias.expand(*bias.shape[:-1], channels)  # a row a head, if they differ
         rows = bias.numel() // channels
         lead = total.shape[:-2]
         codes, stationary = (part.expand(*lead, -1, -1) for part in (codes, stationary))
@@ -125,8 +140,8 @@ def _recorders(model: nn.Module, into: dict[str, Recording]) -> Iterator[None]:
 def record(model: nn.Module, images: Batch) -> dict[str, Recording]:
     """Run inputs [B, ...] through a calibrated model and keep every product it makes."""
     recordings: dict[str, Recording] = {}
-    with torch.no_grad(), _recorders(model, recordings):
-        forward(model.eval(), images)
+    with torch.no_grad(), evaluating(model), _recorders(model, recordings):
+        forward(model, images)
     return recordings
 
 

@@ -51,10 +51,22 @@ def differentiable(batch: Batch) -> Batch:
 
 
 def forward(model: nn.Module, batch: Batch) -> Any:
-    """Call a model on a batch."""
+    """Call a model on a batch; what was compiled runs as it is written, so that every module is called."""
+    if is_compiled(model):
+        with torch.compiler.set_stance("force_eager"):
+            return _call(model, batch)
+    return _call(model, batch)
+
+
+def _call(model: nn.Module, batch: Batch) -> Any:
     if isinstance(batch, Tensor):
         return model(batch)
     return model(**batch) if isinstance(batch, Mapping) else model(*batch)
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether ``torch.compile`` stands before a module of the model."""
+    return any("_orig_mod" in one._modules or one._compiled_call_impl is not None for one in model.modules())
 
 
 def logits(output: Any) -> Tensor:

@@ -1,6 +1,7 @@
 """Calibration: scales from observed ranges, then the statistics that prediction needs."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from ..layers.quantise import QuantConfig
 from ..layers.table_layer import TableLayer
 from .audit import audit
 from .batch import Batch, check_batches, count, differentiable, forward, logits, some
+from .state import all_or_nothing, evaluating
 
 SAMPLE = 32  # images whose codes and gradients are kept: the damage of a cell over all layers takes a second
 
@@ -20,16 +22,23 @@ def calibrate(model: nn.Module, batches: Iterable[Batch], config: QuantConfig, s
     """Fix the scales of a converted model from inputs [B, ...]; two passes over ``batches``.
 
     First in float, for the ranges and a sample of gradients; then in exact int8, to count the operand
-    codes. Returns the products that are still made in float: module -> why. Raises UserError when a
-    layer saw no data, and for NaN or Inf in the inputs or on their way.
+    codes. Returns the products that are still made in float: module -> why. Scales and counts are those of all
+    batches in any order; the sample of codes and gradients, and the work of one image, are of the first.
+    Raises UserError when a layer saw no data, and for NaN or Inf in the inputs or on their way; the model is as it
+    was then.
     """
-    first, *others = check_batches(list(batches))
-    inputs = [part for part in (some(first, 0, SAMPLE), some(first, SAMPLE), *others) if count(part)]
+    inputs = check_batches(list(batches))
     layers = [module for module in model.modules() if isinstance(module, TableLayer)]
-    was_training = model.training
-    model.eval()
+    with all_or_nothing(model), evaluating(model):
+        return _calibrate(model, layers, inputs, config, seed)
+
+
+def _calibrate(
+    model: nn.Module, layers: list[TableLayer], inputs: list[Batch], config: QuantConfig, seed: int
+) -> dict[str, str]:
+    inputs = _sample_first(inputs)
     for layer in layers:
-        layer.observing = True
+        layer.begin_observing()
     missed = _observe(model, layers, inputs, torch.Generator().manual_seed(seed))
     for layer in layers:
         if layer.input_observer.range == 0:
@@ -37,20 +46,25 @@ def calibrate(model: nn.Module, batches: Iterable[Batch], config: QuantConfig, s
         layer.calibrated(config)
     for module in model.modules():
         if isinstance(module, ApproxAttention):
-            module.calibrated(config)
+            module.calibrated()
     count_codes(model, inputs)
-    model.train(was_training)
     return missed
+
+
+def _sample_first(inputs: list[Batch]) -> list[Batch]:
+    """The inputs with the sample as a batch of its own, the first."""
+    first, *others = inputs
+    return [part for part in (some(first, 0, SAMPLE), some(first, SAMPLE), *others) if count(part)]
 
 
 @torch.no_grad()
 def count_codes(model: nn.Module, inputs: list[Batch]) -> None:
-    """Count the operand codes of every calibrated layer anew, and keep the first input's as the sample."""
+    """Count the operand codes of every calibrated layer anew, and keep those of the first inputs as the sample."""
     layers = [module for module in model.modules() if isinstance(module, TableLayer)]
     for layer in layers:
         layer.forget_counts()
         layer.counting = True
-    for batch in inputs:
+    for batch in _sample_first(inputs):
         forward(model, batch)
     for layer in layers:
         layer.counting = False
@@ -60,7 +74,27 @@ def count_codes(model: nn.Module, inputs: list[Batch]) -> None:
 def _observe(
     model: nn.Module, layers: list[TableLayer], inputs: list[Batch], generator: torch.Generator
 ) -> dict[str, str]:
-    """Ranges over all inputs; for the first batch, gradients by every layer's outputs.
+    """Ranges over all inputs; for the first batch, gradients by every layer's outputs."""
+    with torch.no_grad():  # so that nothing is checkpointed, and run again
+        with audit(model) as missed:
+            forward(model, inputs[0])
+        for layer in layers:
+            layer.measured(count(inputs[0]))
+        for batch in inputs[1:]:
+            forward(model, batch)
+    for layer in layers:
+        layer.passive = True
+    for layer, gradient in _gradients(model, layers, inputs[0], generator).items():
+        layer.sample.gradient = layer.as_rows(gradient)
+    for layer in layers:
+        layer.passive = False
+    return missed
+
+
+def _gradients(
+    model: nn.Module, layers: list[TableLayer], batch: Batch, generator: torch.Generator
+) -> dict[TableLayer, Tensor]:
+    """The gradient of the loss by every layer's outputs in its first run on a batch; parameters get none.
 
     Labels are drawn from the model's own distribution, so mean squared gradients are the true Fisher
     information, which stands in for the Hessian.
@@ -68,8 +102,8 @@ def _observe(
     gradients: dict[TableLayer, Tensor] = {}
 
     def watch(layer: TableLayer, _: object, output: Tensor) -> Tensor:
-        if layer not in waiting:
-            return output  # its first run is the one whose codes are kept
+        if layer not in waiting or not torch.is_grad_enabled():
+            return output  # its first run is the one whose codes are kept; a checkpoint's first is without gradients
         waiting.remove(layer)
         if not output.requires_grad:  # frozen parameters, integer inputs
             output.requires_grad_()
@@ -77,23 +111,26 @@ def _observe(
         return output.clone()  # the hook must survive an activation in place
 
     waiting = set(layers)
-    hooks = [layer.register_forward_hook(watch) for layer in layers]
-    images = count(inputs[0])
-    with torch.enable_grad():
-        with audit(model) as missed:
-            output = forward(model, differentiable(inputs[0]))
-        classes = logits(output).flatten(0, -2)  # classes last, whatever else there is
-        labels = torch.multinomial(classes.detach().softmax(-1).cpu(), 1, generator=generator)[:, 0]
-        nn.functional.cross_entropy(classes, labels.to(classes.device), reduction="sum").backward()
-    for hook in hooks:
-        hook.remove()
-    for layer in layers:
-        layer.measured(images)
-        layer.sample.images = images
-        if layer in gradients:
-            layer.sample.gradient = layer.as_rows(gradients[layer])
-    model.zero_grad(set_to_none=True)
-    with torch.no_grad():
-        for batch in inputs[1:]:
-            forward(model, batch)
-    return missed
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with ExitStack() as stack:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+            stack.callback(parameter.requires_grad_, True)
+        for layer in layers:
+            stack.callback(layer.register_forward_hook(watch).remove)
+        stack.enter_context(torch.enable_grad())
+        _sampled_loss(logits(forward(model, differentiable(batch))), generator).backward()
+    return gradients
+
+
+def _sampled_loss(output: Tensor, generator: torch.Generator) -> Tensor:
+    """Minus the log-likelihood, summed, of labels drawn from what the model says: classes last, whatever else there is.
+
+    A single output is the mean of a normal distribution of variance 1.
+    """
+    if output.ndim == 1 or output.shape[-1] == 1:
+        noise = torch.randn(output.shape, generator=generator).to(output.device)
+        return (output * noise).sum()
+    classes = output.float().flatten(0, -2)
+    labels = torch.multinomial(classes.detach().softmax(-1).cpu(), 1, generator=generator)[:, 0]
+    return nn.functional.cross_entropy(classes, labels.to(classes.device), reduction="sum")

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from slipstick.errors import UserError
 
 from ..layers.attention import attention_weights
+from ..layers.mixin import change_class_
 from ..layers.routing import known_float, owned_by, owner
 from .products import Attention, Call, Convolution, recognise
 
@@ -37,35 +38,24 @@ class Site:
 class Intercepted(nn.Module):
     """A module whose own products run on its children; made by ``intercept_``, never built by hand."""
 
-    sites: tuple[Site, ...]
-    path: str
+    cells_sites: tuple[Site, ...]
+    cells_path: str
+    cells_forward: Callable[..., Any] | None  # of the instance, where somebody put one
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The module's own forward. Raises UserError when its products differ from those that were traced."""
         frame = _Frame(self)
         with owned_by(frame), _Router(frame):
-            result = super().forward(*args, **kwargs)
+            result = (self.cells_forward or super().forward)(*args, **kwargs)
         frame.finish()
         return result
 
 
 def intercept_(module: nn.Module, path: str, sites: tuple[Site, ...]) -> None:
-    """Send the products of ``module`` to its children from now on. Raises UserError for a patched forward."""
-    if "forward" in vars(module):
-        raise UserError(f"module {path!r} has a forward of its own instance; its products cannot be sent to cells")
-    module.sites, module.path = sites, path  # type: ignore[assignment]
-    change_class_(module, Intercepted)
-
-
-def change_class_(module: nn.Module, mixin: type[nn.Module]) -> None:
-    """Put ``mixin`` before the class of one module, as torch's parametrisations do."""
-    own = type(module)
-    if (mixin, own) not in _CLASSES:
-        _CLASSES[mixin, own] = type(f"{mixin.__name__}{own.__name__}", (mixin, own), {"__module__": own.__module__})
-    module.__class__ = _CLASSES[mixin, own]
-
-
-_CLASSES: dict[tuple[type[nn.Module], type[nn.Module]], type[nn.Module]] = {}  # equal modules share a class
+    """Send the products of ``module`` to its children from now on."""
+    own = vars(module).pop("forward", None)
+    changed = change_class_(module, Intercepted)
+    changed.cells_sites, changed.cells_path, changed.cells_forward = sites, path, own
 
 
 class _Frame:
@@ -75,12 +65,12 @@ class _Frame:
         self.module, self.place = module, 0
 
     def answer(self, call: Call, plain: Callable[[], Any]) -> Any:
-        sites, place = self.module.sites, self.place
+        sites, place = self.module.cells_sites, self.place
         self.place += 1
         if place >= len(sites) or sites[place].kind != call.kind:
             wanted = repr(sites[place].kind) if place < len(sites) else "nothing"
             raise UserError(
-                f"module {self.module.path!r}: product {place} is {call.kind!r} where tracing saw {wanted}; "
+                f"module {self.module.cells_path!r}: product {place} is {call.kind!r} where tracing saw {wanted}; "
                 "trace with inputs like those it is used on"
             )
         if not sites[place].layers:
@@ -89,9 +79,10 @@ class _Frame:
         return _compute(self.module, sites[place], call)
 
     def finish(self) -> None:
-        if self.place != len(self.module.sites):
+        if self.place != len(self.module.cells_sites):
             raise UserError(
-                f"module {self.module.path!r} made {self.place} products where tracing saw {len(self.module.sites)}; "
+                f"module {self.module.cells_path!r} made {self.place} products where tracing saw "
+                f"{len(self.module.cells_sites)}; "
                 "trace with inputs like those it is used on"
             )
 
@@ -116,7 +107,7 @@ def _compute(module: nn.Module, site: Site, call: Call) -> Tensor:
     first, *others = (module.get_submodule(name) for name in site.layers)
     if isinstance(call, Attention):
         logits = first(call.query, call.key.mT)
-        weights = attention_weights(logits, call.scale, call.mask, call.causal)
+        weights = attention_weights(logits, call.scale, call.mask, call.causal).to(call.value.dtype)
         return others[0](F.dropout(weights, call.dropout), call.value)
     if isinstance(call, Convolution):
         return call.finish(first(call.images))

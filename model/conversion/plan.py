@@ -9,6 +9,12 @@ from torch import nn
 
 from slipstick.errors import UserError
 
+from ..layers.attention import ApproxAttention
+from ..layers.convolution import ApproxConv2d
+from ..layers.linear import ApproxLinear
+from ..layers.matmul import ApproxMatmul
+from ..layers.multihead import ApproxMultiheadAttention
+from ..layers.table_layer import TableLayer
 from .batch import Batch
 from .intercept import Site
 from .products import Attention as AttentionCall
@@ -22,8 +28,37 @@ Kept = Callable[[str], bool]
 def is_whole(module: nn.Module) -> bool:
     """Whether a module is replaced as a whole: a plain Linear, Conv2d, timm Attention or MultiheadAttention."""
     forward = type(module).forward
-    plain = {nn.Linear.forward, Attention.forward, nn.MultiheadAttention.forward}
-    return forward in plain or (forward is nn.Conv2d.forward and getattr(module, "padding_mode", "") == "zeros")
+    if "forward" in vars(module) or clashes(module):
+        return False
+    if forward is Attention.forward:
+        layers = (module.qkv, module.proj, *(() if module.gate is None else (module.gate,)))
+        return all(type(layer).forward is nn.Linear.forward and is_whole(layer) for layer in layers)
+    if forward is nn.MultiheadAttention.forward:
+        return is_whole(module.get_submodule("out_proj"))
+    return forward is nn.Linear.forward or (
+        forward is nn.Conv2d.forward and getattr(module, "padding_mode", "") == "zeros"
+    )
+
+
+def clashes(module: nn.Module) -> set[str]:
+    """Names that a user's subclass of a layer uses, and the layer on cells would use otherwise."""
+    base = next((one for one in _NAMES if isinstance(module, one)), None)
+    if base is None or type(module) is base:
+        return set()
+    return (set(dir(module)) - set(dir(base)) - module._parameters.keys()) & _NAMES[base]
+
+
+def _names(cells: type[nn.Module], base: type[nn.Module]) -> frozenset[str]:
+    attributes = vars(ApproxMatmul()).keys() - vars(nn.Module()).keys() if issubclass(cells, TableLayer) else set()
+    return frozenset(dir(cells)) - frozenset(dir(base)) | attributes
+
+
+_NAMES = {
+    nn.Linear: _names(ApproxLinear, nn.Linear),
+    nn.Conv2d: _names(ApproxConv2d, nn.Conv2d),
+    Attention: _names(ApproxAttention, Attention),
+    nn.MultiheadAttention: _names(ApproxMultiheadAttention, nn.MultiheadAttention),
+}
 
 
 def parts(module: nn.Module) -> tuple[str, ...]:
@@ -75,8 +110,9 @@ def plan(model: nn.Module, batch: Batch | None, kept: Kept = lambda name: False)
             (result.whole if ran else result.unused)[name] = module
     for module, calls in seen.products.items():
         _plan_sites(result, names[module], module, calls, kept)
-    for name, module in result.whole.items():
-        result.layers += [join(name, part) for part in parts(module)]
+    for name, module in result.whole.items():  # a projection that several modules use is one layer
+        layers = [names.get(module._modules.get(part), "") or join(name, part) for part in parts(module)]
+        result.layers += [layer for layer in layers if layer not in result.layers]
     result.layers += [name for name in result.children if name not in result.layers]
     if not result.layers:
         raise UserError(f"{type(model).__name__} has no Linear, convolution or attention to convert")

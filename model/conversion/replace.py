@@ -1,5 +1,6 @@
 """Carrying out a plan: modules are replaced, and products that modules make themselves get layers."""
 
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -12,10 +13,12 @@ from ..layers.attention import ApproxAttention
 from ..layers.convolution import ApproxConv2d
 from ..layers.linear import ApproxLinear
 from ..layers.matmul import ApproxMatmul
+from ..layers.mixin import change_class_
 from ..layers.multihead import ApproxMultiheadAttention
 from ..layers.routing import Hidden, KeptFloat
-from ..layers.shared import ApproxProjection, SharedConv2d
-from .intercept import change_class_, intercept_
+from ..layers.shared import ApproxProjection, Owned, SharedConv2d
+from ..layers.table_layer import TableLayer
+from .intercept import intercept_
 from .plan import Plan, join, parts
 from .products import Convolution
 from .trace import Traced
@@ -32,37 +35,36 @@ class FloatMatmul(KeptFloat):
 class Unused(Hidden):
     """A layer that calibration never reached: it has no scales, and must not compute in float unnoticed."""
 
-    path: str
+    cells_path: str
 
     def forward(self, *_: Any, **__: Any) -> Any:
         """Raises UserError."""
-        raise UserError(f"layer {self.path!r} is not calibrated; it did not run on the calibration data")
+        raise UserError(f"layer {self.cells_path!r} is not calibrated; it did not run on the calibration data")
 
 
 def convert_(model: nn.Module, plan: Plan, kept: Collection[str]) -> None:
-    """Put the layers of a plan into a model; layers named in ``kept`` stay in float."""
+    """Put the layers of a plan into a model, in place; layers named in ``kept`` stay in float.
+
+    Modules stay the objects that they are, with their parameters, hooks, flags and attributes, and so in every place
+    that uses them.
+    """
     modules = dict(model.named_modules())
+    tensors = _owners(modules)
     for path, module in plan.unused.items():
-        module.path = path  # type: ignore[assignment]
-        change_class_(module, Unused)
+        change_class_(module, Unused).cells_path = path
     for path, sites in plan.sites.items():
         for name in (name for site in sites for name in site.layers):
             traced = plan.children.get(join(path, name))
             if traced is not None:
-                modules[path].add_module(name, FloatMatmul() if join(path, name) in kept else _child(traced))
+                child = FloatMatmul() if join(path, name) in kept else _child(traced, tensors)
+                modules[path].add_module(name, child.train(modules[path].training))
         intercept_(modules[path], path, sites)
+    own = {module: path for path, module in modules.items()}
+    users = Counter(child for module in modules.values() for child in module.children())
     for path, module in plan.whole.items():
-        if parts(module) == ("",) and path in kept:
-            change_class_(module, KeptFloat)
-            continue
-        replacement = _replacement(module)
-        for part in parts(module):
-            if join(path, part) in kept:
-                _keep(replacement, module, part)
-        for parent in modules.values():  # a layer may be shared by several
-            for name, child in list(parent.named_children()):
-                if child is module:
-                    setattr(parent, name, replacement)
+        kept_parts = {part for part in parts(module) if join(path, part) in kept}
+        kept_parts |= {name for name, part in module.named_children() if own.get(part) in kept}
+        _take_over(module, kept_parts & {*parts(module)}, any(users[part] > 1 for part in module.children()))
     for module in model.modules():  # kernels that would run a whole layer at once
         if isinstance(module, nn.TransformerEncoderLayer):
             module.activation_relu_or_gelu = 0
@@ -70,38 +72,54 @@ def convert_(model: nn.Module, plan: Plan, kept: Collection[str]) -> None:
             module.use_nested_tensor = False
 
 
-def _replacement(module: nn.Module) -> nn.Module:
-    if isinstance(module, Attention):
-        return ApproxAttention(module)
+def _take_over(module: nn.Module, kept: Collection[str], shared: bool) -> None:
+    """Turn a module that is converted as a whole, in place; ``kept`` are its parts that stay in float."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        if kept:
+            change_class_(module, KeptFloat)
+        elif isinstance(module, nn.Conv2d):
+            ApproxConv2d.take_over_(module)
+        else:
+            ApproxLinear.take_over_(module)
+        return
     if isinstance(module, nn.MultiheadAttention):
-        return ApproxMultiheadAttention(module)
-    if isinstance(module, nn.Conv2d):
-        return ApproxConv2d.from_float(module)
-    assert isinstance(module, nn.Linear)
-    return ApproxLinear.from_float(module)
+        ApproxMultiheadAttention.take_over_(module)
+    for part in parts(module):
+        child = module._modules.get(part)
+        if child is None:
+            module.add_module(part, ApproxMatmul().train(module.training))
+        elif isinstance(child, nn.Linear) and not isinstance(child, TableLayer | KeptFloat):
+            _take_over(child, {""} if part in kept else (), False)
+    for part in kept:
+        layer = module.get_submodule(part)
+        if isinstance(layer, ApproxMatmul):
+            module.add_module(part, FloatMatmul().train(module.training))
+        elif isinstance(layer, ApproxProjection):
+            module.add_module(part, FloatProjection(layer).train(module.training))
+    if isinstance(module, Attention):
+        ApproxAttention.take_over_(module, shared)
 
 
-def _child(traced: Traced) -> nn.Module:
+def _owners(modules: dict[str, nn.Module]) -> dict[int, Owned]:
+    """Where every parameter and buffer of a model is, by its identity."""
+    found: dict[int, Owned] = {}
+    for module in modules.values():
+        for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+            if tensor is not None:
+                found.setdefault(id(tensor), Owned(module, name))
+    return found
+
+
+def _child(traced: Traced, tensors: dict[int, Owned]) -> nn.Module:
     constant = traced.constant
     if constant is None:
         return ApproxMatmul()
+    owned = tensors[id(constant.tensor)]
     if traced.form is Convolution:
         assert traced.geometry is not None
-        return SharedConv2d(constant.tensor, *traced.geometry)
+        return SharedConv2d(owned, *traced.geometry)
     # a right operand is [K, N]: the transposed weight; a left one multiplies from the other side
-    return ApproxProjection(constant.tensor, transposed=(constant.side == "right") != constant.transposed)
-
-
-def _keep(attention: nn.Module, before: nn.Module, part: str) -> None:
-    layer = attention.get_submodule(part)
-    if isinstance(layer, ApproxMatmul):
-        setattr(attention, part, FloatMatmul())
-    elif isinstance(layer, ApproxProjection):
-        setattr(attention, part, FloatProjection(layer))
-    else:
-        own = before.get_submodule(part)
-        change_class_(own, KeptFloat)
-        setattr(attention, part, own)
+    return ApproxProjection(owned, transposed=(constant.side == "right") != constant.transposed)
 
 
 class FloatProjection(KeptFloat):

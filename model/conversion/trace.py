@@ -11,13 +11,23 @@ from torch.overrides import TorchFunctionMode
 
 from slipstick.errors import UserError
 
+from ..layers.routing import Hidden
 from .batch import Batch, forward
 from .products import Attention, Call, Convolution, Product, is_softmax, recognise
+from .state import evaluating
+
+
+def is_hidden(module: nn.Module) -> bool:
+    """Whether the calls of a module, those of its hooks too, are nobody else's."""
+    return isinstance(module, Hidden)
 
 
 @contextmanager
-def module_stack(model: nn.Module) -> Iterator[list[nn.Module]]:
-    """The modules that are being run, outermost first, while the context lasts."""
+def module_stack(model: nn.Module, opaque: Callable[[nn.Module], bool] = is_hidden) -> Iterator[list[nn.Module]]:
+    """The modules that are being run, outermost first, while the context lasts.
+
+    Hooks of an ``opaque`` module run inside it, all others in the module around it: as ``routing`` has it.
+    """
     stack: list[nn.Module] = []
 
     def enter(module: nn.Module, _: object) -> None:
@@ -26,8 +36,10 @@ def module_stack(model: nn.Module) -> Iterator[list[nn.Module]]:
     def leave(module: nn.Module, _: object, __: object) -> None:
         stack.pop()
 
-    hooks = [module.register_forward_pre_hook(enter) for module in model.modules()]
-    hooks += [module.register_forward_hook(leave, always_call=True) for module in model.modules()]
+    hooks = []
+    for module in model.modules():
+        hooks.append(module.register_forward_pre_hook(enter, prepend=opaque(module)))
+        hooks.append(module.register_forward_hook(leave, prepend=not opaque(module), always_call=True))
     try:
         yield stack
     finally:
@@ -75,17 +87,13 @@ def trace(model: nn.Module, batch: Batch, opaque: Callable[[nn.Module], bool]) -
     found = Trace()
     names = {module: name for name, module in model.named_modules()}
     constants = [*model.parameters(), *model.buffers()]
-    was_training = [module for module in model.modules() if module.training]
-    model.eval()
-    with module_stack(model) as stack, ExitStack() as hooks, torch.no_grad():
+    with evaluating(model), module_stack(model, opaque) as stack, ExitStack() as hooks, torch.no_grad():
         tracer = _Tracer(stack, opaque, found, constants)
         for module in model.modules():
-            hooks.callback(module.register_forward_pre_hook(tracer.enter).remove)
-            hooks.callback(module.register_forward_hook(tracer.leave).remove)
+            hooks.callback(module.register_forward_pre_hook(tracer.enter, prepend=opaque(module)).remove)
+            hooks.callback(module.register_forward_hook(tracer.leave, prepend=not opaque(module)).remove)
         with tracer:
             forward(model, batch)
-    for module in was_training:
-        module.training = True
     if tracer.changing is not None:
         raise UserError(
             f"module {names[tracer.changing]!r} makes other products on its second call than on its first; "

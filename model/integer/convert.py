@@ -14,6 +14,7 @@ from torch import nn
 from slipstick.errors import UserError
 
 from ..conversion.batch import Batch, forward
+from ..conversion.state import evaluating
 from ..layers.derived import Derived
 from ..layers.linear import ApproxLinear
 from ..reuse.blocks import ReuseAttention, SourceAttention
@@ -88,12 +89,9 @@ def _block_problems(block: Any) -> list[tuple[bool, str]]:
 def observe_and_fold_(model: VisionTransformer, inputs: Sequence[Batch]) -> Observed:
     """Fold what is affine by channel, in place, and run the float model on inputs to see its ranges."""
     fold_(model)
-    was_training = model.training
-    model.eval()
-    with observing(model) as observed:
+    with evaluating(model), observing(model) as observed:
         for batch in inputs:
             forward(model, batch)
-    model.train(was_training)
     return observed
 
 

@@ -1,13 +1,14 @@
 """timm's ``Attention`` with both of its products, QK^T and AV, on multiplier cells."""
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from timm.layers.attention import Attention
 from torch import Tensor, nn
 
-from .linear import ApproxLinear
-from .matmul import ApproxMatmul
-from .quantise import QuantConfig
-from .routing import Hidden
+from .mixin import change_class_
+from .routing import Hidden, is_hooked
 from .table_layer import TableLayer
 
 
@@ -34,24 +35,38 @@ class ApproxAttention(Hidden):
     that the requantisers of ``qkv`` and ``av`` give are the very operands of the next product.
     """
 
-    def __init__(self, attention: Attention) -> None:
-        super().__init__()
-        self.num_heads, self.head_dim, self.scale = attention.num_heads, attention.head_dim, attention.scale
-        self.attn_dim = attention.attn_dim
-        self.qkv, self.proj = ApproxLinear.from_float(attention.qkv), ApproxLinear.from_float(attention.proj)
-        self.gate = None if attention.gate is None else ApproxLinear.from_float(attention.gate)
-        self.q_norm, self.k_norm, self.norm = attention.q_norm, attention.k_norm, attention.norm
-        self.attn_drop, self.proj_drop = attention.attn_drop, attention.proj_drop
-        self.qk, self.av = ApproxMatmul(), ApproxMatmul()
+    fused_attn: bool
+    num_heads: int
+    head_dim: int
+    attn_dim: int
+    scale: float
+    qkv: Any
+    proj: Any
+    gate: Any
+    qk: Any
+    av: Any
 
-    @property
-    def integer_operands(self) -> bool:
-        """Whether codes go from product to product without a float in between."""
-        between = (self.q_norm, self.k_norm, self.norm)
-        on_cells = all(isinstance(layer, TableLayer) for layer in (self.qkv, self.qk, self.av, self.proj))
-        return on_cells and self.gate is None and all(isinstance(module, nn.Identity) for module in between)
+    @classmethod
+    def take_over_(cls, attention: Attention, shared: bool = False) -> None:
+        """Turn an attention whose projections are on cells already, or kept in float, in place, into one on cells.
 
-    def calibrated(self, config: QuantConfig) -> None:
+        ``shared``: other modules use its projections too, which then cannot speak the scales of this one alone.
+        """
+        changed = change_class_(attention, cls)
+        layers = (changed.qkv, changed.qk, changed.av, changed.proj)
+        between = (attention.q_norm, attention.k_norm, attention.norm)
+        changed.integer_operands = (
+            not shared
+            and changed.gate is None
+            and all(isinstance(layer, TableLayer) for layer in layers)
+            and all(isinstance(module, nn.Identity) for module in between)
+        )
+        for layer in (changed.qkv, changed.av) if changed.integer_operands else ():
+            layer.chained = True
+
+    integer_operands: bool  # codes go from product to product without a float in between
+
+    def calibrated(self) -> None:
         """Let the requantisers of qkv and av speak the scales of their consumers; call after the layers."""
         if self.integer_operands:
             scales = (self.qk.activation_scale, self.qk.stationary_scale, self.av.stationary_scale)
@@ -64,35 +79,38 @@ class ApproxAttention(Hidden):
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """Tokens [B, T, D] -> [B, T, D]; same arguments as the module it replaces."""
+        inside = (self.qkv, self.qk, self.av, self.proj)
+        if self.integer_operands and not (
+            self.qkv.observing or torch.is_grad_enabled() or any(is_hooked(layer) for layer in inside)
+        ):
+            return self.proj_drop(self._integer(x, attn_mask, is_causal))
+        own = x.dtype
         if self.integer_operands and not self.qkv.observing:
-            run = self._differentiable if torch.is_grad_enabled() else self._integer
-            return self.proj_drop(run(x, attn_mask, is_causal))
+            x = x.float()
         gate = None if self.gate is None else self.gate(x).sigmoid()
         q, k, v = self._heads(self.qkv(x))
         q, k = self.q_norm(q), self.k_norm(k)
-        probabilities = self._weights(self.qk(q, k.transpose(-2, -1)), attn_mask, is_causal)
+        probabilities = self._weights(self.qk(q, k.transpose(-2, -1)), attn_mask, is_causal).to(v.dtype)
         mixed = self.norm(self._join(self.av(probabilities, v)))
-        return self.proj_drop(self.proj(mixed if gate is None else mixed * gate))
+        return self.proj_drop(self.proj(mixed if gate is None else mixed * gate)).to(own)
 
     def _weights(self, logits: Tensor, attn_mask: Tensor | None, is_causal: bool) -> Tensor:
         # is_causal makes timm ignore a mask
-        return self.attn_drop(attention_weights(logits, self.scale, None if is_causal else attn_mask, is_causal))
+        weights = attention_weights(logits, self.scale, None if is_causal else attn_mask, is_causal)
+        if self.fused_attn:  # which does not call the module
+            return F.dropout(weights, self.attn_drop.p, self.training)
+        return self.attn_drop(weights)
 
     def _join(self, heads: Tensor) -> Tensor:
         return heads.transpose(1, 2).flatten(2)
 
     def _integer(self, x: Tensor, attn_mask: Tensor | None, is_causal: bool) -> Tensor:
-        q, k, v = self._heads(self.qkv.output_codes(self.qkv.accumulate(self.qkv.quantise_input(x))))
+        """The numbers of ``forward``, bit for bit, by way of codes alone.
+
+        Otherwise a code times a float32 scale, divided by that scale, rounds to the code again.
+        """
+        q, k, v = self._heads(self.qkv.output_codes(self.qkv.accumulate(self.qkv.quantise_input(x.float()))))
         logits = self.qk.accumulate(q, k.transpose(-2, -1)).float() * self.qk.product_scale()
         probabilities = self.av.quantise_input(self._weights(logits, attn_mask, is_causal))
         mixed = self._join(self.av.output_codes(self.av.accumulate(probabilities, v)))
-        return self.proj.accumulate(mixed).float() * self.proj.product_scale()
-
-    def _differentiable(self, x: Tensor, attn_mask: Tensor | None, is_causal: bool) -> Tensor:
-        """The numbers of ``_integer``, bit for bit: floats that are whole multiples of the consumers' scales.
-
-        A code times a float32 scale, divided by that scale, rounds to the code again.
-        """
-        q, k, v = self._heads(self.qkv.requantised(x))
-        probabilities = self._weights(self.qk(q, k.transpose(-2, -1)), attn_mask, is_causal)
-        return self.proj(self._join(self.av.requantised(probabilities, v)))
+        return (self.proj.accumulate(mixed).float() * self.proj.product_scale()).to(x.dtype)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .mixin import change_class_
 from .weights import WeightLayer
 
 
@@ -17,18 +18,22 @@ class ApproxConv2d(WeightLayer):
     zero adds that product. A row is the patch of all input channels, so every group reads a part of it.
     """
 
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
-    ) -> None:
-        super().__init__(weight, bias, groups)
-        self.kernel_size = tuple(weight.shape[2:])
-        self.stride, self.dilation = _pair(stride), _pair(dilation)
-        self.margin = _margin(padding, self.kernel_size, self.dilation)
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Any
+    dilation: tuple[int, ...]
 
     @classmethod
-    def from_float(cls, layer: nn.Conv2d) -> "ApproxConv2d":
-        """Take over weight, bias and geometry of a Conv2d."""
-        return cls(layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+    def take_over_(cls, layer: nn.Conv2d) -> "ApproxConv2d":
+        """Turn a Conv2d with zero padding, in place, into one on cells."""
+        changed = change_class_(layer, cls)
+        changed.begin()
+        return changed
+
+    def begin(self, device: torch.device | None = None) -> None:
+        """Give a module with the parameters and the geometry of a Conv2d what it needs beside them."""
+        super().begin(device)
+        self.margin = _margin(self.padding, self.kernel_size, self.dilation)
 
     def as_rows(self, output: Tensor) -> Tensor:
         """Maps [B, N, H, W] -> rows [B, H * W, N]."""
@@ -65,18 +70,20 @@ class ApproxConv2d(WeightLayer):
             self.observe(self.input_observer, images, "input")
             images = F.pad(images, self.margin) if any(self.margin) else images
             result = F.conv2d(images, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
-            self.seen += len(result) * result.shape[-1] * result.shape[-2]
+            self.count_rows(len(result) * result.shape[-1] * result.shape[-2])
             self.observe(self.output_observer, result, "output")
             return result
-        padded = F.pad(images, self.margin) if any(self.margin) else images
+        own = images.dtype
+        padded = (F.pad(images, self.margin) if any(self.margin) else images).float()
         if torch.is_grad_enabled():
             rows = self.run(self.patches(padded))
         else:  # unfolded codes are those of the unfolded image
             rows = self.values(self.patches(self.quantise_input(padded)))
-        return rows.transpose(1, 2).unflatten(2, self.map_size(padded))
+        return rows.transpose(1, 2).unflatten(2, self.map_size(padded)).to(own)
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def pair(value: Any) -> tuple[int, int]:
+    """What torch takes as one number or two, as two."""
     return (value[0], value[-1]) if isinstance(value, Sequence) else (value, value)
 
 
@@ -86,5 +93,5 @@ def _margin(padding: Any, kernel_size: Sequence[int], dilation: Sequence[int]) -
         total = [d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True)]
         sides = [(whole // 2, whole - whole // 2) for whole in total]
     else:
-        sides = [(side, side) for side in _pair(0 if padding == "valid" else padding)]
+        sides = [(side, side) for side in pair(0 if padding == "valid" else padding)]
     return [*sides[1], *sides[0]]

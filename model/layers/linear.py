@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .mixin import change_class_
 from .weights import WeightLayer
 
 
@@ -10,16 +11,18 @@ class ApproxLinear(WeightLayer):
     """``nn.Linear`` on multiplier cells."""
 
     @classmethod
-    def from_float(cls, layer: nn.Linear) -> "ApproxLinear":
-        """Take over weight and bias of a Linear."""
-        return cls(layer.weight, layer.bias)
+    def take_over_(cls, layer: nn.Linear) -> "ApproxLinear":
+        """Turn a Linear, in place, into one on cells."""
+        changed = change_class_(layer, cls)
+        changed.begin()
+        return changed
 
     def forward(self, values: Tensor) -> Tensor:
         """Rows [..., K] -> [..., N]."""
         if not self.observing:
-            return self.run(values)
+            return self.run(values.float()).to(values.dtype)
         result = F.linear(values, self.weight, self.bias)
-        self.seen += values.numel() // values.shape[-1]
+        self.count_rows(values.shape[:-1].numel())
         self.observe(self.input_observer, values, "input")
         self.observe(self.output_observer, result, "output")
         return result

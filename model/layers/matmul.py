@@ -1,5 +1,7 @@
 """The product of two activations on multiplier cells, such as both of attention."""
 
+from collections import Counter
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,19 +21,23 @@ class ApproxMatmul(TableLayer):
     The second operand takes the place of the weights, stationary in the array, with one scale.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.stationary_observer = Observer()
+    def begin(self, device: torch.device | None = None) -> None:
+        """Give a new layer its state."""
+        super().begin(device)
         self.stationary_counts: Tensor | None = None
-        self.depth = self.channels = 0
-        self.heads = 0  # products of one image, windows and all
         self.head_count = 0  # length of the dimension of heads [..., H, M, K]; 0 without one
         self.compensate = True
-        self._bias_code: tuple[Cells, Tensor] | None = None  # and the cells it is for
+        self._bias_codes: dict[tuple[Cells, int], Tensor] = {}  # by cells and length of the reduction
         self._unit: Derived[Tensor] = Derived()
-        self.register_buffer("stationary_scale", torch.ones(()))
+        self.register_buffer("stationary_scale", torch.ones((), dtype=torch.float32, device=device))
 
     stationary_scale: Tensor
+
+    def begin_observing(self) -> None:
+        """Compute in float from now on and forget what calibration saw before."""
+        super().begin_observing()
+        self.stationary_observer = Observer()
+        self.products: Counter[tuple[int, int, int]] = Counter()  # of the first observed batch, by (M, K, N)
 
     def calibrated(self, config: QuantConfig) -> None:
         """Fix the scales of both operands."""
@@ -53,18 +59,18 @@ class ApproxMatmul(TableLayer):
         if not self.head_count:
             super().check_cells(grid)
 
-    def bias_code(self) -> Tensor:
-        """Minus the mean error of the cells, in accumulator units: int32 [1] for all channels, or [H, 1, 1]."""
+    def bias_code(self, depth: int) -> Tensor:
+        """Minus the mean error of the cells in sums of ``depth`` products: int32 [1] for all channels, or [H, 1, 1]."""
         if not self.compensate or self.code_counts is None:
             return torch.zeros(1, dtype=torch.int32, device=self.activation_scale.device)
-        if self._bias_code is None or self._bias_code[0] != self.grid:
-            mean = torch.from_numpy(self.error_moments(self.grid)[0])
-            self._bias_code = self.grid, (-mean).round().int().to(self.activation_scale.device)
-        return self._bias_code[1]
+        if (self.grid, depth) not in self._bias_codes:
+            mean = torch.from_numpy(self.error_moments(self.grid, depth)[0])
+            self._bias_codes[self.grid, depth] = (-mean).round().int().to(self.activation_scale.device)
+        return self._bias_codes[self.grid, depth]
 
     def forget_prepared(self) -> None:
         """Drop what was derived from scales and statistics."""
-        self._bias_code = None
+        self._bias_codes.clear()
 
     def forget_counts(self) -> None:
         """Drop the statistics and the sample of the operand codes."""
@@ -77,14 +83,20 @@ class ApproxMatmul(TableLayer):
             return multiply_heads(codes, stationary, grid)
         return MixedWeights(stationary, grid).matmul(codes)
 
-    def error_moments(self, grid: Cells) -> Moments:
-        """Mean and variance of the accumulators' error under ``grid`` on calibration data: each [1] or [H, 1, 1]."""
+    def error_moments(self, grid: Cells, depth: int | None = None) -> Moments:
+        """Mean and variance of the error of sums under ``grid`` on calibration data: each [1] or [H, 1, 1].
+
+        Of sums of ``depth`` products, of as many as in the sample by default.
+        """
         assert self.code_counts is not None and self.stationary_counts is not None
+        if depth is None:
+            assert self.sample.codes is not None
+            depth = self.sample.codes.shape[-1]
         if isinstance(grid, HeadGrids):
-            mean, variance = zip(*(self.error_moments(one) for one in grid.grids), strict=True)
+            mean, variance = zip(*(self.error_moments(one, depth) for one in grid.grids), strict=True)
             heads = np.arange(self.head_count) % len(grid.grids)
             return np.array(mean)[heads, :, None], np.array(variance)[heads, :, None]
-        return matmul_moments(self.code_counts.numpy()[0], self.stationary_counts.numpy()[0], self.depth, grid)
+        return matmul_moments(self.code_counts.numpy()[0], self.stationary_counts.numpy()[0], depth, grid)
 
     def accumulate(self, codes: Tensor, stationary: Tensor) -> Tensor:
         """int8 [..., M, K] and int8 [..., K, N] -> int32 [..., M, N]."""
@@ -95,7 +107,7 @@ class ApproxMatmul(TableLayer):
                 counts, others = self.code_counts + counts, self.stationary_counts + others
             self.code_counts, self.stationary_counts = counts, others
             self.forget_prepared()
-        total = self.multiply(codes, stationary, self.grid) + self.bias_code()
+        total = self.multiply(codes, stationary, self.grid) + self.bias_code(codes.shape[-1])
         if self.recorder is not None:
             self.recorder(self.path, self, codes, stationary, total)
         return total
@@ -110,29 +122,24 @@ class ApproxMatmul(TableLayer):
         """Flat places where the second operand's quantiser clamps."""
         return clamped(stationary, codes, self.stationary_scale, self.low, self.high)
 
-    def requantised(self, values: Tensor, stationary: Tensor) -> Tensor:
-        """Like ``forward``, but the values of the int8 outputs: codes * ``output_scale`` [..., M, N]."""
-        return product(self, values, stationary, None, requantised=True)
-
     def forward(self, values: Tensor, stationary: Tensor) -> Tensor:
         """[..., M, K] and [..., K, N] -> [..., M, N], differentiable where gradients are on."""
-        if not self.observing and torch.is_grad_enabled():
-            return product(self, values, stationary, None)
         if not self.observing:
+            own, values, stationary = values.dtype, values.float(), stationary.float()
+            if self.chained:
+                return product(self, values, stationary, None, requantised=True).to(own)
+            if torch.is_grad_enabled():
+                return product(self, values, stationary, None).to(own)
             found = self.integer_product(values, stationary)
-            return found.accumulators.float() * found.unit
+            return (found.accumulators.float() * found.unit).to(own)
         result = values @ stationary
-        self.rows_per_image, self.channels = result.shape[-2:]
-        self.depth, self.head_count = values.shape[-1], values.shape[-3] if values.ndim > 3 else 0
-        self.seen += result.numel() // (self.rows_per_image * self.channels)
+        if self.measuring and not self.passive:
+            self.products[result.shape[-2], values.shape[-1], result.shape[-1]] += result.shape[:-2].numel()
+            self.head_count = values.shape[-3] if values.ndim > 3 else 0
         self.observe(self.input_observer, values, "first operand")
         self.observe(self.stationary_observer, stationary, "second operand")
         self.observe(self.output_observer, result, "output")
         return result
-
-    def measured(self, images: int) -> None:
-        """Products of one image, from what was seen while ``images`` of them passed once."""
-        self.heads = -(-self.seen // images)
 
     def quantise_both(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor]:
         """Codes int8 of both operands."""

@@ -4,10 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from .attention import attention_weights
-from .linear import ApproxLinear
-from .matmul import ApproxMatmul
+from .mixin import change_class_
 from .routing import Hidden
-from .shared import ApproxProjection
+from .shared import ApproxProjection, Owned
 
 
 class ApproxMultiheadAttention(Hidden):
@@ -21,26 +20,31 @@ class ApproxMultiheadAttention(Hidden):
     k: nn.Module
     v: nn.Module
 
-    def __init__(self, attention: nn.MultiheadAttention) -> None:
-        super().__init__()
-        self.embed_dim, self.num_heads, self.head_dim = attention.embed_dim, attention.num_heads, attention.head_dim
-        self.batch_first, self.dropout = attention.batch_first, attention.dropout
-        self.add_zero_attn = attention.add_zero_attn
-        self._qkv_same_embed_dim = attention._qkv_same_embed_dim  # nn.TransformerEncoder asks
-        for name, parameter in attention.named_parameters(recurse=False):
-            self.register_parameter(name, parameter)
-        self.in_proj_bias: nn.Parameter | None = attention.in_proj_bias
-        self.bias_k, self.bias_v = attention.bias_k, attention.bias_v
-        separate = (attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight)
+    embed_dim: int
+    num_heads: int
+    head_dim: int
+    batch_first: bool
+    dropout: float
+    add_zero_attn: bool
+    in_proj_bias: nn.Parameter | None
+    bias_k: nn.Parameter | None
+    bias_v: nn.Parameter | None
+    qk: nn.Module
+    av: nn.Module
+    out_proj: nn.Module
+
+    @classmethod
+    def take_over_(cls, attention: nn.MultiheadAttention) -> None:
+        """Turn an attention, in place, into one on cells, all but ``out_proj``."""
+        changed = change_class_(attention, cls)
+        bias = None if changed.in_proj_bias is None else Owned(changed, "in_proj_bias")
         for place, name in enumerate(("q", "k", "v")):
-            rows = slice(place * self.embed_dim, (place + 1) * self.embed_dim)
+            rows = slice(place * changed.embed_dim, (place + 1) * changed.embed_dim)
             if attention._qkv_same_embed_dim:
-                layer = ApproxProjection(attention.in_proj_weight, self.in_proj_bias, rows, rows)
+                layer = ApproxProjection(Owned(changed, "in_proj_weight"), bias, rows, rows)
             else:
-                layer = ApproxProjection(separate[place], self.in_proj_bias, bias_rows=rows)
-            setattr(self, name, layer)
-        self.qk, self.av = ApproxMatmul(), ApproxMatmul()
-        self.out_proj = ApproxLinear.from_float(attention.out_proj)
+                layer = ApproxProjection(Owned(changed, f"{name}_proj_weight"), bias, bias_rows=rows)
+            changed.add_module(name, layer.train(changed.training))
 
     def forward(
         self,
@@ -73,7 +77,7 @@ class ApproxMultiheadAttention(Hidden):
             k, v = (nn.functional.pad(x, (0, 0, 0, 1)) for x in (k, v))
         if mask is not None:
             mask = nn.functional.pad(mask, (0, k.shape[2] - mask.shape[-1]))
-        weights = attention_weights(self.qk(q, k.mT), self.head_dim**-0.5, mask, False)
+        weights = attention_weights(self.qk(q, k.mT), self.head_dim**-0.5, mask, False).to(query.dtype)
         weights = nn.functional.dropout(weights, self.dropout, self.training)
         output = self.out_proj(self.av(weights, v).transpose(1, 2).flatten(2))
         if average_attn_weights:

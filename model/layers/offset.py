@@ -24,8 +24,9 @@ class OffsetLayer(TableLayer):
 
     mean_error: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
+    def begin(self, device: torch.device | None = None) -> None:
+        """Give a module of this class what it needs beside its parameters."""
+        super().begin(device)
         self.compensate = True
         self._made_for: Fingerprint | None = None  # the numbers that ``mean_error`` belongs to
         self._held: weakref.ref[Tensor] | bool = False  # by the parameter that is being trained; True binds at next use

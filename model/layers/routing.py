@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
+from torch.nn.modules import module as torch_module
 
 
 class _State(threading.local):
@@ -48,6 +49,13 @@ def known_float() -> Iterator[None]:
 def is_known_float() -> bool:
     """Whether products made now are in float on purpose."""
     return _STATE.known_float > 0
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether something happens at the calls of a module, so that no shortcut may go past them."""
+    watched = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
+    every = (torch_module._global_forward_pre_hooks, torch_module._global_forward_hooks)
+    return any(watched) or any(every) or "forward" in vars(module) or "parametrizations" in module._modules
 
 
 class Hidden(nn.Module):

@@ -62,6 +62,9 @@ Cells = Grid | HeadGrids
 Recorder = Callable[[str, "TableLayer", Tensor, Tensor, Tensor], None]
 
 
+SCALES = ("activation_scale", "output_scale", "stationary_scale", "mean_error")  # buffers that keep their type
+
+
 class TableLayer(Hidden, ABC):
     """What all kinds share: scales, cells, statistics of the operand codes, requantiser.
 
@@ -74,21 +77,34 @@ class TableLayer(Hidden, ABC):
 
     def __init__(self) -> None:
         super().__init__()
+        self.begin()
+
+    def begin(self, device: torch.device | None = None) -> None:
+        """Give a module of this class, new or changed in place, what a layer on cells needs beside its parameters."""
         self.grid: Cells = ()
         self.path = ""
         self.observing, self.ready = False, False
+        self.chained = False  # outputs are the values of int8 codes, which the next product takes as they are
+        self.passive = False  # observed without notice: another pass over inputs that were seen
         self.low, self.high = -128, 127  # activation codes
-        self.input_observer, self.output_observer = Observer(), Observer()
+        self.begin_observing()
+        self.observing = False
         self.code_counts: Tensor | None = None  # how often each activation code met each k: [K or 1, 256]
-        self.sample = Sample()
-        self.seen = 0  # rows, or products of two activations, of the first observed batch
-        self.rows_per_image = 0
         self.gradient = GradientConfig()
         self.recorder: Recorder | None = None
         self.counting = False
         self._requant: tuple[Tensor, Requant] | None = None  # and the scale it is for
-        self.register_buffer("activation_scale", torch.ones(()))
-        self.register_buffer("output_scale", torch.ones(1))
+        self.register_buffer("activation_scale", torch.ones((), dtype=torch.float32, device=device))
+        self.register_buffer("output_scale", torch.ones(1, dtype=torch.float32, device=device))
+
+    def begin_observing(self) -> None:
+        """Compute in float from now on and forget what calibration saw before."""
+        self.input_observer, self.output_observer = Observer(), Observer()
+        self.sample = Sample()
+        self.seen = 0  # rows of the first observed batch
+        self.measuring = True  # that batch is running
+        self.rows_per_image = 0
+        self.observing = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer. Raises UserError when it is not calibrated."""
@@ -122,6 +138,14 @@ class TableLayer(Hidden, ABC):
     def hold(self, trained: Tensor) -> None:
         """Keep the offset that compensates the cells' mean error as it is, whatever training does to ``trained``."""
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TableLayer":
+        """A new device; scales keep their type, whatever becomes of the parameters."""
+        own = {name: value for name, value in self._buffers.items() if name in SCALES and value is not None}
+        super()._apply(fn, recurse)
+        for name, value in own.items():
+            self._buffers[name] = value.to(self.get_buffer(name).device)
+        return self
+
     def freeze_compensation(self) -> None:
         """Bring that offset up to date and hold it."""
 
@@ -142,14 +166,24 @@ class TableLayer(Hidden, ABC):
         self._requant = None
         self.observing, self.ready = False, True
 
+    def count_rows(self, rows: int) -> None:
+        """Count what the first observed batch makes the layer do."""
+        if self.measuring and not self.passive:
+            self.seen += rows
+
     def measured(self, images: int) -> None:
-        """Work of one image, from what was seen while ``images`` of them passed once."""
+        """Work of one image, from what was seen while ``images`` of them passed once, the first batch."""
         self.rows_per_image = -(-self.seen // images)
+        self.sample.images, self.measuring = images, False
 
     def observe(self, observer: Observer, values: Tensor, what: str) -> None:
         """Add values to an observer. Raises UserError for NaN or Inf."""
+        if self.passive:
+            return
         if not torch.isfinite(values).all():
             raise UserError(f"layer {self.path!r}: its {what} on the calibration data holds NaN or Inf")
+        if self.activation_scale.device != values.device:
+            self.to(values.device)
         observer.update(values)
 
     @abstractmethod

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from slipstick.errors import UserError
 
@@ -58,20 +59,19 @@ class WeightLayer(OffsetLayer):
     weight: Tensor
     bias: Tensor | None
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, groups: int = 1) -> None:
-        super().__init__()
-        self.take(weight, bias)
-        self.groups = groups
+    def begin(self, device: torch.device | None = None) -> None:
+        """Give a module with weight and bias what it needs beside them."""
+        super().begin(self.weight.device if device is None else device)
+        self.groups: int = getattr(self, "groups", 1)  # a Conv2d has them
         self._weight_limit = 127
         self._quantised: Derived[Quantised] = Derived()
 
-    def take(self, weight: Tensor, bias: Tensor | None) -> None:
-        """Keep the parameters."""
-        self.weight, self.bias = weight, bias
-
     def sources(self) -> tuple[Tensor | None, ...]:
-        """The parameters that weight and bias come from."""
-        return self.weight, self.bias
+        """The parameters that weight and bias come from, those of the weight first."""
+        if "weight" in self._parameters:
+            return self.weight, self.bias
+        made_of = [parameter for name, parameter in self.named_parameters() if "weight" in name]
+        return *made_of, *([] if made_of else [self.weight]), self.bias
 
     def calibrated(self, config: QuantConfig) -> None:
         """Fix the scales of both operands. Raises UserError for weights or biases with NaN or Inf."""
@@ -227,15 +227,15 @@ class WeightLayer(OffsetLayer):
         return self.accumulate(codes, now).float() * now.unit
 
     def run(self, rows: Tensor) -> Tensor:
-        """Float rows [..., K] -> float [..., N] through the cells, differentiable where gradients are on."""
-        return self._differentiable(rows) if torch.is_grad_enabled() else self.values(self.quantise_input(rows))
+        """Float rows [..., K] -> float [..., N] through the cells, differentiable where gradients are on.
 
-    def requantised(self, rows: Tensor) -> Tensor:
-        """Like ``run``, but the values of the int8 outputs: rows [..., K] -> codes * ``output_scale`` [..., N]."""
-        return self._differentiable(rows, requantised=True)
-
-    def _differentiable(self, rows: Tensor, requantised: bool = False) -> Tensor:
-        return product(self, rows, self.matrix(self.weight), self.bias, requantised)
+        A ``chained`` layer gives codes * ``output_scale``.
+        """
+        with parametrize.cached():  # one weight a call: some are drawn or iterated anew every time
+            if not torch.is_grad_enabled() and not self.chained:
+                return self.values(self.quantise_input(rows))
+            bias = None if self.bias is None else self.bias.float()
+            return product(self, rows, self.matrix(self.weight.float()), bias, self.chained)
 
     def integer_product(self, values: Tensor, stationary: Tensor) -> IntegerProduct:
         """Of the rows and the weight; ``stationary`` only routes the weight's gradient."""

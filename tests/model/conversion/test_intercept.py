@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from slipstick.errors import UserError
+from slipstick.model.conversion.plan import plan
 from slipstick.model.conversion.products import Product, recognise
+from slipstick.model.conversion.replace import convert_
 from slipstick.model.convert import approximate_, layer_names, table_layers
 from slipstick.model.layers.multihead import ApproxMultiheadAttention
 from slipstick.model.layers.table_layer import TableLayer
@@ -192,7 +194,10 @@ def test_a_layer_that_calibration_does_not_reach_refuses_to_run() -> None:
 def test_multi_head_attention_keeps_every_argument(options: dict, masks: str) -> None:
     torch.manual_seed(0)
     attention = nn.MultiheadAttention(8, 2, **{"batch_first": True, **options}).eval()
-    cells = ApproxMultiheadAttention(copy.deepcopy(attention))
+    whole = nn.ModuleList([copy.deepcopy(attention)])
+    convert_(whole, plan(whole, None), ())
+    cells = whole[0]
+    assert isinstance(cells, ApproxMultiheadAttention)
     for layer in cells.modules():
         if isinstance(layer, TableLayer):
             layer.observing = True

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from slipstick.model.layers.convolution import ApproxConv2d
 from slipstick.model.layers.quantise import QuantConfig
@@ -45,7 +46,9 @@ def test_two_thousand_random_convolutions_equal_their_definition() -> None:
         geometry["groups"] = groups
         images = torch.from_numpy(rng.normal(0, 1, (2, groups * share, 7, 8)).astype(np.float32))
         weight = torch.from_numpy(rng.normal(0, 1, (groups * outputs, share, *kernel)).astype(np.float32))
-        layer = ApproxConv2d(weight, None, **geometry)
+        plain = nn.Conv2d(groups * share, groups * outputs, kernel, bias=False, **geometry)
+        plain.weight = nn.Parameter(weight)
+        layer = ApproxConv2d.take_over_(plain)
         layer.observing = True
         layer(images)
         layer.calibrated(QuantConfig("minmax"))

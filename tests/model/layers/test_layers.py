@@ -240,8 +240,9 @@ def test_heads_have_cells_of_their_own() -> None:
     codes, stationary = exact["codes"], exact["stationary"]
     assign_(model, {"attention.qk": PerHead(("exact8s", "truncated8s_k7"))})
     layer = model.attention.qk
-    sums = layer.accumulate(codes, stationary) - layer.bias_code()
-    assert layer.bias_code().flatten()[0] == 0 != layer.bias_code().flatten()[1]
+    sums = layer.accumulate(codes, stationary) - layer.bias_code(codes.shape[-1])
+    first, second = layer.bias_code(codes.shape[-1]).flatten()
+    assert first == 0 != second
     for head, name in enumerate(("exact8s", "truncated8s_k7")):
         wanted = approx_matmul(codes[:, head], stationary[:, head], cell(name))
         assert torch.equal(sums[:, head], wanted)
@@ -332,7 +333,7 @@ def test_values_that_overflow_on_the_way_name_the_layer() -> None:
 
 def test_a_layer_that_is_not_calibrated_computes_nothing() -> None:
     with pytest.raises(UserError, match="is not calibrated"):
-        ApproxLinear.from_float(nn.Linear(3, 3))(torch.randn(2, 3))
+        ApproxLinear.take_over_(nn.Linear(3, 3))(torch.randn(2, 3))
 
 
 @pytest.mark.parametrize(
