@@ -31,7 +31,7 @@ def is_whole(module: nn.Module) -> bool:
     if "forward" in vars(module) or clashes(module):
         return False
     if forward is Attention.forward:
-        layers = (module.qkv, module.proj, *(() if module.gate is None else (module.gate,)))
+        layers = [module.get_submodule(part) for part in parts(module) if part in module._modules]
         return all(type(layer).forward is nn.Linear.forward and is_whole(layer) for layer in layers)
     if forward is nn.MultiheadAttention.forward:
         return is_whole(module.get_submodule("out_proj"))

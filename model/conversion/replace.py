@@ -97,7 +97,7 @@ def _take_over(module: nn.Module, kept: Collection[str], shared: bool) -> None:
         elif isinstance(layer, ApproxProjection):
             module.add_module(part, FloatProjection(layer).train(module.training))
     if isinstance(module, Attention):
-        ApproxAttention.take_over_(module, shared)
+        ApproxAttention.put_on_cells_(module, shared)
 
 
 def _owners(modules: dict[str, nn.Module]) -> dict[int, Owned]:

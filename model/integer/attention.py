@@ -34,7 +34,6 @@ class IntegerAttention(ApproxAttention):
     def forward(self, x: Codes) -> tuple[Codes, Codes]:  # type: ignore[override]  # codes, not floats, from here on
         """int8 codes [B, T, D] -> accumulators int32 [B, T, D] of the output projection, and the int8 codes it took."""
         qkv, proj, qk, av = self.qkv, self.proj, self.qk, self.av
-        assert isinstance(proj, nn.Module)
         codes = self.to_heads(accumulate(qkv, x), qkv.output_scale)
         q, k, v = (
             Codes(part, scale, None if codes.values is None else values)

@@ -45,9 +45,14 @@ class ApproxAttention(Hidden):
     gate: Any
     qk: Any
     av: Any
+    q_norm: Any
+    k_norm: Any
+    norm: Any
+    attn_drop: Any
+    proj_drop: Any
 
     @classmethod
-    def take_over_(cls, attention: Attention, shared: bool = False) -> None:
+    def put_on_cells_(cls, attention: Attention, shared: bool = False) -> None:
         """Turn an attention whose projections are on cells already, or kept in float, in place, into one on cells.
 
         ``shared``: other modules use its projections too, which then cannot speak the scales of this one alone.
