@@ -61,10 +61,11 @@ def show(
         print_json(facts)
     else:
         for name, value in facts.items():
-            typer.echo(f"{name.replace('_', ' ')}: {value}")
+            if not isinstance(value, list | dict):  # these were told when the file was read
+                typer.echo(f"{name.replace('_', ' ')}: {value}")
 
 
-def _facts(liberty: Liberty) -> dict[str, str | int | float]:
+def _facts(liberty: Liberty) -> dict[str, str | int | float | list[str] | dict[str, str]]:
     cells = liberty.cells.values()
     pins = [pin for cell in cells for pin in cell.pins.values()]
     return {
@@ -74,9 +75,14 @@ def _facts(liberty: Liberty) -> dict[str, str | int | float]:
         "cells": len(liberty.cells),
         "gates": sum(cell.is_combinational for cell in cells),
         "flip_flops": sum(cell.flop is not None for cell in cells),
+        "latches": sum(cell.latch is not None and cell.clock_gate is None for cell in cells),
+        "clock_gates": sum(cell.clock_gate is not None for cell in cells),
         "dont_use": sum(cell.dont_use for cell in cells),
         "timing_arcs": sum(len(pin.timing) for pin in pins),
         "internal_power_arcs": sum(len(pin.internal) for pin in pins),
         "leakage_states": sum(len(cell.leakage_states) for cell in cells),
         "driving_cell": liberty.driving_cell or "none",
+        "left_out": len(liberty.left_out),
+        "left_out_cells": dict(liberty.left_out),
+        "notes": list(liberty.notes),
     }

@@ -71,7 +71,7 @@ def run(
     try:
         mapped = synthesise(text, module, library, clock_ps=1e6 / clock_mhz)
     except SynthesisError as error:
-        raise UserError(f"{design or cell}: {str(error).splitlines()[-1]}") from error
+        raise UserError(f"{design or cell}: {error}") from error
     gates = MappedNetlist.build(mapped, library)
     if netlist:
         write_text(netlist, netlist_verilog(gates).text)
@@ -89,7 +89,7 @@ def run(
             write_saif(with_glitches(simulate(gates, words), model), saif, 1e6 / clock_mhz)
     where = f"{library.describe()}, {tool_versions()}"
     if json:
-        print_json({"design": name, "library": where, **as_json(figures)})
+        print_json({"design": name, "library": where, "library_warnings": list(library.warnings), **as_json(figures)})
         return
     rows = [
         (part, *(f"{value:.4g}" for value in vars(one).values()))

@@ -59,7 +59,8 @@ def run(
         for one in chosen
     }
     if json:
-        print_json({"cells": found, "exact_baseline": model.baseline.chosen, "notes": list(model.notes)})
+        notes = {"notes": list(model.notes), "library_warnings": list(library.warnings)}
+        print_json({"cells": found, "exact_baseline": model.baseline.chosen, **notes})
         return
     rows_ = [
         (name, f"{c['area_um2']:.0f}", f"{c['delay_ps']:.0f}", f"{c['multiplier_fj']:.0f}", f"{c['pe_area_um2']:.0f}",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from slipstick.errors import UserError
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import Activity, simulate
 from slipstick.flow.power.cell_power import Energy
@@ -29,7 +30,7 @@ from .samples import SAMPLES, SETTLE, sample_elements, waiting_windows
 from .surroundings import pin_toggles
 
 
-class MappingError(Exception):
+class MappingError(UserError):
     """A mapped netlist does not compute what it should: a fault of a tool or of the Liberty file."""
 
 

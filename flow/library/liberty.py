@@ -6,19 +6,21 @@ Signs are kept: internal energies may be negative.
 """
 
 import gzip
+import warnings
 import zlib
 from bisect import bisect_right
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from slipstick.errors import UnknownName, UserError
+from slipstick.errors import Notice, UnknownName, UserError
 from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
-from .reader import library_model
-from .syntax import read
+from .reader import library_model, usable
+from .syntax import header, read_plain, write_plain
 
 DEFAULT_LIBERTY = Path(__file__).parent / "assets" / "sg13g2_typ_slim.lib.gz"
 
@@ -100,11 +102,29 @@ class Flop:
     next_state: str
     clear: str | None
     preset: str | None
+    both: str = "L"
+
+
+@dataclass(frozen=True)
+class Latch:
+    """A ``latch`` group, or the one in a clock gate: state names and its expressions; open while ``enable`` is 1."""
+
+    state: str
+    inverse: str
+    enable: str
+    data_in: str
+    clear: str | None
+    preset: str | None
+    both: str = "L"
 
 
 @dataclass(frozen=True)
 class LibertyCell:
-    """A cell: area, pins, leakage per state in nW (``when`` None for the default) and flip-flop."""
+    """A cell: area, pins, leakage by disjoint states (when, nW) and in those that these leave, and its state.
+
+    ``clock_gate`` is Liberty's name of a clock gate's kind; ``is_opaque`` where the cell holds state of another kind
+    than a flip-flop's or a latch's (banks, tables of states), which cannot be simulated.
+    """
 
     name: str
     area_um2: float
@@ -112,7 +132,9 @@ class LibertyCell:
     leakage_nw: float
     leakage_states: tuple[tuple[str, float], ...]
     flop: Flop | None
-    is_latch: bool
+    latch: Latch | None
+    clock_gate: str | None
+    is_opaque: bool
     dont_use: bool
 
     @cached_property
@@ -124,6 +146,16 @@ class LibertyCell:
     def outputs(self) -> tuple[Pin, ...]:
         """Output pins."""
         return tuple(pin for pin in self.pins.values() if pin.direction == "output")
+
+    @property
+    def element(self) -> Flop | Latch | None:
+        """The flip-flop or latch that holds the cell's state."""
+        return self.flop or self.latch
+
+    @property
+    def is_latch(self) -> bool:
+        """Whether it holds state in something else than a flip-flop."""
+        return self.latch is not None or self.is_opaque
 
     @property
     def is_combinational(self) -> bool:
@@ -138,7 +170,11 @@ class LibertyCell:
 
 @dataclass(frozen=True)
 class Liberty:
-    """A library: ``cells`` by name, nominal ``voltage_v``, its ``text`` for the tools that read it."""
+    """A library: ``cells`` by name, nominal ``voltage_v``, its ``text`` for the tools that read it.
+
+    ``left_out`` are cells that cannot be used, with the reason, ``notes`` what else the user should know; the text is
+    without the former, and in a spelling that all tools take.
+    """
 
     name: str
     voltage_v: float
@@ -146,6 +182,8 @@ class Liberty:
     cells: dict[str, LibertyCell]
     text: str = field(repr=False, compare=False)
     digest: str = ""
+    left_out: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -172,21 +210,35 @@ class Liberty:
         """The second smallest buffer, which stands for whatever drives a module's inputs; None without buffers."""
         return self.buffers[min(1, len(self.buffers) - 1)].name if self.buffers else None
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on what was left out or taken for granted."""
+        said = [f"library {self.name} {note}" for note in self.notes]
+        if self.left_out:
+            first = "; ".join(f"{name} ({reason})" for name, reason in self.left_out[:3])
+            more = f"; and {len(self.left_out) - 3} more" if len(self.left_out) > 3 else ""
+            said.append(f"library {self.name}: {len(self.left_out)} cells are left out: {first}{more}")
+        return tuple(said)
+
     def describe(self) -> str:
         """Corner in words, such as ``sg13g2_stdcell_typ_1p20V_25C (1.2 V, 25 C)``."""
         return f"{self.name} ({self.voltage_v:g} V, {self.temperature_c:g} C)"
 
 
 def read_text(path: Path | str) -> str:
-    """Text of a ``.lib`` or ``.lib.gz`` file; UserError names the file and the problem."""
+    """Text of a Liberty file, gzipped or not, in UTF-8, UTF-16 or Latin-1; UserError names the file and the problem."""
     path = Path(path)
     try:
         data = path.read_bytes()
-        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
+        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a Liberty file: it holds no text") from error
+    for encoding in ("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "latin-1"):
+        with suppress(UnicodeDecodeError):
+            text = data.decode(encoding)
+            if "\0" not in text and (encoding != "latin-1" or "library" in text):  # Latin-1 makes text of anything
+                return text
+    raise UserError(f"{path} is not a Liberty file: it holds no text")
 
 
 def load_liberty(path: Path | str) -> Liberty:
@@ -201,11 +253,31 @@ def default_liberty() -> Liberty:
 
 
 def parse_liberty(text: str, name: str = "Liberty text", store: Store | None = None) -> Liberty:
-    """Library of a Liberty text; ``name`` is for messages."""
+    """Library of a Liberty text; ``name`` is for messages. A ``Notice`` tells, once, what is wrong with it."""
     key = digest(text, code_digest(__name__))
-    model = (store or Store("liberty")).json(key, lambda: library_model(read(text, name), name))
+    model = (store or Store("liberty")).json(key, lambda: _model(text, name))
     cells = {cell["name"]: _cell(cell) for cell in model["cells"]}
-    return Liberty(model["name"], model["voltage_v"], model["temperature_c"], cells, text, digest(text))
+    left_out = tuple((cell, reason) for cell, reason in model["left_out"])
+    liberty = Liberty(
+        model["name"], model["voltage_v"], model["temperature_c"], cells, model["text"] or text, digest(text),
+        left_out, tuple(model["notes"]),
+    )  # fmt: skip
+    for warning in liberty.warnings:
+        if (liberty.digest, warning) not in _told:
+            _told.add((liberty.digest, warning))
+            warnings.warn(f"{name}: {warning}", Notice, stacklevel=2)
+    return liberty
+
+
+_told: set[tuple[str, str]] = set()
+
+
+def _model(text: str, name: str) -> dict[str, Any]:
+    """The JSON model of a text; its own ``text`` where other tools need another one."""
+    tree, is_plain = read_plain(text, name)
+    model = library_model(tree, name)
+    needs_text = model["left_out"] or not is_plain
+    return model | {"text": header(text) + write_plain(usable(tree, model)) if needs_text else None}
 
 
 def _table(model: list[Any] | None) -> Table | None:
@@ -222,6 +294,8 @@ def _cell(model: dict[str, Any]) -> LibertyCell:
         for pin in model["pins"]
     }  # fmt: skip
     return LibertyCell(
-        model["name"], model["area"], pins, model["leakage"], tuple((when, value) for when, value in model["states"]),
-        Flop(*model["flop"]) if model["flop"] else None, model["latch"], model["dont_use"],
+        model["name"], model["area"], pins, model["leakage"] or 0.0,
+        tuple((when, value) for when, value in model["states"]),
+        Flop(*model["flop"]) if model["flop"] else None, Latch(*model["latch"]) if model["latch"] else None,
+        model["clock_gate"], model["opaque"], model["dont_use"],
     )  # fmt: skip

@@ -4,20 +4,25 @@ from collections.abc import Sequence
 
 from slipstick.errors import UserError
 
-from .syntax import Attribute, Group, read, write
+from .syntax import Attribute, Group, header, read, write
 
 _TEMPLATES = ("lu_table_template", "power_lut_template", "output_current_template")
+_DECIDING = ("type", "operating_conditions")
 _SAME = (
     "time_unit", "voltage_unit", "current_unit", "leakage_power_unit", "capacitive_load_unit", "nom_voltage",
-    "nom_temperature", "nom_process",
+    "nom_temperature", "nom_process", "default_operating_conditions", "default_cell_leakage_power",
+    "default_leakage_power_density", "default_input_pin_cap", "slew_derate_from_library", "bus_naming_style",
+    *(f"{what}_threshold_pct_{edge}" for what in ("input", "output", "slew_lower", "slew_upper")
+      for edge in ("rise", "fall")),
 )  # fmt: skip
 
 
 def merge(texts: Sequence[tuple[str, str]]) -> str:
-    """One Liberty text of all cells of (name, text) pairs; what is not a cell or template comes from the first.
+    """One Liberty text of all cells of (name, text) pairs; what all files state comes from the first.
 
-    Templates that have one name and differ are renamed. UserError where units or corner differ, and for a cell that
-    stands in two files.
+    Templates that have one name and differ are renamed; the comments before each library stay. UserError where units,
+    corner, thresholds or defaults differ, for other groups of one name that differ (types of buses), and for a cell
+    that stands in two files.
     """
     (first_name, first_text), *others = texts
     merged = read(first_text, first_name)
@@ -26,12 +31,13 @@ def merge(texts: Sequence[tuple[str, str]]) -> str:
         library = read(text, name)
         _check_same(merged, first_name, library, name)
         _add_templates(merged, library, f"_{number}")
+        _add_others(merged, first_name, library, name)
         for cell in library.groups("cell"):
             if cell.name in origin:
                 raise UserError(f"cell {cell.name!r} stands in {origin[cell.name]} and in {name}")
             origin[cell.name] = name
             merged.items.append(cell)
-    return write(merged)
+    return "".join(dict.fromkeys(header(text) for _, text in texts)) + write(merged)
 
 
 def _check_same(first: Group, first_name: str, other: Group, name: str) -> None:
@@ -63,6 +69,21 @@ def _add_templates(merged: Group, library: Group, mark: str) -> None:
     if renamed:
         for cell in library.groups("cell"):
             _rename(cell, renamed)
+
+
+def _add_others(merged: Group, first_name: str, library: Group, name: str) -> None:
+    """Take over groups (types of buses, voltages) and calls (``define``, ``voltage_map``) that the first lacks."""
+    known = {(one.kind, one.name): one for one in merged.items if isinstance(one, Group)}
+    for item in reversed(library.items):  # each goes to the front
+        if isinstance(item, Attribute):
+            if item.is_call and item not in merged.items:
+                merged.items.insert(0, item)
+        elif item.kind not in ("cell", *_TEMPLATES):
+            other = known.get((item.kind, item.name))
+            if other is None:
+                merged.items.insert(0, item)
+            elif item.kind in _DECIDING and item.items != other.items:
+                raise UserError(f"{first_name} and {name} differ in {item.kind} ({item.name})")
 
 
 def _rename(group: Group, names: dict[str, str]) -> None:

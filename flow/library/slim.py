@@ -1,20 +1,19 @@
 """A Liberty library cut down to what mapping, delay and power estimation use."""
 
 import gzip
-import re
 from pathlib import Path
 
 from slipstick.store import write_whole
 
-from .syntax import Attribute, Group, numbers, read, write
+from .syntax import Attribute, Group, header, numbers, read, write
 
 _CELL_ATTRIBUTES = ("area", "cell_leakage_power", "dont_use")
 _PIN_ATTRIBUTES = (
     "direction", "function", "clock", "capacitance", "rise_capacitance", "fall_capacitance", "max_capacitance",
 )  # fmt: skip
 _ARC_ATTRIBUTES = (
-    "related_pin", "related_pg_pin", "timing_sense", "timing_type", "when", "value", "clocked_on", "next_state",
-    "clear", "preset", "clear_preset_var1", "clear_preset_var2", "index_1", "index_2", "values",
+    "related_pin", "related_pg_pin", "power_level", "timing_sense", "timing_type", "when", "value", "clocked_on",
+    "next_state", "clear", "preset", "clear_preset_var1", "clear_preset_var2", "index_1", "index_2", "values",
 )  # fmt: skip
 _DROPPED_GROUPS = ("wire_load", "wire_load_selection", "wire_load_table")
 _CONSTRAINTS = ("hold", "recovery", "removal", "min_", "skew", "nochange", "non_seq")
@@ -28,7 +27,7 @@ def slim(text: str, name: str = "Liberty text") -> str:
     Kept: combinational cells and plain D flip-flops (inverting ones too) that are not marked ``dont_use``,
     with timing, setup, internal power and leakage. Dropped: latches, scan and clock-gating cells, three-state,
     tie, fill, antenna and delay cells, hold and pulse-width constraints, wire loads. Four digits change power
-    by less than 2e-5. The file's leading comment, which holds its licence, stays. Raises UserError when the text is
+    by less than 2e-5. The file's leading comments, which hold its licence, stay. Raises UserError when the text is
     not Liberty.
     """
     library = read(text, name)
@@ -42,8 +41,7 @@ def slim(text: str, name: str = "Liberty text") -> str:
                 kept.append(item)
         elif "wire_load" not in item.name:
             kept.append(item)
-    header = re.match(r"\s*/\*.*?\*/", text, re.S)
-    return (header[0].lstrip() + "\n" if header else "") + _NOTICE + write(Group(library.kind, library.arguments, kept))
+    return header(text).replace(_NOTICE, "") + _NOTICE + write(Group(library.kind, library.arguments, kept))
 
 
 def write_slim(text: str, path: Path, name: str = "Liberty text") -> None:
@@ -77,9 +75,18 @@ def _keep(group: Group, attributes: dict[str, tuple[str, ...]]) -> Group:
         if isinstance(item, Group):
             if not (item.kind == "timing" and (item.get("timing_type") or "").startswith(_CONSTRAINTS)):
                 items.append(_keep(item, attributes))
-        elif item.name in wanted:
+        elif item.name in wanted or _moves_capacitance(item, group):
             items.append(Attribute(item.name, _rounded(item), item.is_call))
     return Group(group.kind, group.arguments, items)
+
+
+def _moves_capacitance(item: Attribute, pin: Group) -> bool:
+    """Whether an attribute is a range of capacitance that ends elsewhere than the capacitance itself."""
+    edge = item.name.removesuffix("_capacitance_range")
+    if edge == item.name:
+        return False
+    plain = pin.get(f"{edge}_capacitance") or pin.get("capacitance")
+    return plain is None or numbers(item.text)[-1:] != numbers(plain)
 
 
 def _rounded(item: Attribute) -> str:

@@ -72,6 +72,4 @@ def _prove(verilog: str, gate: str, top: str, library: str) -> bool:
         return True
     if "model found: FAIL" in proof:
         return False
-    raise SynthesisError(
-        f"no proof that {top!r} was mapped rightly (exit code {done.code}); the log ends:\n{done.tail}"
-    )
+    raise SynthesisError(f"no proof that {top!r} was mapped rightly", done)

@@ -29,8 +29,20 @@ OUTPUT_LOAD_FF = 10.0
 TIMEOUT_S = 600
 
 
-class SynthesisError(Exception):
-    """Yosys or ABC failed; the message holds the end of the log."""
+class SynthesisError(UserError):
+    """Yosys or ABC failed; the message is one line with what they complained of, ``log`` the end of theirs."""
+
+    def __init__(self, problem: str, run: yosys.Run | None = None) -> None:
+        self.log = run.tail if run else ""
+        super().__init__(f"{problem} (exit code {run.code}): {_complaints(run.log)}" if run else problem)
+
+
+def _complaints(log: str) -> str:
+    """The errors in a log, the cause before what follows from it; its last line where there are none."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"\b(ERROR|Error|error):", line)]
+    causes = [line for line in errors if "Can't open ABC output file" not in line]  # ABC said why
+    return "; ".join((causes or errors or lines[-1:] or ["no message"])[:3])
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def synthesise(
 
     ``booth`` builds ``*`` as Booth multipliers, ``alumacc`` lets Yosys merge multiplications and sums
     first (its default, 25 % larger here). Kept by content: a second call takes milliseconds. Raises
-    UserError for a library that nothing can be mapped to, SynthesisError with the end of the log,
+    UserError for a library that nothing can be mapped to, SynthesisError with what Yosys said,
     ToolNotFound without Yosys.
     """
     _check_gates(liberty)
@@ -152,16 +164,16 @@ def synthesise_all(
 
 
 def _check_gates(liberty: Liberty) -> None:
-    """UserError without the inverter and the gate of two inputs that ABC needs; its own message names neither."""
-    inputs = {
-        (len(cell.inputs), parse(cell.outputs[0].function or "0").kind)
-        for cell in liberty.cells.values()
-        if cell.is_combinational and not cell.dont_use
-    }
+    """UserError without what ABC needs, an inverter and a gate of two inputs, and delays: its messages name neither."""
+    gates = [cell for cell in liberty.cells.values() if cell.is_combinational and not cell.dont_use]
+    inputs = {(len(cell.inputs), parse(cell.outputs[0].function or "0").kind) for cell in gates}
     if (1, NOT) not in inputs or not any(count == 2 for count, _ in inputs):
+        gone = f" ({len(liberty.left_out)} cells are left out: they cannot be used)" if liberty.left_out else ""
         raise UserError(
-            f"library {liberty.name} lacks an inverter or a gate of two inputs: nothing can be mapped to it"
+            f"library {liberty.name} lacks an inverter or a gate of two inputs: nothing can be mapped to it{gone}"
         )
+    if not any(arc.delay_rise or arc.delay_fall for cell in gates for pin in cell.outputs for arc in pin.timing):
+        raise UserError(f"library {liberty.name} has no delay tables: gates are mapped and sized by delay")
 
 
 def _script(top: str, liberty: Liberty, clock_ps: float, *, booth: bool, alumacc: bool) -> str:
@@ -192,7 +204,7 @@ def _run(verilog: str, top: str, library: str, script: str, constraints: str) ->
             (folder / file).write_text(text)
         done = yosys.run(folder, script, timeout_s=TIMEOUT_S)
         if done.code != 0 or not (folder / "netlist.json").exists():
-            raise SynthesisError(f"Yosys could not map {top!r} (exit code {done.code}); its log ends:\n{done.tail}")
+            raise SynthesisError(f"Yosys could not map {top!r}", done)
         statistics = json.loads((folder / "stat.json").read_text())["design"]
         module = json.loads((folder / "netlist.json").read_text())["modules"][top]
     delays = re.findall(r"Delay = *([\d.]+) ps", done.log)

@@ -51,6 +51,11 @@ def toy(*, swapped: bool = False, units: str = "pf", when: str = "!A & B", clock
       fall_power (passive) {{ values ("{0.01 * scale:g}, {0.01 * scale:g}"); }} }}"""
     if clock_default:
         clock += clock.replace('when : "Q * !QN";', "").replace(f"{0.01 * scale:g}", f"{0.03 * scale:g}")
+    thresholds = "".join(
+        f"{what}_threshold_pct_{edge} : {percent};"
+        for what, percent in (("input", 50), ("output", 50), ("slew_lower", 20), ("slew_upper", 80))
+        for edge in ("rise", "fall")
+    )
     buffers = "".join(
         f'cell (BUF{n}) {{ area : {n}; {pin("A")} pin (Y) {{ direction : output; function : "A"; '
         f"{arc('A', 'positive_unate')} }} }}\n"
@@ -59,6 +64,7 @@ def toy(*, swapped: bool = False, units: str = "pf", when: str = "!A & B", clock
     return f"""/* a toy */ library (toy) {{
   time_unit : "1ns"; voltage_unit : "1V"; capacitive_load_unit (1,{units}); leakage_power_unit : "1nW";
   nom_voltage : 2.0; nom_temperature : 25;
+  {thresholds}
   {templates}
   {buffers}
   cell ("INV") {{ area : 1.5; cell_leakage_power : 5; {pin("A")}
