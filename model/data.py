@@ -12,13 +12,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from slipstick.errors import UserError
 
+from .classes import Classes, is_class_folder, is_number
+from .pictures import SUFFIXES, read_picture, square
+
 ASSETS = Path(__file__).resolve().parent / "assets"
 END_OF_IMAGE = b"\xff\xd9"
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -60,32 +62,48 @@ def read_pack(path: Path, prefix: str = "", chosen: slice = slice(None)) -> Imag
     return Images(pixels, labels, classes)
 
 
-def read_folder(folder: Path, size: int) -> Images:
+def read_folder(folder: Path, size: int, classes: Classes | None = None) -> Images:
     """Decode ``folder/<class>/<image>``, resized on the short side and centre-cropped to ``size``.
 
-    Class folders are numbered in alphabetical order, unless every name is a number. Raises UserError
-    when the folder holds no image or one that cannot be read.
+    ``classes`` says which outputs of a model the folders stand for. Without it labels mean nothing but the order of
+    the folders, by number or name, and the images may also lie in ``folder`` itself. Hidden files and folders, and
+    those that tools leave, are passed over. Raises UserError when the folder holds no image or one that cannot be
+    read, images beside class folders, and folders that stand for no output.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give a folder that holds one folder a class")
-    names = [entry.name for entry in folder.iterdir() if entry.is_dir()]
-    classes = sorted(names, key=int) if names and all(n.isdigit() for n in names) else sorted(names)
-    pixels, labels = [], []
-    for label, name in enumerate(classes):
-        for file in sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in SUFFIXES):
-            try:
-                image = Image.open(file).convert("RGB")
-            except (OSError, UnidentifiedImageError) as error:
-                raise UserError(f"{file}: not a readable image ({error})") from error
-            scale = size / min(image.size)
-            width, height = (max(size, round(side * scale)) for side in image.size)
-            left, top = (width - size) // 2, (height - size) // 2
-            image = image.resize((width, height), Image.Resampling.BICUBIC)
-            pixels.append(np.asarray(image.crop((left, top, left + size, top + size))))
-            labels.append(label)
-    if not pixels:
+    names = [path.name for path in _listed(folder) if path.is_dir() and is_class_folder(path.name)]
+    names.sort(key=(lambda name: (int(name), name)) if all(map(is_number, names)) else None)
+    places = [(label, folder / name) for label, name in enumerate(names)]
+    loose = _pictures(folder)
+    if classes is None and not names:
+        names, places = ["all"], [(0, folder)]
+    elif loose:
+        raise UserError(f"{loose[0]}: lies beside the class folders, in none of them; move it into one")
+    files = [(label, file) for label, place in places for file in _pictures(place)]
+    if not files:
         raise UserError(f"{folder}: no image found; expected {folder}/<class>/<image>.jpg or .png")
-    return Images(np.stack(pixels), np.array(labels, np.int64), tuple(classes))
+    if classes is not None:
+        empty = set(range(len(names))) - {label for label, _ in files}
+        if empty and not all(map(is_number, names)):
+            raise UserError(f"{folder / names[min(empty)]}: no image found; such a class folder shifts others")
+        numbers = classes.numbers(folder, names)
+        files = [(numbers[label], file) for label, file in files]
+    pixels = np.stack([square(read_picture(file), size, file) for _, file in files])
+    return Images(pixels, np.array([label for label, _ in files], np.int64), tuple(names))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """The image files right below a folder, in order."""
+    return [path for path in _listed(folder) if is_class_folder(path.name) and path.suffix.lower() in SUFFIXES
+            and path.is_file()]  # fmt: skip
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be listed ({error.strerror})") from error
 
 
 def shipped(split: str) -> Images:
@@ -95,6 +113,12 @@ def shipped(split: str) -> Images:
     saw; ``test``: the first 1,000 of the test set.
     """
     return read_pack(ASSETS / f"cifar10_{split}.npz")
+
+
+def shipped_classes() -> tuple[str, ...]:
+    """The names of CIFAR-10's classes, in order."""
+    with np.load(ASSETS / "cifar10_validation.npz", allow_pickle=False) as pack:
+        return tuple(map(str, pack["classes"]))
 
 
 def write_subset(source: Path, prefix: str, chosen: slice, out: Path) -> None:

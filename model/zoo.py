@@ -1,7 +1,7 @@
 """Models by name: the shipped network, timm's with a user's weights, or any module built by hand."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ from torch import Tensor, nn
 
 from slipstick.errors import UnknownName, UserError
 
-from .data import ASSETS
+from .classes import Classes
+from .conversion.batch import logits
+from .conversion.state import evaluating
+from .data import ASSETS, shipped_classes
 from .hub import pretrained_file
 from .structure import restore_structure_
 from .training.state import read_facts
@@ -33,10 +36,19 @@ class LoadedModel:
     module: nn.Module
     size: int
     prepare: Callable[[np.ndarray], Tensor]
+    names: Sequence[Mapping[str, int]] = ()  # by which its classes are known
 
     def example(self) -> Tensor:
         """One input of the right shape."""
         return self.prepare(np.zeros((1, self.size, self.size, 3), np.uint8))
+
+    def classes(self) -> Classes:
+        """Its outputs. Raises UserError for a model that has no classes to choose from."""
+        with torch.no_grad(), evaluating(self.module):
+            output = logits(self.module(self.example()))
+        if output.ndim != 2 or output.shape[1] < 2:
+            raise UserError(f"{self.name} gives {list(output.shape[1:]) or 'one number'} an image; top-1 needs classes")
+        return Classes(output.shape[1], self.names)
 
 
 def _prepare(mean: tuple[float, ...], std: tuple[float, ...]) -> Callable[[np.ndarray], Tensor]:
@@ -57,7 +69,8 @@ def load_model(name: str = SHIPPED, weights: str | Path | None = None) -> Loaded
             raise UserError(f"{SHIPPED} ships with its weights; drop --weights {PRETRAINED}")
         own = build_vit()
         _load(own, Path(weights) if weights else ASSETS / "vit_cifar10.safetensors")
-        return LoadedModel(name, own.eval(), 32, lambda pixels: normalise(torch.from_numpy(pixels)))
+        names = {label: number for number, label in enumerate(shipped_classes())}
+        return LoadedModel(name, own.eval(), 32, lambda pixels: normalise(torch.from_numpy(pixels)), (names,))
     if not timm.is_model(name):
         known = timm.list_models()
         raise UnknownName("model", name, [SHIPPED, *difflib.get_close_matches(name, known, n=8, cutoff=0.4)])
@@ -69,7 +82,29 @@ def load_model(name: str = SHIPPED, weights: str | Path | None = None) -> Loaded
         if weights is not None:
             _load(module, Path(weights))
     config = timm.data.resolve_model_data_config(module)
-    return LoadedModel(name, module.eval(), config["input_size"][-1], _prepare(config["mean"], config["std"]))
+    prepare = _prepare(config["mean"], config["std"])
+    return LoadedModel(name, module.eval(), config["input_size"][-1], prepare, _imagenet(module))
+
+
+def _imagenet(module: nn.Module) -> list[dict[str, int]]:
+    """Synsets, and first words that only one of them has, of the part of ImageNet that has as many classes."""
+    subset = timm.data.infer_imagenet_subset(module)
+    if subset is None:
+        return []
+    info = timm.data.ImageNetInfo(subset)
+    synsets = {label.casefold(): number for number, label in enumerate(info.label_names())}
+    words = [info.index_to_description(number).split(",")[0].casefold() for number in range(info.num_classes())]
+    return [synsets, {word: number for number, word in enumerate(words) if words.count(word) == 1}]
+
+
+def check_shipped(loaded: LoadedModel) -> None:
+    """UserError unless the shipped images are of the size and the classes of a model."""
+    labels, outputs = shipped_classes(), loaded.classes().outputs
+    if (loaded.size, outputs) != (32, len(labels)):
+        raise UserError(
+            f"{loaded.name} takes {loaded.size} x {loaded.size} images of {outputs} classes, the shipped ones are "
+            f"32 x 32 of {len(labels)}; give --images FOLDER with one folder a class"
+        )
 
 
 def wrap(module: nn.Module, size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> LoadedModel:

@@ -107,7 +107,7 @@ def run(
     check_rules(rules, layer_names(loaded.module, loaded.example()))
     progress = Steps(quiet=json)
     with progress.step("images"):
-        images = training_images(data, loaded.size, limit)
+        images = training_images(data, loaded.size, limit, loaded.classes())
     if table is not None:
         recovery = recover([name.strip() for name in cells.split(",")], images, config, out, progress)
         write_recovery(recovery, table)

@@ -20,9 +20,14 @@ Model = Annotated[str, typer.Option(help="'vit-cifar10' (shipped) or any name of
 Weights = Annotated[
     str | None, typer.Option(help="A safetensors file, or 'pretrained': timm's weights from the hub, needs a network.")
 ]
-Calibration = Annotated[Path | None, typer.Option(help="Folder of class folders of calibration images.")]
+Calibration = Annotated[Path | None, typer.Option(help="Folder of calibration images, in class folders or not.")]
 ImageFolder = Annotated[
-    Path | None, typer.Option("--images", help="Folder of class folders; every other image validates, the rest test.")
+    Path | None,
+    typer.Option(
+        "--images",
+        help="Folder of class folders, named by the class's number, by names that the model knows (ImageNet's synsets), "
+        "or as many as it has outputs, in alphabetical order; every other image validates, the rest test.",
+    ),
 ]
 Rows = Annotated[int, typer.Option(help="Rows of the array: the reduction.")]
 Columns = Annotated[int, typer.Option(help="Columns of the array: output channels.")]

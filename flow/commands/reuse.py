@@ -135,7 +135,8 @@ def run(
         return
     progress = Steps(quiet=json)
     with progress.step("images"):
-        images = training_images(data, load_model(model, weights).size, limit)
+        loaded = load_model(model, weights)
+        images = training_images(data, loaded.size, limit, loaded.classes())
     judged = [Judged(patterns[0].name, patterns[0].blocks, 0.0)]
     if len(patterns) > 1:
         with progress.step("partial training"):

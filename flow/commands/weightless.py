@@ -108,7 +108,7 @@ def run(
     counts = count(loaded.module, places, mlp, loaded.example()) if places else None
     progress = Steps(quiet=json)
     with progress.step("images"):
-        images = training_images(data, loaded.size, limit)
+        images = training_images(data, loaded.size, limit, loaded.classes())
     with progress.step("matching and training"):
         bar = progress.bar("training")
         done = finetune_weightless(

@@ -42,7 +42,7 @@ def measure_sensitivity(
     """
     if count < 2 or tolerance < 0:
         raise UserError(f"--images-count {count} must be at least 2 and --tolerance {tolerance:g} at least 0")
-    calibrating, validation, _ = load_images(calibration, images, loaded.size)
+    calibrating, validation, _ = load_images(calibration, images, loaded)
     if count > len(validation):
         raise UserError(f"--images-count {count}: there are only {len(validation)} validation images")
     chosen = np.random.default_rng(seed).permutation(len(validation))[:count]  # a folder's images come class by class

@@ -12,7 +12,7 @@ from slipstick.model.evaluate import input_batches, top1
 from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.layers.quantise import QuantConfig
 from slipstick.model.workload import LayerShape, Recording, record, tile_streams, workload
-from slipstick.model.zoo import LoadedModel, load_model
+from slipstick.model.zoo import LoadedModel, check_shipped, load_model
 from slipstick.rtl.spec.streams import TileStream
 from slipstick.store import digest
 
@@ -59,16 +59,19 @@ class Workbench:
         return {name: shape.rows * shape.repeats * shape.channels for name, shape in self.shapes.items()}
 
 
-def load_images(calibration: Path | None, images: Path | None, size: int) -> tuple[Images, Images, Images]:
+def load_images(calibration: Path | None, images: Path | None, loaded: LoadedModel) -> tuple[Images, Images, Images]:
     """Calibration, validation and test images: the shipped ones, or a user's folders of class folders.
 
     From ``images`` every other picture validates and the rest test; without a ``calibration`` folder
-    validation pictures calibrate, spread over all of them: folders come class by class.
+    validation pictures calibrate, spread over all of them: folders come class by class. Raises UserError when the
+    shipped images are not for this model.
     """
+    size, classes = loaded.size, loaded.classes()
     if images is None:
+        check_shipped(loaded)
         own = shipped("calibration") if calibration is None else read_folder(calibration, size)
         return own, shipped("validation"), shipped("test")
-    every = read_folder(images, size)
+    every = read_folder(images, size, classes)
     validation, test = every[::2], every[1::2]
     own = validation if calibration is None else read_folder(calibration, size)
     return own[:: -(-len(own) // CALIBRATION_IMAGES)], validation, test
@@ -91,7 +94,7 @@ def open_workbench(
     ``progress(title)`` opens a bar and returns its ``update(done, total)``.
     """
     loaded = load_model(model, weights) if isinstance(model, str) else model
-    calibrating, validation, test = load_images(calibration, images, loaded.size)
+    calibrating, validation, test = load_images(calibration, images, loaded)
     fp32 = top1(loaded, test, progress=progress("float top-1"))
     batches = input_batches(loaded, calibrating)
     state = {name: value.cpu().numpy() for name, value in loaded.module.state_dict().items()}

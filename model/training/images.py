@@ -8,6 +8,7 @@ import numpy as np
 from slipstick.errors import UserError
 from slipstick.store import digest
 
+from ..classes import Classes
 from ..data import Images, read_folder, read_pack
 from ..zoo import LoadedModel
 
@@ -24,8 +25,12 @@ class TrainingImages:
     calibration: Images
 
 
-def training_images(source: Path, size: int, limit: int | None = None) -> TrainingImages:
+def training_images(
+    source: Path, size: int, limit: int | None = None, classes: Classes | None = None
+) -> TrainingImages:
     """Read at most ``limit`` training images; ``size`` is the side of the model's square input.
+
+    ``classes`` says which outputs of the model the folders of a folder are.
 
     Of a pack, the last HELD_OUT images of its ``train_`` split are held out; of a folder, a tenth,
     after a shuffle that is always the same. Raises UserError for too few images or another size.
@@ -33,7 +38,7 @@ def training_images(source: Path, size: int, limit: int | None = None) -> Traini
     if limit is not None and limit < 1:
         raise UserError(f"{limit} images cannot train anything; give at least one, or no limit")
     if source.is_dir():
-        every = read_folder(source, size)
+        every = read_folder(source, size, classes)
         every = every[np.random.default_rng(0).permutation(len(every))]
         held = max(1, len(every) // 10)
         train, validation = every[:-held][:limit], every[-held:]

@@ -13,7 +13,7 @@ from slipstick.errors import UserError
 from slipstick.flow.job import workbench
 from slipstick.flow.job.verify import attention_layers, job
 from slipstick.flow.job.workbench import open_workbench
-from slipstick.model.zoo import load_model, wrap
+from slipstick.model.zoo import LoadedModel, load_model, wrap
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul
 
@@ -66,16 +66,20 @@ def test_any_module_with_a_users_own_pictures(photos: Path) -> None:
     check_recordings(bench)
 
 
+def two_outputs() -> LoadedModel:
+    return wrap(nn.Sequential(nn.Flatten(), nn.Linear(1200, 2)), 20, (0.5,) * 3, (0.25,) * 3)
+
+
 def test_calibration_pictures_come_from_every_class(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workbench, "CALIBRATION_IMAGES", 5)
-    calibration, validation, test = workbench.load_images(None, photos, 20)
+    calibration, validation, test = workbench.load_images(None, photos, two_outputs())
     assert set(calibration.labels) == {0, 1} and len(calibration) <= 5
     assert len(validation) == len(test) == 12
 
 
 def test_products_that_were_not_recorded_or_do_not_fit_are_refused(photos: Path) -> None:
-    bench = open_workbench(model=wrap(nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten()), 20, (0.5,) * 3, (0.25,) * 3),
-                           images=photos)  # fmt: skip
+    module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    bench = open_workbench(model=wrap(module, 20, (0.5,) * 3, (0.25,) * 3), images=photos)
     with pytest.raises(UserError, match="product 99 was not recorded"):
         job(bench.recordings["0"], [0], product=99)
     with pytest.raises(UserError, match="324 rows an image; an array accumulates 256"):
