@@ -25,7 +25,7 @@ ImageFolder = Annotated[
     Path | None,
     typer.Option(
         "--images",
-        help="Folder of class folders, named by the class's number, by names that the model knows (ImageNet's synsets), "
+        help="Folder of class folders, named by the class's number, by names that the model knows (such as synsets), "
         "or as many as it has outputs, in alphabetical order; every other image validates, the rest test.",
     ),
 ]
