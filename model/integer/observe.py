@@ -1,5 +1,6 @@
 """What the float model tells about its residual stream and its activation functions, on calibration data."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from ..vit_parts import activated, blocks
 
-BINS, EDGE = 1 << 14, 32.0  # of activation functions' inputs
+BINS, EDGE = 1 << 16, 128.0  # of activation functions' inputs: int8 codes of scale 1 reach no further
 
 
 @dataclass
@@ -25,7 +26,13 @@ class Observed:
         self.largest = max(self.largest, float(values.detach().abs().max()))
 
     def activation(self, name: str, values: Tensor) -> None:
-        """Add inputs of the activation function of ``activated``'s ``name``; those beyond EDGE count at the edge."""
+        """Add inputs of the activation function of ``activated``'s ``name``; those beyond EDGE count at the edge.
+
+        Warns of these, since no codes of the integer form hold them.
+        """
+        size = float(values.detach().abs().max())
+        if size > EDGE:
+            warnings.warn(f"{name}: an activation function's input of {size:.4g} is limited to {EDGE:g}", stacklevel=2)
         clamped = values.detach().float().clamp(-EDGE, EDGE * (1 - 1 / BINS))
         counts = torch.histc(clamped, BINS, -EDGE, EDGE).double().cpu()
         self.inputs[name] = self.inputs.get(name, 0) + counts

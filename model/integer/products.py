@@ -86,8 +86,14 @@ def add(x: Codes, branch: Codes) -> Codes:
 
 
 def constant(parameter: Tensor, scale: Tensor) -> Tensor:
-    """int32 codes of a float parameter, such as position embeddings, in the residual stream's scale."""
-    return torch.round(parameter.detach() / scale).clamp(*RESIDUAL_RANGE).int()
+    """int32 codes of a float parameter, such as position embeddings, in the residual stream's scale.
+
+    Raises UserError when the stream cannot hold one, or it is no number.
+    """
+    codes = torch.round(parameter.detach() / scale)
+    if not bool(((codes >= RESIDUAL_RANGE[0]) & (codes <= RESIDUAL_RANGE[1])).all()):
+        raise UserError("an embedding is not finite, or leaves the int16 residual stream; convert the model anew")
+    return codes.int()
 
 
 def token_mean(x: Codes, tokens: int) -> Codes:

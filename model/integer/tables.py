@@ -14,7 +14,7 @@ from ..pwl.optimal import fit
 from .config import IntegerConfig
 from .observe import centres
 
-FRACTIONS = range(1, 8)  # scales that an activation function's input may have
+FRACTIONS = range(8)  # scales that an activation function's input may have
 UNSEEN = 0.1  # weight of an input that calibration never saw, over the mean of all: others will come
 WIDE = 2  # bits that coefficients of mantissas need beyond those of activation functions
 

@@ -9,13 +9,16 @@ namespace slipstick {
 
 constexpr int64_t CHUNK = 1 << 16;  // elements below which another thread costs more than it gives
 
-// clamp(round_half_even(value / scale), low, high).
-void quantise(const float* values, float scale, float low, float high, int8_t* codes, int64_t count) {
+// clamp(round_half_even(value / scale), low, high); whether all values are finite.
+bool quantise(const float* values, float scale, float low, float high, int8_t* codes, int64_t count) {
   constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: adding it leaves no room for a fraction
+  int others = 0;
   for (int64_t i = 0; i < count; i++) {
+    others |= !(values[i] - values[i] == 0.0f);
     const float limited = std::min(std::max(values[i] / scale, low), high);
     codes[i] = (int8_t)(int32_t)((limited + ROUND) - ROUND);
   }
+  return !others;
 }
 
 // clamp(floor(sum * factor + 1/2) + zero, low, high), factor = multiplier / 2^shift: in doubles, which hold

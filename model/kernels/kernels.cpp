@@ -76,11 +76,14 @@ void slipstick_table_gemm(const uint8_t* codes, const uint8_t* weights, const ui
 // The same for any number of threads.
 uint64_t slipstick_hash(const uint8_t* data, int64_t size, int threads) { return hash(data, size, threads); }
 
-void slipstick_quantise(const float* values, float scale, int low, int high, int8_t* codes, int64_t count,
-                        int threads) {
+// Returns 1 where all values are finite, else 0.
+int slipstick_quantise(const float* values, float scale, int low, int high, int8_t* codes, int64_t count,
+                       int threads) {
+  std::atomic<int> finite{1};
   by_rows(count, 1, threads, [&](int64_t first, int64_t last) {
-    quantise(values + first, scale, (float)low, (float)high, codes + first, last - first);
+    if (!quantise(values + first, scale, (float)low, (float)high, codes + first, last - first)) finite = 0;
   });
+  return finite;
 }
 
 // sums [rows, channels], factor [channels].

@@ -49,6 +49,7 @@ def load(path: Path) -> ctypes.CDLL:
     for name, types in arguments.items():
         function = getattr(library, f"slipstick_{name}")
         function.argtypes, function.restype = types, None
+    library.slipstick_quantise.restype = number
     library.slipstick_use_team.argtypes = [pointer]
     library.slipstick_use_team.restype = None
     library.slipstick_packed_words.argtypes = [size] * 3

@@ -11,6 +11,10 @@ from .native import Native, native
 LINE = 64  # bytes of a cache line, on which packed weights start
 
 
+class NotFinite(ValueError):
+    """NaN or Inf among values that become whole numbers."""
+
+
 def available(device: torch.device) -> bool:
     """Whether the compiled kernels serve this device."""
     return device.type == "cpu" and native() is not None
@@ -89,12 +93,17 @@ def _(codes: Tensor, weights: Tensor, entries: Tensor, index: Tensor, bias: int,
 
 @torch.library.custom_op("slipstick::quantise", mutates_args=())
 def quantise(values: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
-    """``clamp(round_half_even(values / scale), low, high)`` of float32 of any shape, one scale: int8."""
+    """``clamp(round_half_even(values / scale), low, high)`` of float32 of any shape, one scale: int8.
+
+    Raises NotFinite for NaN and Inf.
+    """
     values = values.contiguous()
     codes = torch.empty(values.shape, dtype=torch.int8)
-    compiled().library.slipstick_quantise(
+    finite = compiled().library.slipstick_quantise(
         values.data_ptr(), float(scale), low, high, codes.data_ptr(), values.numel(), torch.get_num_threads()
     )
+    if not finite:
+        raise NotFinite("a value to be quantised is NaN or Inf")
     return codes
 
 

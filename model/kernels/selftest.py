@@ -92,8 +92,14 @@ def _check_elementwise(library: ctypes.CDLL, rng: np.random.Generator) -> None:
     halves = (np.arange(-400, 400) / 2).astype(np.float32) * unit  # ties, or next to one
     values = np.concatenate([halves, rng.normal(0, 3, 700).astype(np.float32)])
     codes = np.empty(values.shape, np.int8)
-    library.slipstick_quantise(values.ctypes.data, unit, low, high, codes.ctypes.data, len(values), threads)
-    assert np.array_equal(codes, np.clip(np.rint(values / unit), low, high)), "quantise"
+    finite = library.slipstick_quantise(values.ctypes.data, unit, low, high, codes.ctypes.data, len(values), threads)
+    assert finite and np.array_equal(codes, np.clip(np.rint(values / unit), low, high)), "quantise"
+
+    for odd in (np.nan, np.inf, -np.inf):
+        odds = values.copy()
+        odds[rng.integers(len(odds))] = odd
+        finite = library.slipstick_quantise(odds.ctypes.data, unit, low, high, codes.ctypes.data, len(odds), threads)
+        assert not finite, f"quantise of {odd}"
 
     sums = rng.integers(-(1 << 31), 1 << 31, (rows, channels)).astype(np.int32)
     multiplier = rng.integers(0, 1 << MULTIPLIER_BITS, channels)

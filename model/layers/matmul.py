@@ -11,7 +11,7 @@ from .gradients import product
 from .heads import HeadGrids, multiply_heads
 from .mixed import MixedWeights
 from .moments import Moments, matmul_moments
-from .quantise import Observer, QuantConfig, clamped, quantise
+from .quantise import Observer, QuantConfig, clamped
 from .table_layer import Cells, IntegerProduct, TableLayer
 
 
@@ -143,4 +143,5 @@ class ApproxMatmul(TableLayer):
 
     def quantise_both(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor]:
         """Codes int8 of both operands."""
-        return self.quantise_input(values), quantise(stationary, self.stationary_scale, self.low, self.high)
+        held = self.quantised_operand(stationary, self.stationary_scale, "second operand", self.low, self.high)
+        return self.quantise_input(values), held

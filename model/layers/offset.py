@@ -76,10 +76,18 @@ class OffsetLayer(TableLayer):
         """Keep the offset as it is, whatever training does to ``trained``."""
         self._held = weakref.ref(trained)
 
+    def is_held(self) -> bool:
+        """Whether the offset stays as it is whatever the weights become."""
+        return self._is_held(self.numbers())
+
+    def hold_next(self) -> None:
+        """Hold the offset for the parameter that is multiplied next."""
+        self._held = True
+
     def freeze_compensation(self) -> None:
         """Bring the offset up to date and hold it."""
         self.offset(self.numbers())
-        self._held = True
+        self.hold_next()
 
     def set_cells(self, grid: Cells) -> None:
         """Choose the cells; the offset follows them."""

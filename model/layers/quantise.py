@@ -50,9 +50,11 @@ class QuantConfig:
 
 
 def quantise(values: Tensor, scale: Tensor, low: int = -128, high: int = 127) -> Tensor:
-    """``clamp(round_half_even(values / scale), low, high)`` as int8."""
+    """``clamp(round_half_even(values / scale), low, high)`` as int8. Raises NotFinite for NaN and Inf."""
     if scale.numel() == 1 and values.dtype == torch.float32 and available(values.device):
         return ops.quantise(values, scale, low, high)
+    if not torch.isfinite(values).all():
+        raise ops.NotFinite("a value to be quantised is NaN or Inf")
     return torch.round(values / scale).clamp_(low, high).to(torch.int8)
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slipstick.errors import UserError
 from slipstick.rtl.spec.fixed import Requant
 
+from ..kernels.ops import NotFinite
 from .heads import HeadGrids
 from .mixed import Grid
 from .moments import Moments
@@ -217,8 +218,19 @@ class TableLayer(Hidden, ABC):
         return requantise_codes(accumulators, self.requant(unit))
 
     def quantise_input(self, values: Tensor) -> Tensor:
-        """Activation codes int8 of float values."""
-        return quantise(values, self.activation_scale, self.low, self.high)
+        """Activation codes int8 of float values. Raises UserError for NaN and Inf, which no code stands for."""
+        return self.quantised_operand(values, self.activation_scale, "input", self.low, self.high)
+
+    def quantised_operand(self, values: Tensor, scale: Tensor, what: str, low: int, high: int) -> Tensor:
+        """Codes int8 of ``what``. Raises UserError for NaN and Inf, naming layer and examples."""
+        try:
+            return quantise(values, scale, low, high)
+        except NotFinite as error:
+            where = ""
+            if values.ndim > 1:
+                odd = (~torch.isfinite(values)).flatten(1).any(1).nonzero()[:, 0].tolist()
+                where = f", in {', '.join(map(str, odd[:5]))}{', ...' * (len(odd) > 5)} of {len(values)} examples"
+            raise UserError(f"layer {self.path!r}: its {what} holds NaN or Inf{where}") from error
 
     def as_rows(self, output: Tensor) -> Tensor:
         """An output of ``forward``, or a gradient by it, in the shape of the accumulators."""
@@ -234,3 +246,8 @@ class TableLayer(Hidden, ABC):
         offset = 256 * torch.arange(flat.shape[1], device=flat.device)
         counts = torch.bincount((flat + offset).flatten(), minlength=256 * flat.shape[1])
         return counts.view(flat.shape[1], 256).double().cpu()
+
+
+def table_layers(model: nn.Module) -> dict[str, TableLayer]:
+    """The converted layers of a model by name, in order of registration."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, TableLayer)}

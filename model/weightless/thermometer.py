@@ -113,7 +113,12 @@ class Thermometer(nn.Module):
         self.register_buffer("width", width if surrogate == "window" else None)
 
     def forward(self, x: Tensor) -> Bits:
-        """Features float [M, D] -> bits [D * T, M], a feature's side by side, lowest threshold first."""
+        """Features float [M, D] -> bits [D * T, M], a feature's side by side, lowest threshold first.
+
+        Raises UserError for NaN and Inf, which no code stands for.
+        """
+        if not torch.isfinite(x).all():
+            raise UserError("weightless MLP: its input holds NaN or Inf")
         return Bits(*_Compare.apply(x, self.thresholds.sort(1).values, self.scale, self.width))
 
     def codes(self) -> Tensor:

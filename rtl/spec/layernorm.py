@@ -17,6 +17,7 @@ from .pwl import PwlTable, signed_width
 from .rows import NUMPY, ArrayKind, leading_one
 
 INPUT_WIDTH = 16
+BIAS_BITS = 46
 UNIT_FRACTION = 15  # of a deviation over the square root of the sum of squares, which is at most 1
 
 
@@ -41,7 +42,7 @@ class LayerNormSpec:
         limit = 1 << (MULTIPLIER_BITS - 1)
         if self.gain.shape != self.bias.shape or self.gain.ndim != 1 or np.abs(self.gain).max() >= limit:
             raise UserError(f"LayerNorm: gains must be [D] of {MULTIPLIER_BITS} bits, like the biases")
-        if self.epsilon < 1 or not 1 <= self.shift < 48 or np.abs(self.bias).max() >= 1 << 46:
+        if self.epsilon < 1 or not 1 <= self.shift < 48 or np.abs(self.bias).max() >= 1 << BIAS_BITS:
             raise UserError(f"LayerNorm: epsilon {self.epsilon}, shift {self.shift} or a bias is out of range")
         if self.root.input_fraction + 2 >= self.root.input_width:
             raise UserError("LayerNorm: the reciprocal square root's input cannot hold mantissas up to 4")
@@ -55,7 +56,11 @@ class LayerNormSpec:
         dim = len(weight)
         wanted = weight.astype(np.float64) * math.sqrt(dim) / out * 2.0**-UNIT_FRACTION
         largest = float(np.abs(wanted).max()) or 1.0
-        shift = min(max(MULTIPLIER_BITS - 2 - math.floor(math.log2(largest)), 1), 47)
+        shift = MULTIPLIER_BITS - 2 - math.floor(math.log2(largest))
+        reach = float(np.abs(bias).max()) / out  # beside biases this large smaller gains lose nothing that can be seen
+        if reach > 0:
+            shift = min(shift, BIAS_BITS - 1 - math.ceil(math.log2(reach)))
+        shift = min(max(shift, 1), 47)
         if np.rint(largest * 2.0**shift) >= 1 << (MULTIPLIER_BITS - 1):
             shift -= 1
         gains, biases = (

@@ -13,7 +13,7 @@ from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.integer.fold import fold_, unfold
 from slipstick.model.integer.vit import IntegerVit
 from slipstick.model.kernels.ops import available
-from tests.model.integer.vits import images, stem_vit, token_vit
+from tests.model.integer.vits import check_integer_form, converted, images, stem_vit, token_vit
 from tests.rounding import assert_same_model
 
 MODELS = {"stem": (stem_vit, 32), "token": (token_vit, 16)}
@@ -165,3 +165,19 @@ def test_other_models_and_kept_layers_are_refused():
         approximate_(token_vit(), {}, [images(2, 16)], integer=True, keep=["head"])
     with pytest.raises(UserError, match="entries is 1"):
         IntegerConfig(entries=1)
+
+
+@torch.no_grad()
+def test_an_embedding_that_no_longer_fits_the_stream_is_refused_not_clamped() -> None:
+    model = converted(token_vit())
+    model.pos_embed[0, 1, 2] = 40000 * model.stream_scale
+    with pytest.raises(UserError, match="leaves the int16 residual stream; convert the model anew"):
+        model(images(2, 16))
+
+
+def test_position_embeddings_larger_than_the_stream_they_join_still_fit() -> None:
+    model = token_vit()
+    with torch.no_grad():
+        model.pos_embed[0, 1:] += 50
+        model.patch_embed.proj.bias -= 50
+    check_integer_form(model)
