@@ -17,6 +17,8 @@ from slipstick.rtl.spec.array import ArrayConfig
 from .conversion.batch import Batch, check_batches, is_compiled, some
 from .conversion.calibrate import calibrate, count_codes
 from .conversion.plan import plan
+from .conversion.record import Conversion, signature
+from .conversion.record import keep as keep_record
 from .conversion.replace import convert_
 from .conversion.state import all_or_nothing, evaluating
 from .integer.config import IntegerConfig
@@ -24,7 +26,14 @@ from .integer.convert import check_supported, integer_, observe_and_fold_
 from .layers.heads import HeadGrids, PerHead
 from .layers.mixed import Grid
 from .layers.quantise import QuantConfig
-from .layers.table_layer import Cells, TableLayer
+from .layers.table_layer import Cells, table_layers
+from .saving.converted import load_converted, save_converted
+from .structure import structure_facts
+
+__all__ = [
+    "DEFAULT", "EXACT", "CellChoice", "ConversionReport", "Rules", "approximate_", "assign_", "check_rules",
+    "describe", "grid_of", "layer_names", "load_converted", "save_converted", "table_layers",
+]  # fmt: skip
 
 CellChoice = str | Cell | Sequence[str | Cell] | ArrayConfig | PerHead
 Rules = Mapping[str, CellChoice]
@@ -51,11 +60,6 @@ class ConversionReport:
         lines = [f"{name}: {cells}" for name, cells in self.layers.items()]
         lines += [f"{name or 'the model itself'}: left in float, {why}" for name, why in self.left_exact.items()]
         return "\n".join(lines + [f"{name}: not run on the calibration data" for name in self.unused])
-
-
-def table_layers(model: nn.Module) -> dict[str, TableLayer]:
-    """The converted layers of a model by name, in order of registration."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, TableLayer)}
 
 
 def approximate_(
@@ -97,6 +101,8 @@ def approximate_(
     kept = _kept(keep, layer_names(model, example))
     planned = plan(model, example, lambda name: name in kept)
     check_rules(rules, [name for name in planned.layers if name not in kept])
+    numbers = (integer if isinstance(integer, IntegerConfig) else IntegerConfig()) if integer else None
+    record = Conversion(type(model).__name__, example, kept, numbers, signature(model), structure_facts(model))
     with all_or_nothing(model, parameters=vit is not None):
         if vit is not None:
             observed = observe_and_fold_(vit, inputs)
@@ -106,11 +112,12 @@ def approximate_(
             layer.path = name
         assign_(model, {})
         missed = calibrate(model, inputs, config or QuantConfig(), seed)
-        if vit is not None:
-            integer_(vit, observed, integer if isinstance(integer, IntegerConfig) else IntegerConfig())
+        if vit is not None and numbers is not None:
+            integer_(vit, observed, numbers)
             with evaluating(model):
                 count_codes(model, inputs)
         assign_(model, rules)
+        keep_record(model, record)
     if is_compiled(model):
         torch.compiler.reset()  # what was compiled is of the float model
     report = ConversionReport(unused=list(planned.unused))

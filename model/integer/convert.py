@@ -1,7 +1,7 @@
 """``integer_``: from a calibrated ViT on cells to one that computes whole numbers only."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from slipstick.errors import UserError
+from slipstick.rtl.spec.pwl import PwlTable
 
 from ..conversion.batch import Batch, forward
 from ..conversion.state import evaluating
@@ -101,14 +102,32 @@ def integer_(model: VisionTransformer, observed: Observed, config: IntegerConfig
     ``observed`` is what calibration saw in float. Probabilities get a power-of-two scale; all other scales
     of the int8 model stay.
     """
+    tables = {
+        name: activation_table(activation_function(parent.act)[0], observed.inputs[name], config)
+        for name, parent in activated(model)
+    }
+    largest = max(observed.largest, *(_largest(part) for part in (model.pos_embed, model.cls_token)))
+    head = model.head
+    assert isinstance(head, ApproxLinear)
+    logits = LOGIT_HEADROOM * head.output_observer.largest
+    integer_form_(model, tables, config, config.headroom * largest, logits)
+
+
+def integer_form_(
+    model: VisionTransformer,
+    tables: Mapping[str, PwlTable],
+    config: IntegerConfig,
+    stream: float = 1,
+    logits: float = 1,
+) -> None:
+    """Turn it with activation functions' ``tables`` by name, and the largest value of residual stream and logits."""
     head = model.head
     assert isinstance(head, ApproxLinear)
     device = head.activation_scale.device
     exponential, reciprocal = softmax_tables(config)
     root = root_table(config)
     for name, parent in activated(model):
-        function, gradient = activation_function(parent.act)
-        parent.act = PwlActivation(gradient, activation_table(function, observed.inputs[name], config)).to(device)
+        parent.act = PwlActivation(activation_function(parent.act)[1], tables[name]).to(device)
     for parent in list(model.modules()):
         for name, norm in list(parent.named_children()):
             if isinstance(norm, nn.LayerNorm):
@@ -129,9 +148,10 @@ def integer_(model: VisionTransformer, observed: Observed, config: IntegerConfig
         block.to_stream = Requantiser(*RESIDUAL_RANGE), Requantiser(*RESIDUAL_RANGE)
     model.__class__ = IntegerVit
     assert isinstance(model, IntegerVit)
-    for name, largest in (
-        ("stream_scale", config.headroom * observed.largest),
-        ("logit_scale", LOGIT_HEADROOM * head.output_observer.largest),
-    ):
+    for name, largest in (("stream_scale", stream), ("logit_scale", logits)):
         model.register_buffer(name, torch.tensor(largest / RESIDUAL_RANGE[1], device=device))
     model.stem, model.to_logits, model.constants = stem_requantisers(model), Requantiser(*RESIDUAL_RANGE), Derived()
+
+
+def _largest(parameter: torch.Tensor | None) -> float:
+    return 0.0 if parameter is None else float(parameter.detach().abs().max())

@@ -119,3 +119,9 @@ class WeightlessMlp(nn.Module):
         """Keep the bits that learnt scores chose, and drop the scores."""
         for place, (mapping, _) in enumerate(self.stages()):
             self.mappings[place] = FixedMapping(mapping.chosen())
+
+    def learn_mapping_(self) -> None:
+        """Let the first mapping learn again, from random scores, if it learnt before it was fixed."""
+        if self.config.mapping != "random" and isinstance(self.mappings[0], FixedMapping):
+            bits, slots = self.thermometer.thresholds.numel(), len(self.mappings[0].index)
+            self.mappings[0] = LearnableMapping(bits, slots, SAMPLED if self.config.mapping == "sampled" else None)

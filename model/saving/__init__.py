@@ -1,0 +1,1 @@
+"""Converted models in files, and back, bit for bit."""
