@@ -115,7 +115,7 @@ def assert_same(model: nn.Module, other: nn.Module) -> None:
 
 
 @settings(
-    max_examples=10, deadline=None, phases=[Phase.generate],
+    max_examples=6, deadline=None, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(st.sampled_from([*KINDS]), st.sampled_from([*RULES]), st.integers(0, 2), st.booleans(), st.integers(0, 9))
