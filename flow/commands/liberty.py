@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from slipstick.flow.library.liberty import Liberty, load_liberty, read_text
+from slipstick.flow.library.liberty import Liberty, load_liberty, parse_liberty, read_text
 from slipstick.flow.library.merge import merge as merged_text
 from slipstick.flow.library.slim import write_slim
 from slipstick.store import write_text
@@ -29,6 +29,7 @@ def slim(
 
     Example: slipstick liberty slim sg13g2_stdcell_typ_1p20V_25C.lib.gz sg13g2_typ_slim.lib.gz
     """
+    load_liberty(source)  # tells what cannot be used
     write_slim(read_text(source), out, str(source))
     typer.echo(f"{out}: {out.stat().st_size} bytes, from {source.stat().st_size}")
 
@@ -43,6 +44,7 @@ def merge(
     Example: slipstick liberty merge SIMPLE.lib INVBUF.lib AO.lib OA.lib SEQ.lib --out asap7.lib
     """
     text = merged_text([(str(source), read_text(source)) for source in sources])
+    parse_liberty(text, str(out))  # tells what cannot be used
     write_text(out, text)
     typer.echo(f"{out}: {text.count(chr(10))} lines from {len(sources)} files")
 

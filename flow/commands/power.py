@@ -27,7 +27,7 @@ from .options import DelayModel, Json, Library, Seed, print_json, print_table
 
 
 def run(
-    design: Annotated[Path | None, typer.Argument(help="Verilog file; its flip-flops must not feed back.")] = None,
+    design: Annotated[Path | None, typer.Argument(help="Verilog file; its registers start at 0.")] = None,
     cell: Annotated[str | None, typer.Option(help="A registered cell in place of a file.")] = None,
     top: Annotated[str | None, typer.Option(help="Module of the file; default: the one that no other names.")] = None,
     liberty: Library = None,
@@ -51,6 +51,9 @@ def run(
     """Map a design to a library and add up internal, switching and leakage power on its vectors.
 
     Example: slipstick power --cell drum8s_k4 --vectors 16384 --delays nldm
+
+    Registers are simulated cycle by cycle, on the clock and the vectors of the other inputs. Waveforms of your own:
+    write the gates with --netlist, simulate them, and give the waves with --activity wave.vcd --scope bench.dut.
 
     Gates and activity for other tools: slipstick power --cell drum8s_k4 --netlist drum.v --saif drum.saif
     """

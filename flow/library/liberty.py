@@ -233,7 +233,8 @@ def read_text(path: Path | str) -> str:
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    for encoding in ("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "latin-1"):
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    for encoding in ("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "latin-1"):
         with suppress(UnicodeDecodeError):
             text = data.decode(encoding)
             if "\0" not in text and (encoding != "latin-1" or "library" in text):  # Latin-1 makes text of anything

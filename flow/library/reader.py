@@ -145,7 +145,7 @@ class _Reader:
         if area < 0 or (area == 0 and any(pin["function"] for pin in pins)):
             raise UserError(f"has an area of {area:g}")
         names = set(groups)
-        internal = {name for element in (found["flop"], found["latch"]) if element for name in element[:2] if name}
+        internal = set(found.pop("names")) - {""}
         for element in (found["flop"], found["latch"]):
             self.check(element[2:6] if element else (), names | internal, "its state")
         for pin in pins:

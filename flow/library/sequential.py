@@ -16,6 +16,8 @@ def state(cell: Group, pins: Pins) -> dict[str, Any]:
     state of other kinds: banks and tables of states.
     """
     found: dict[str, Any] = {"flop": None, "latch": None, "clock_gate": None, "opaque": False, "functions": {}}
+    banks = cell.groups("ff", "latch", "ff_bank", "latch_bank", "statetable")
+    found["names"] = [name for one in banks for text in _names(one) for name in text.split()]
     for kind, texts in (("ff", ("clocked_on", "next_state")), ("latch", ("enable", "data_in"))):
         groups = list(cell.groups(kind))
         if len(groups) > 1 or (groups and groups[0].get("clocked_on_also")):
@@ -30,8 +32,12 @@ def state(cell: Group, pins: Pins) -> dict[str, Any]:
     return found
 
 
+def _names(group: Group) -> list[str]:
+    return [part.strip().strip('"').strip() for part in group.arguments.split(",")]
+
+
 def _element(group: Group, texts: tuple[str, str]) -> list[Any]:
-    names = [part.strip().strip('"').strip() for part in group.arguments.split(",")]
+    names = _names(group)
     first, second = (group.get(name) or "" for name in texts)
     if not names[0] or (texts[0] == "clocked_on" and not (first and second)):
         raise UserError(f"its {group.kind} group lacks {texts[0] if not first else texts[1]} or the name of a state")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from slipstick.store import write_whole
 
+from .reader import library_model, usable
 from .syntax import Attribute, Group, header, numbers, read, write
 
 _CELL_ATTRIBUTES = ("area", "cell_leakage_power", "dont_use")
@@ -24,13 +25,14 @@ _NOTICE = "/* Changed by slipstick: cells, constraints and digits were dropped; 
 def slim(text: str, name: str = "Liberty text") -> str:
     """The library with the cells that mapping uses, tables to four significant digits.
 
-    Kept: combinational cells and plain D flip-flops (inverting ones too) that are not marked ``dont_use``,
-    with timing, setup, internal power and leakage. Dropped: latches, scan and clock-gating cells, three-state,
-    tie, fill, antenna and delay cells, hold and pulse-width constraints, wire loads. Four digits change power
+    Kept: combinational cells and plain D flip-flops (inverting ones too) that can be used and are not marked
+    ``dont_use``, with timing, setup, internal power and leakage. Dropped: latches, scan and clock-gating cells,
+    three-state, tie, fill, antenna and delay cells, hold and pulse-width constraints, wire loads. Four digits change power
     by less than 2e-5. The file's leading comments, which hold its licence, stay. Raises UserError when the text is
     not Liberty.
     """
     library = read(text, name)
+    library = usable(library, library_model(library, name))
     kept: list[Attribute | Group] = []
     for item in library.items:
         if isinstance(item, Group) and item.kind == "cell":

@@ -12,8 +12,10 @@ import numpy as np
 from slipstick.errors import UserError
 from slipstick.flow.library.boolean import parse
 
+from .clocks import clocks_of
 from .delays import Delays
 from .gates import Instance, MappedNetlist, pack, pack_bits, unpack, unpack_bits
+from .sequence import run_sequence, sources
 
 _SETTLE_ROUNDS = 8
 
@@ -23,7 +25,8 @@ class Activity:
     """Waveforms of a netlist: ``planes`` uint64 [nets, words], ``counted`` uint64 [words].
 
     A set bit of ``counted`` marks a vector whose step from the one before is counted; ``cycles`` is
-    their number. Clock nets are described by rule: two transitions a cycle, high half of the time.
+    their number. Clock nets are described by rule: two transitions a cycle, high half of the time; but where a cycle
+    has two ``phases``, each a vector of its own, they are in ``planes`` as they are.
     ``transitions`` int64 [nets] counts those of the cycles under ``delays``, glitches included; None
     where they follow from the settled states in ``planes``.
     """
@@ -34,11 +37,22 @@ class Activity:
     count: int
     delays: Delays = Delays.ZERO
     transitions: np.ndarray | None = None
+    phases: int = 1
 
     @cached_property
-    def cycles(self) -> int:
+    def steps(self) -> int:
         """Counted steps."""
         return int(np.bitwise_count(self.counted).sum())
+
+    @property
+    def cycles(self) -> int:
+        """Counted clock cycles."""
+        return self.steps // self.phases
+
+    @property
+    def ruled_nets(self) -> list[int]:
+        """Clock nets that are described by rule."""
+        return list(self.netlist.clock_nets) if self.phases == 1 else []
 
     @property
     def before(self) -> np.ndarray:
@@ -59,24 +73,24 @@ class Activity:
     def density(self) -> np.ndarray:
         """Transitions a cycle of every net, float [nets]."""
         density = self.toggles / self.cycles
-        density[list(self.netlist.clock_nets)] = 2.0
+        density[self.ruled_nets] = 2.0
         return density
 
     @cached_property
     def probability(self) -> np.ndarray:
         """Share of the counted cycles in which every net is 1, float [nets]."""
         ones = np.bitwise_count(self.planes & self.counted).sum(axis=1, dtype=np.int64)
-        probability = ones / self.cycles
-        probability[list(self.netlist.clock_nets)] = 0.5
+        probability = ones / self.steps
+        probability[self.ruled_nets] = 0.5
         return probability
 
     def values(self, name: str, signed: bool = False) -> np.ndarray:
-        """Integers on a port or public net, int64 [count]."""
-        return unpack(self.planes[list(self._nets(name))], self.count, signed)
+        """Integers on a port or public net at the end of every cycle, int64 [cycles]."""
+        return unpack(self.planes[list(self._nets(name))], self.count, signed)[self.phases - 1 :: self.phases]
 
     def bits(self, name: str) -> np.ndarray:
-        """Bits of a port or public net of any width, uint8 [count, width], lowest first."""
-        return unpack_bits(self.planes[list(self._nets(name))], self.count)
+        """Bits of a port or public net of any width, at the end of every cycle, uint8 [cycles, width], lowest first."""
+        return unpack_bits(self.planes[list(self._nets(name))], self.count)[self.phases - 1 :: self.phases]
 
     def _nets(self, name: str) -> tuple[int, ...]:
         return self.netlist.ports[name][1] if name in self.netlist.ports else self.netlist.names[name]
@@ -93,12 +107,13 @@ def simulate(
 ) -> Activity:
     """Waveforms for input words int [n] by port, or their bits [n, width]; ports that are not named are 0.
 
-    ``registers`` gives traces int [n] of registers by the public name of their outputs, for those that
-    hold their value; every other flip-flop takes its data input of the vector before, which is found
-    by simulating again until nothing changes (feed-forward designs). The n vectors are ``segments``
-    sequences of equal length in a row; the step between two sequences, and the first ``settle`` steps
-    of each, are not counted. ``depth`` is more than the registers that any path passes. Raises UserError
-    for unknown names, unequal lengths and for state that feeds back without a given trace.
+    ``registers`` gives traces int [n] of registers by the public name of their outputs; every other flip-flop takes
+    its data input of the vector before, which is found by simulating again until nothing changes (feed-forward
+    designs). Without traces, what this does not find is simulated cycle by cycle (``sequence``): state that feeds
+    back, clears and presets, both clock edges, gated clocks, latches; the waveforms then have two phases a cycle where
+    one does not do. The n vectors are ``segments`` sequences of equal length in a row; the step between two
+    sequences, and the first ``settle`` steps of each, are not counted. ``depth`` is more than the registers that any
+    path passes. Raises UserError for unknown names, unequal lengths, and for state that feeds back beside given traces.
     """
     given = {**inputs, **(registers or {})}
     lengths = {np.shape(values)[:1] for values in given.values()}
@@ -117,12 +132,45 @@ def simulate(
         nets = _register_nets(netlist, name)
         _set(planes, nets, values)
         fixed |= set(nets)
+    counted = np.arange(count) % length > settle
     first = np.zeros(count, np.int64)
     first[::length] = 1
     starts = pack(first, 1)[0]
-    _settle(netlist, planes, starts, pack(np.ones(count, np.int64), 1)[0], fixed, depth)
-    steps = np.arange(count) % length > settle
-    return Activity(netlist, planes, pack(steps.astype(np.int64), 1)[0], count)
+    plain = registers or _is_plain(netlist)
+    if plain and _settle(netlist, planes, starts, pack(np.ones(count, np.int64), 1)[0], fixed, depth):
+        return Activity(netlist, planes, pack(counted.astype(np.int64), 1)[0], count)
+    if registers:
+        raise UserError(f"{netlist.top!r} holds state that feeds back: give traces of all its registers, or of none")
+    bits = unpack_bits(planes, count)
+    given_nets = {net: bits[:, net] for name in inputs for net in _input_nets(netlist, name) if net > 1}
+    return _sequential(netlist, given_nets, segments, counted)
+
+
+def _is_plain(netlist: MappedNetlist) -> bool:
+    """Whether flip-flops take their data at one edge of the clock and are neither cleared nor preset."""
+    controls = [
+        parse(text).evaluate({pin: flop.nets.get(pin, 0) for pin in parse(text).pins()}, 1)
+        if all(flop.nets.get(pin, 0) < 2 for pin in parse(text).pins())
+        else 1
+        for flop in netlist.flops
+        if flop.cell.flop
+        for text in (flop.cell.flop.clear, flop.cell.flop.preset)
+        if text
+    ]
+    return not any(controls) and (not (netlist.flops or netlist.latches) or clocks_of(netlist).is_simple)
+
+
+def _sequential(
+    netlist: MappedNetlist, inputs: Mapping[int, np.ndarray], segments: int, counted: np.ndarray
+) -> Activity:
+    phases = 1 if clocks_of(netlist).is_simple else 2
+    bits = run_sequence(netlist, inputs, segments, len(counted) // segments)
+    planes = np.zeros((netlist.net_count, -(-len(bits) // 64)), np.uint64)
+    planes[1] = ~planes[1]
+    planes[sources(netlist)] = pack_bits(bits)
+    netlist.evaluate(planes)
+    steps = pack(np.repeat(counted, phases).astype(np.int64), 1)[0]
+    return Activity(netlist, planes, steps, len(bits), phases=phases)
 
 
 def _input_nets(netlist: MappedNetlist, name: str) -> tuple[int, ...]:
@@ -149,8 +197,8 @@ def _set(planes: np.ndarray, nets: tuple[int, ...], values: np.ndarray) -> None:
 
 def _settle(
     netlist: MappedNetlist, planes: np.ndarray, starts: np.ndarray, vectors: np.ndarray, fixed: set[int], depth: int
-) -> None:
-    """Evaluate until every flip-flop holds its next state of the vector before; reset is never active.
+) -> bool:
+    """Evaluate until every flip-flop holds its next state of the vector before; False where that does not come about.
 
     ``starts`` marks the first vector of each sequence, ``vectors`` those that are no padding.
     """
@@ -169,8 +217,8 @@ def _settle(
             # Before a sequence starts, its first value counts as held.
             changed |= state.write(planes, ((held & ~starts) | (data & starts)) & vectors)
         if not changed:
-            return
-    raise UserError(f"{netlist.top!r} holds state that feeds back: give traces of its registers")
+            return True
+    return False
 
 
 @dataclass(frozen=True)

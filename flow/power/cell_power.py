@@ -1,7 +1,7 @@
 """Internal and leakage energy of all instances of one library cell under an activity."""
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import NamedTuple
 
@@ -78,7 +78,7 @@ class CellGroup:
         self._conditions: dict[Expression, int] = {}
         self._unconnected = {
             p.name: _function(p, self.cell) for p in self.cell.outputs if p.name not in self.nets and p.function
-        }
+        } | _visible_state(self.cell, self.nets)
         self._input_arcs = list(self._read_inputs(timing))
         self._output_arcs = list(self._read_outputs(timing))
         self._leakage = [(self._condition(parse(when)), value) for when, value in self.cell.leakage_states]
@@ -89,6 +89,9 @@ class CellGroup:
         for name, function in self._unconnected.items():
             if name in expression.pins():
                 expression = expression.substitute(name, function)
+        hidden = [name for name in expression.pins() if name not in self.nets]
+        if hidden:
+            raise UserError(f"cell {self.cell.name!r} has power by {hidden[0]!r}, which no connected pin shows")
         return self._conditions.setdefault(expression, len(self._conditions))
 
     def _read_inputs(self, timing: Timing) -> Iterator[_InputArc]:
@@ -142,6 +145,8 @@ class CellGroup:
                 function.substitute(related, Expression(CONSTANT, value=0)),
             ),
         )
+        if any(name not in self.nets and name not in self._unconnected for name in differs.pins()):
+            return condition  # by a state within, such as a clock gate's
         always = condition is _ALWAYS
         return differs if self.rule is Rule.INDEPENDENT or always else Expression(AND, (condition, differs))
 
@@ -184,26 +189,40 @@ class CellGroup:
             raise UserError("joint states of pins need waveforms; take Rule.INDEPENDENT with an annotated activity")
         ones = activity.counted
         values = {name: activity.planes[nets] for name, nets in self.nets.items()}
-        clock = [name for name in self.clock_pins if name in values]
+        clock = [name for name in self.clock_pins if name in values and activity.phases == 1]
         cases = [values] if not clock else [values | {clock[0]: np.zeros_like(ones)}, values | {clock[0]: ones}]
         totals = [np.zeros(count)] * len(self._conditions)
         for case in cases:
             for index, holds in enumerate(self._plan.run(case, ones)):
                 totals[index] = totals[index] + np.bitwise_count(holds & ones).sum(axis=-1, dtype=np.int64)
-        return [total / (len(cases) * activity.cycles) for total in totals]
+        return [total / (len(cases) * activity.steps) for total in totals]
 
 
 def _function(one: Pin, cell: LibertyCell) -> Expression:
     """Function of an output over the cell's pins; a flip-flop's inverse output over its true one."""
     function = parse(one.function or "0")
-    if not cell.flop:
+    element = cell.element
+    if not element:
         return function
     for other in cell.outputs:
         name = (other.function or "").strip(" ()")
-        if other.name != one.name and name in (cell.flop.state, cell.flop.inverse):
+        if other.name != one.name and name in (element.state, element.inverse):
             same = name == (one.function or "").strip(" ()")
             return pin(other.name) if same else Expression(NOT, (pin(other.name),))
     return function
+
+
+def _visible_state(cell: LibertyCell, nets: Mapping[str, np.ndarray]) -> dict[str, Expression]:
+    """A cell's state and its inverse by name, over a connected output that shows one of them."""
+    element = cell.element
+    for one in cell.outputs if element else ():
+        shown = (one.function or "").strip(" ()")
+        if element and one.name in nets and shown in (element.state, element.inverse):
+            same, other = pin(one.name), Expression(NOT, (pin(one.name),))
+            found = {element.state: same, element.inverse: other}
+            found = found if shown == element.state else {element.state: other, element.inverse: same}
+            return {name: value for name, value in found.items() if name}
+    return {}
 
 
 def edge_energies(arc: InternalPower, slew_ps: np.ndarray, load_ff: np.ndarray) -> np.ndarray:

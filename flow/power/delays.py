@@ -26,7 +26,7 @@ Steps = dict[int, tuple[int, int]]
 def unit_steps(netlist: MappedNetlist) -> Steps:
     """One step for every gate; flip-flops change with the input ports, at step 0."""
     return {net: (1, 1) for gate in netlist.gates for net in _outputs(gate)} | {
-        net: (0, 0) for flop in netlist.flops for net in _outputs(flop)
+        net: (0, 0) for one in (*netlist.flops, *netlist.latches) for net in _outputs(one)
     }
 
 
@@ -46,9 +46,9 @@ def nldm_steps(netlist: MappedNetlist, timing: Timing, grid_ps: float = GRID_PS)
                 net = gate.nets[pin.name]
                 rise, fall = (_delay_ps(gate, pin.timing, edge, timing, net) for edge in (RISE, FALL))
                 found[net] = max(1, round(rise / grid_ps)), max(1, round(fall / grid_ps))
-    for flop in netlist.flops:
-        for net in _outputs(flop):
-            rise, fall = (max(0, round(float(time) / grid_ps)) for time in timing.arrival_ps[net])
+    for one in (*netlist.flops, *netlist.latches):
+        for net in _outputs(one):
+            rise, fall = (round(max(0.0, float(time)) / grid_ps) for time in timing.arrival_ps[net])
             found[net] = rise, fall
     return found
 

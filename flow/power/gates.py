@@ -30,22 +30,26 @@ class Instance:
     nets: dict[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MappedNetlist:
-    """A flat mapped module: ports and public nets as net lists (LSB first), gates in topological order."""
+    """A flat mapped module: ports and public nets as net lists (LSB first), gates in topological order.
+
+    ``latches`` are clock gates too: what holds state and is no flip-flop.
+    """
 
     top: str
     ports: dict[str, tuple[str, tuple[int, ...]]]
     names: dict[str, tuple[int, ...]]
     gates: tuple[Instance, ...]
     flops: tuple[Instance, ...]
+    latches: tuple[Instance, ...]
     net_count: int
     area_um2: float
     liberty: Liberty = field(repr=False)
 
     @classmethod
     def build(cls, synthesis: Synthesis, liberty: Liberty) -> "MappedNetlist":
-        """Read a mapped module; UserError for a cell that is no gate and no flip-flop of the library."""
+        """Read a mapped module; UserError for a cell that is no gate, flip-flop, latch or clock gate of the library."""
         number: dict[int | str, int] = {"0": 0, "1": 1, "x": 0, "z": 0}
 
         def net(bit: int | str) -> int:
@@ -53,23 +57,31 @@ class MappedNetlist:
 
         gates: list[Instance] = []
         flops: list[Instance] = []
+        latches: list[Instance] = []
         for name, (kind, connections) in synthesis.netlist["cells"].items():
             if kind.startswith("$"):
                 raise UserError(f"{synthesis.top!r} needs {kind.strip('$_')}, for which {liberty.name} has no cell")
             cell = liberty.cell(kind)
             nets = {pin: net(connections[pin][0]) for pin in cell.pins if connections.get(pin)}
-            if not cell.is_combinational and cell.flop is None:
-                raise UserError(f"cell {kind!r} in {synthesis.top!r} is neither a gate nor a flip-flop")
-            (flops if cell.flop else gates).append(Instance(name, cell, nets))
+            if cell.is_opaque or not (cell.is_combinational or cell.element):
+                raise UserError(f"cell {kind!r} in {synthesis.top!r} is no gate, flip-flop, latch or clock gate")
+            (flops if cell.flop else latches if cell.latch else gates).append(Instance(name, cell, nets))
         ports = {
             name: (direction, tuple(map(net, bits))) for name, (direction, bits) in synthesis.netlist["ports"].items()
         }
         names = {name: tuple(map(net, bits)) for name, bits in synthesis.netlist["nets"].items()}
         sources = {bit for direction, bits in ports.values() if direction == "input" for bit in bits} | {0, 1}
-        sources |= {flop.nets[pin.name] for flop in flops for pin in flop.cell.outputs if pin.name in flop.nets}
-        area = sum(one.cell.area_um2 for one in (*gates, *flops))
+        sources |= {
+            one.nets[pin.name] for one in (*flops, *latches) for pin in one.cell.outputs if pin.name in one.nets
+        }
+        area = sum(one.cell.area_um2 for one in (*gates, *flops, *latches))
         ordered = _topological(gates, sources, synthesis.top)
-        return cls(synthesis.top, ports, names, ordered, tuple(flops), len(number) - 2, area, liberty)
+        return cls(synthesis.top, ports, names, ordered, tuple(flops), tuple(latches), len(number) - 2, area, liberty)
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """All placed cells: gates, flip-flops, latches."""
+        return (*self.gates, *self.flops, *self.latches)
 
     @cached_property
     def clock_nets(self) -> frozenset[int]:
@@ -86,7 +98,7 @@ class MappedNetlist:
     def edge_load_ff(self) -> np.ndarray:
         """Capacitance of the pins on every net as a rising and as a falling edge sees it, float [nets, 2]."""
         sums = np.zeros((self.net_count, 2))
-        for instance in (*self.gates, *self.flops):
+        for instance in self.instances:
             for pin in instance.cell.inputs:
                 if pin.name in instance.nets:
                     sums[instance.nets[pin.name]] += (pin.capacitance_rise_ff, pin.capacitance_fall_ff)
@@ -101,7 +113,7 @@ class MappedNetlist:
     def fanout(self) -> np.ndarray:
         """Input pins on every net, int [nets]."""
         counts = np.zeros(self.net_count, np.int64)
-        for instance in (*self.gates, *self.flops):
+        for instance in self.instances:
             for pin in instance.cell.inputs:
                 if pin.name in instance.nets:
                     counts[instance.nets[pin.name]] += 1

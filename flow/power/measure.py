@@ -1,7 +1,7 @@
 """Power of one mapped design on input vectors, kept by content: what ``slipstick power`` prints."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from slipstick.store import Store, digest
 from .activity import Activity, simulate
 from .annotation import MINIMUM_COVERAGE, Annotation
 from .cell_power import Energy, Rule
+from .clocks import clocks_of
 from .delays import Delays
 from .gates import MappedNetlist
 from .glitches import with_glitches
@@ -58,11 +59,22 @@ class PowerFigures:
 
 
 def random_vectors(netlist: MappedNetlist, count: int, seed: int) -> dict[str, np.ndarray]:
-    """Uniform random words int64 [count] for every input port but the clocks."""
+    """Uniform random words int64 [count] for every input port but the clocks; bits uint8 [count, width] for wide ones.
+
+    Ports that clear or set registers at once rest instead, after a first cycle in which they act.
+    """
     rng = np.random.default_rng(seed)
-    return {
-        name: rng.integers(0, 1 << len(nets), count, dtype=np.int64) for name, nets in _driven_ports(netlist).items()
+    words = {
+        name: rng.integers(0, 1 << len(nets), count, dtype=np.int64)
+        if len(nets) < 63
+        else rng.integers(0, 2, (count, len(nets)), dtype=np.uint8)
+        for name, nets in _driven_ports(netlist).items()
     }
+    for name, level in clocks_of(netlist).quiet.items():
+        if name in words:
+            words[name] = np.full(count, level)
+            words[name][0] = 1 - level
+    return words
 
 
 def measure_power(
@@ -99,7 +111,21 @@ def measure_power(
     )  # fmt: skip
     found = (store or Store("power")).json(key, lambda: _measure(synthesis, liberty, words, clock_mhz, delays))
     warning = f"vectors drive {coverage:.0%} of the input bits; the others stay 0"
-    return _figures(synthesis, liberty, clock_mhz, found, len(words[names[0]]), coverage, warning, delays.value)
+    figures = _figures(synthesis, liberty, clock_mhz, found, len(words[names[0]]), coverage, warning, delays.value)
+    return replace(figures, warnings=(*figures.warnings, *_assumed(netlist, words)))
+
+
+def _assumed(netlist: MappedNetlist, words: Mapping[str, np.ndarray]) -> list[str]:
+    """What was taken for granted of clocks and resets."""
+    clocks = clocks_of(netlist)
+    inputs = {name: nets for name, (direction, nets) in netlist.ports.items() if direction == "input"}
+    ticking = sorted(name for name, nets in inputs.items() if clocks.roots & set(nets))
+    said = [f"the clocks {', '.join(ticking)} tick together"] if len(ticking) > 1 else []
+    return said + [
+        f"{name} rests at {level}, where it neither clears nor sets registers"
+        for name, level in clocks.quiet.items()
+        if name in words and (words[name][1:] == level).all()
+    ]
 
 
 def measure_annotated(
@@ -138,10 +164,11 @@ def _figures(
 
 
 def _driven_ports(netlist: MappedNetlist) -> dict[str, tuple[int, ...]]:
+    clocks = netlist.clock_nets | clocks_of(netlist).roots
     return {
         name: nets
         for name, (direction, nets) in netlist.ports.items()
-        if direction == "input" and not set(nets) & netlist.clock_nets
+        if direction == "input" and not set(nets) & clocks
     }
 
 
@@ -149,11 +176,16 @@ def _check_words(name: str, values: np.ndarray, ports: Mapping[str, Sequence[int
     """UserError unless ``values`` are words of an input port, unsigned or two's complement."""
     if name not in ports:
         raise UserError(f"no input port is called {name!r}; inputs: {', '.join(sorted(ports))}")
+    width = len(ports[name])
+    if values.shape[1:] == (width,) and values.dtype.kind in "iu" and len(values) > 1 and width > 1:
+        if values.min() < 0 or values.max() > 1:
+            raise UserError(f"vectors of {name!r} are {list(values.shape)}: bits, and these are 0 or 1")
+        return
     if values.ndim != 1 or len(values) < 2 or values.dtype.kind not in "iu":
         raise UserError(
-            f"vectors of {name!r} are {values.dtype} {list(values.shape)}; give at least 2 whole numbers, [n]"
+            f"vectors of {name!r} are {values.dtype} {list(values.shape)}; give at least 2 whole numbers, [n], "
+            f"or bits, [n, {width}]"
         )
-    width = len(ports[name])
     if width < 63 and not -(1 << width >> 1) <= int(values.min()) <= int(values.max()) < 1 << width:
         raise UserError(f"vectors of {name!r} reach from {values.min()} to {values.max()}; the port has {width} bits")
 
@@ -176,7 +208,7 @@ def _report(model: PowerModel, activity: Activity | Annotation) -> dict[str, Any
 
 def _gaps(netlist: MappedNetlist) -> dict[str, list[str]]:
     """Cells in use whose tables are absent from the library, by what is missing: their share is silently 0."""
-    cells = {one.cell.name: one.cell for one in (*netlist.gates, *netlist.flops) if one.cell.inputs}
+    cells = {one.cell.name: one.cell for one in netlist.instances if one.cell.inputs}
     delays = {name for name, one in cells.items() if not any(a.delay_rise for p in one.outputs for a in p.timing)}
     energies = {name for name, one in cells.items() if not any(pin.internal for pin in one.pins.values())}
     found = {"delay tables": delays, "internal energy": energies}

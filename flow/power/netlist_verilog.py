@@ -1,6 +1,6 @@
 """A mapped netlist as structural Verilog, for the tools of others: OpenSTA, Icarus, place and route.
 
-Names are short and plain: gates ``g0``, ``g1``, ... in topological order, flip-flops ``r0``, ...; nets
+Names are short and plain: gates ``g0``, ``g1``, ... in topological order, flip-flops ``r0``, latches ``l0``, ...; nets
 ``n2``, ... by their number, but those of ports by the port's bit. So reports of other tools lead back
 to the net numbers of ``MappedNetlist``.
 """
@@ -13,7 +13,7 @@ from .gates import MappedNetlist
 
 @dataclass(frozen=True)
 class NetlistVerilog:
-    """``text`` of module ``netlist.top``; ``nets`` names by net number, ``instances`` of gates, then flip-flops."""
+    """``text`` of module ``netlist.top``; ``nets`` names by net number, ``instances`` of gates, flip-flops, latches."""
 
     text: str
     nets: tuple[str, ...]
@@ -23,7 +23,7 @@ class NetlistVerilog:
 def netlist_verilog(netlist: MappedNetlist) -> NetlistVerilog:
     """Structural Verilog of a mapped netlist: library cells with named connections, one flat module."""
     mark = ""
-    while any(re.fullmatch(rf"{mark}[gnr]\d+", port) for port in netlist.ports):
+    while any(re.fullmatch(rf"{mark}[glnr]\d+", port) for port in netlist.ports):
         mark += "_"
     names = {0: "1'b0", 1: "1'b1"}
     declared, aliases = [], []
@@ -38,11 +38,11 @@ def netlist_verilog(netlist: MappedNetlist) -> NetlistVerilog:
     inner = [net for net in range(2, netlist.net_count) if net not in names]
     names |= {net: f"{mark}n{net}" for net in inner}
     declared += [f"  wire {names[net]};" for net in inner]
-    counts = (("g", len(netlist.gates)), ("r", len(netlist.flops)))
+    counts = (("g", len(netlist.gates)), ("r", len(netlist.flops)), ("l", len(netlist.latches)))
     instances = tuple(f"{mark}{letter}{index}" for letter, count in counts for index in range(count))
     placed = [
         f"  {one.cell.name} {name} ({', '.join(f'.{pin}({names[net]})' for pin, net in one.nets.items())});"
-        for name, one in zip(instances, (*netlist.gates, *netlist.flops), strict=True)
+        for name, one in zip(instances, netlist.instances, strict=True)
     ]
     lines = [f"module {netlist.top} ({', '.join(netlist.ports)});", *declared, *aliases, *placed, "endmodule", ""]
     return NetlistVerilog("\n".join(lines), tuple(names[net] for net in range(netlist.net_count)), instances)

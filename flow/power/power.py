@@ -90,14 +90,14 @@ class PowerModel:
         capacitance = netlist.load_ff + wire_ff_per_fanout * netlist.fanout
         self._switching_fj = 0.5 * capacitance * netlist.liberty.voltage_v**2  # [nets], a transition
         groups: dict[str, list[Instance]] = {}
-        for instance in (*netlist.flops, *netlist.gates):
+        for instance in (*netlist.flops, *netlist.latches, *netlist.gates):
             groups.setdefault(instance.cell.name + "|" + ",".join(instance.nets), []).append(instance)
         self._groups = [CellGroup(members, self.timing, rule) for members in groups.values()]
 
     def report(self, activity: Activity | Annotation) -> PowerReport:
         """Energy of a cycle under an activity of the same netlist."""
         kinds = {one.name: "gates" for one in self.netlist.gates} | {
-            one.name: "registers" for one in self.netlist.flops
+            one.name: "registers" for one in (*self.netlist.flops, *self.netlist.latches)
         }
         kinds |= {port: "inputs" for port, (direction, _) in self.netlist.ports.items() if direction == "input"}
         groups = self.report_groups(activity, kinds)

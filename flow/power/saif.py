@@ -30,7 +30,7 @@ def write_saif(activity: Activity, path: Path, clock_ps: float) -> None:
     verilog, period = netlist_verilog(netlist), max(1, round(clock_ps))
     duration = activity.cycles * period
     toggles = activity.toggles.copy()
-    toggles[list(netlist.clock_nets)] = 2 * activity.cycles
+    toggles[activity.ruled_nets] = 2 * activity.cycles
     high = np.rint(activity.probability * duration).astype(np.int64)
 
     def entry(name: str, net: int) -> str:
@@ -43,7 +43,7 @@ def write_saif(activity: Activity, path: Path, clock_ps: float) -> None:
         f"(INSTANCE {netlist.top}", "(NET",
         *(entry(verilog.nets[net], net) for net in range(2, netlist.net_count)), ")",
     ]  # fmt: skip
-    for name, instance in zip(verilog.instances, (*netlist.gates, *netlist.flops), strict=True):
+    for name, instance in zip(verilog.instances, netlist.instances, strict=True):
         pins = (entry(pin, net) for pin, net in instance.nets.items())
         lines += [f"(INSTANCE {name}", "(NET", *pins, ")", ")"]
     text = "\n".join([*lines, ")", ")", ""])
@@ -81,7 +81,7 @@ def read_saif(
 def _activities(inside: Tree, netlist: MappedNetlist, cycles: float, path: Path) -> Iterator[tuple[int, float, float]]:
     verilog = netlist_verilog(netlist)
     nets = {name: net for net, name in enumerate(verilog.nets) if net > 1}
-    pins = dict(zip(verilog.instances, (*netlist.gates, *netlist.flops), strict=True))
+    pins = dict(zip(verilog.instances, netlist.instances, strict=True))
     yield from _entries(inside, nets, cycles, path)
     for item in inside:
         if isinstance(item, list) and item[:1] == ["INSTANCE"] and item[1] in pins:

@@ -106,12 +106,14 @@ def synthesise(
     """Map module ``top`` of a Verilog text to ``liberty`` for a clock period.
 
     ``booth`` builds ``*`` as Booth multipliers, ``alumacc`` lets Yosys merge multiplications and sums
-    first (its default, 25 % larger here). Kept by content: a second call takes milliseconds. Raises
-    UserError for a library that nothing can be mapped to, SynthesisError with what Yosys said,
-    ToolNotFound without Yosys.
+    first (its default, 25 % larger here). The text may place cells of the library itself. Kept by content:
+    a second call takes milliseconds. Raises UserError for a library that nothing can be mapped to,
+    SynthesisError with what Yosys said, ToolNotFound without Yosys.
     """
     _check_gates(liberty)
     script = _script(top, liberty, clock_ps, booth=booth, alumacc=alumacc)
+    if _names_cells(verilog, liberty):
+        script = f"read_liberty -lib -ignore_miss_func library.lib\n{script}"
     constraints = _constraints(liberty)
     tools = tool_versions()
     key = digest(verilog, liberty.digest, script, constraints, tools, code_digest(__name__))
@@ -190,6 +192,12 @@ def _script(top: str, liberty: Liberty, clock_ps: float, *, booth: bool, alumacc
         "tee -q -o stat.json stat -liberty library.lib -json",
         "write_json netlist.json",
     ])  # fmt: skip
+
+
+def _names_cells(verilog: str, liberty: Liberty) -> bool:
+    """Whether a text places cells of the library itself, such as clock gates."""
+    defined = set(re.findall(r"\bmodule\s+(\w+)", verilog))
+    return not liberty.cells.keys().isdisjoint(set(re.findall(r"\w+", verilog)) - defined)
 
 
 def _constraints(liberty: Liberty) -> str:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from slipstick.flow.library.boolean import parse
 from slipstick.flow.library.liberty import Table, TimingArc
 
 from .gates import Instance, MappedNetlist
@@ -28,7 +29,8 @@ class Timing:
 
     ``edge_load_ff`` [nets, 2] is what a rising and a falling output drives: pins, wires per fan-out and the
     load of output ports. Paths start at input ports and clock edges, end at output ports and at data inputs,
-    setup time included.
+    setup time included. Latches start paths when they open and end them when they close; a path that passes an open
+    latch is not followed through it, and every path has a whole cycle.
     """
 
     slew_ps: np.ndarray
@@ -71,12 +73,18 @@ def analyse(
         if direction == "input":
             for net in nets:
                 slew[net], arrival[net] = [input_slew_ps] * 2, [0.0, 0.0]
-    for instance in (*netlist.flops, *netlist.gates):
+    for one in (*netlist.flops, *netlist.latches):
+        for name in _ticking(one):
+            if name in one.nets:  # clocks are ideal: gates before a clock pin take no time
+                slew[one.nets[name]], arrival[one.nets[name]] = [input_slew_ps] * 2, [0.0, 0.0]
+    for instance in (*netlist.flops, *netlist.latches, *netlist.gates):
         for pin in instance.cell.outputs:
             if pin.name in instance.nets:
                 net = instance.nets[pin.name]
                 slew[net], arrival[net] = _propagate(instance, pin.timing, loads[net], slew, arrival)
-    delays = [max(arrival[net]) for net in ends] + [_setup(flop, slew, arrival) for flop in netlist.flops]
+    delays = [max(arrival[net]) for net in ends] + [
+        _setup(one, slew, arrival) for one in (*netlist.flops, *netlist.latches)
+    ]
     delay = max((one for one in delays if one > -np.inf), default=0.0)
     return Timing(np.array(slew), np.array(arrival), load, float(delay))
 
@@ -93,7 +101,7 @@ def _propagate(
         source = instance.nets.get(arc.related_pin)
         if source is None or source < 2:
             continue
-        if instance.cell.flop and arc.kind not in _CLOCK_TO_OUTPUT:
+        if instance.cell.element and not instance.cell.clock_gate and arc.kind not in _CLOCK_TO_OUTPUT:
             continue
         tables = ((arc.delay_rise, arc.slew_rise), (arc.delay_fall, arc.slew_fall))
         for edge, (delay_table, slew_table) in enumerate(tables):
@@ -107,6 +115,12 @@ def _propagate(
                 if slew_table is not None:
                     slews[edge] = max(slews[edge], slew_table.at(slew[source][cause], loads[edge]))
     return slews, times
+
+
+def _ticking(one: Instance) -> tuple[str, ...]:
+    """Pins that clock a flip-flop or open a latch."""
+    flop, latch = one.cell.flop, one.cell.latch
+    return parse(flop.clocked_on if flop else latch.enable if latch else "0").pins()
 
 
 def causes(arc: TimingArc, edge: int) -> tuple[int, ...]:

@@ -32,6 +32,42 @@ def test_a_cell_and_a_design_give_the_documented_json(monkeypatch, capsys, tmp_p
         assert found["clock_mhz"] == 100 and found["coverage"] == 1
 
 
+ENABLED = """module top(input clk, rst_n, en, input [7:0] d, output reg [7:0] q, output reg [3:0] n);
+  always @(posedge clk or negedge rst_n) if (!rst_n) q <= 0; else if (en) q <= d;
+  always @(negedge clk) n <= n + 1;
+endmodule
+"""
+
+
+def test_registers_with_enables_resets_and_feedback_need_no_traces(monkeypatch, capsys, tmp_path):
+    (tmp_path / "top.v").write_text(ENABLED)
+    totals = {}
+    for name, level in (("busy", 1), ("held", 0)):
+        ones = np.ones(256, np.int64)
+        words = {"rst_n": ones, "en": level * ones, "d": np.tile([0, 255], 128)}
+        np.savez(tmp_path / f"{name}.npz", **words)
+        vectors = ("--vectors", tmp_path / f"{name}.npz", "--json")
+        code, out, err = slipstick(monkeypatch, capsys, "power", tmp_path / "top.v", *vectors)
+        assert (code, err) == (0, "")
+        totals[name] = json.loads(out)["parts"]["registers"]["total_uw"]
+    assert 0 < totals["held"] < 0.8 * totals["busy"]
+    code, out, _ = slipstick(monkeypatch, capsys, "power", tmp_path / "top.v", "--delays", "nldm", "--vectors", 300)
+    assert code == 0 and "300 vectors" in out
+
+
+def test_a_library_with_cells_left_out_is_told_and_counted(monkeypatch, capsys, tmp_path, toy_text):
+    monkeypatch.setattr("slipstick.flow.library.liberty._told", set())
+    text = toy_text().replace("cell (DFF)", "cell (ODD) { } cell (DFF)")
+    (tmp_path / "toy.lib").write_bytes(b"\xef\xbb\xbf// 25 \xb0C\n" + text.encode())
+    arguments = ("--liberty", tmp_path / "toy.lib", "--vectors", 64, "--json")
+    code, out, err = slipstick(monkeypatch, capsys, "power", "--cell", "drum8s_k4", *arguments)
+    assert code == 0 and err.count("\n") == 2 and "1 cells are left out: ODD (has no area)" in err
+    assert any("ODD" in one for one in json.loads(out)["library_warnings"])
+    code, out, err = slipstick(monkeypatch, capsys, "liberty", "show", tmp_path / "toy.lib", "--json")
+    found = json.loads(out)
+    assert (found["left_out"], found["left_out_cells"]) == (1, {"ODD": "has no area"}) and len(found["notes"]) == 1
+
+
 def test_vectors_of_a_file_are_used(monkeypatch, capsys, tmp_path):
     (tmp_path / "adder.v").write_text(DESIGN)
     still, busy = tmp_path / "still.npz", tmp_path / "busy.npz"

@@ -83,6 +83,12 @@ def test_a_cell_that_cannot_be_used_is_left_out_and_named(toy_text, how):
     assert parse_liberty(liberty.text).cells == liberty.cells and not parse_liberty(liberty.text).left_out
 
 
+def test_slimming_drops_what_cannot_be_used(toy_text):
+    odd = toy_text().replace('"0.1, 0.2"', '"fast, 0.2"', 1)  # of BUF1
+    assert set(parse_liberty(slim(odd)).cells) == set(parse_liberty(toy_text()).cells) - {"BUF1"}
+    assert "BUF1" not in slim(odd)
+
+
 def test_the_gates_that_are_left_serve_and_none_that_is_left_out_is_mapped(toy_text):
     nor = re.search(r"cell \(NAND\).*?(?=\n  cell \(DFF\))", toy_text(), re.S)[0]
     nor = nor.replace("NAND", "NOR").replace("!(A B)", "!(A + B)").replace("area : 2.5;", "area : 9;")

@@ -76,14 +76,18 @@ def test_a_given_register_trace_is_kept_and_its_inverse_follows(pipeline):
     assert (activity.values("q") == trace).all() and (activity.values("n") == 1 - trace).all()
 
 
-def test_state_that_feeds_back_needs_a_trace(liberty):
+def test_state_that_feeds_back_is_simulated_cycle_by_cycle_or_follows_a_trace(liberty):
     cells = {"r": ["DFF", {"CK": [2], "D": [4], "Q": [3]}], "i": ["INV", {"A": [3], "Y": [4]}]}
     ports = {"clk": ["input", [2]], "q": ["output", [3]]}
     netlist = MappedNetlist.build(mapped(cells, ports), liberty)
-    with pytest.raises(UserError, match="traces of its registers"):
-        simulate(netlist, {"clk": np.zeros(50, int)})
+    alone = simulate(netlist, {"clk": np.zeros(50, int)})
+    assert alone.values("q").tolist() == [1, 0] * 25 and alone.density[netlist.ports["q"][1][0]] == 1.0
     toggling = simulate(netlist, {"clk": np.zeros(50, int)}, {"q": np.arange(50) % 2})
     assert toggling.density[netlist.ports["q"][1][0]] == 1.0
+    two = {**cells, "r2": ["DFF", {"CK": [2], "D": [6], "Q": [5]}], "i2": ["INV", {"A": [5], "Y": [6]}]}
+    netlist = MappedNetlist.build(mapped(two, {**ports, "p": ["output", [5]]}), liberty)
+    with pytest.raises(UserError, match="give traces of all its registers, or of none"):
+        simulate(netlist, {"clk": np.zeros(50, int)}, {"q": np.arange(50) % 2})
 
 
 def test_wrong_words_are_refused(tree):
