@@ -28,8 +28,8 @@ def slim(text: str, name: str = "Liberty text") -> str:
     Kept: combinational cells and plain D flip-flops (inverting ones too) that can be used and are not marked
     ``dont_use``, with timing, setup, internal power and leakage. Dropped: latches, scan and clock-gating cells,
     three-state, tie, fill, antenna and delay cells, hold and pulse-width constraints, wire loads. Four digits change
-    power by less than 2e-5. The file's leading comments, which hold its licence, stay. Raises UserError when the text is
-    not Liberty.
+    power by less than 2e-5. The file's leading comments, which hold its licence, stay. Raises UserError when the text
+    is not Liberty.
     """
     library = read(text, name)
     library = usable(library, library_model(library, name))
