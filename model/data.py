@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from slipstick.errors import UserError
+from slipstick.store import digest
 
 from .classes import Classes, is_class_folder, is_number
 from .pictures import SUFFIXES, read_picture, square
@@ -36,6 +37,22 @@ class Images:
 
     def __getitem__(self, index: slice | np.ndarray) -> "Images":
         return Images(self.pixels[index], self.labels[index], self.classes)
+
+    def balanced(self, count: int) -> "Images":
+        """``count`` of them, or all; of every class alike, spread over all: packs and folders come in some order.
+
+        The same call always gives the same images, in their order here.
+        """
+        places, rng = np.empty(len(self), int), np.random.default_rng(0)
+        for label in np.unique(self.labels):
+            own = np.flatnonzero(self.labels == label)
+            places[own] = rng.permutation(len(own))
+        return self[np.sort(np.argsort(places, kind="stable")[:count])]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of pixels and labels."""
+        return digest(self.pixels, self.labels)
 
 
 def jpeg_files(path: Path, prefix: str = "") -> Iterator[bytes]:
@@ -109,8 +126,8 @@ def _listed(folder: Path) -> list[Path]:
 def shipped(split: str) -> Images:
     """Decode a shipped split of CIFAR-10 (JPEG q75 copy).
 
-    ``calibration``: 256 training images; ``validation``: 1,000 training images that training never
-    saw; ``test``: the first 1,000 of the test set.
+    ``calibration``: 256 training images; ``search``: 1,000 other training images; ``validation``: 1,000
+    training images that training never saw, all that there are; ``test``: the 10,000 of the test set.
     """
     return read_pack(ASSETS / f"cifar10_{split}.npz")
 

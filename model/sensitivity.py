@@ -22,6 +22,7 @@ from slipstick.store import Store, digest
 
 from .convert import assign_, table_layers
 from .data import Images
+from .divergence import kl_divergence
 from .gemm import is_exact
 from .predict import predicted_damage
 from .replay import RecordedRun
@@ -222,8 +223,7 @@ class Sweep:
             self.layers[layer].forget_products()
             self.layers[layer].set_cells(exact)
         loss, correct = _score(output, batch.labels)
-        before, after = (logits.double().log_softmax(1) for logits in (batch.output, output))
-        divergence = (before.exp() * (before - after)).sum(1).cpu().numpy()
+        divergence = kl_divergence(batch.output, output).cpu().numpy()
         measured = {"loss": loss.tolist(), "correct": correct.tolist(), "divergence": divergence.tolist()}
         return measured | {"seconds": time.process_time() - began}
 

@@ -36,7 +36,9 @@ def run(
     steps = Steps(quiet=json)
     with steps.step("operands"):
         loaded = load_model(model, weights)
-        operands = record_operands(loaded, load_images(calibration, images, loaded)[0], seed=seed, name=loaded.name)
+        operands = record_operands(
+            loaded, load_images(calibration, images, loaded).calibration, seed=seed, name=loaded.name
+        )
     operands.save(out)
     near = np.minimum(np.arange(256), 256 - np.arange(256)) < 16
     shares = [float(part[near].sum() / TOTAL) for part in (operands.activation_weights, operands.weight_weights)]

@@ -67,9 +67,9 @@ def run(
         loaded = load_model(model, weights)
         wanted = [name.strip() for name in layers.split(",") if name.strip()]
         check_rules(dict.fromkeys(wanted, config), layer_names(loaded.module, loaded.example()))
-        calibrating, _, test = load_images(calibration, images, loaded)
-        approximate_(loaded.module, {"default": config}, input_batches(loaded, calibrating), seed=seed)
-        recordings = record(loaded.module, loaded.prepare(test.pixels[:1]))
+        sets = load_images(calibration, images, loaded)
+        approximate_(loaded.module, {"default": config}, input_batches(loaded, sets.calibration), seed=seed)
+        recordings = record(loaded.module, loaded.prepare(sets.test.pixels[:1]))
         chosen = jobs(recordings, wanted or attention_layers(recordings), config)
     with steps.step("co-simulation"):
         result = cosimulate(

@@ -6,15 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from slipstick.errors import UserError
+from slipstick.flow.job.config import CELLS, searched_cells
 from slipstick.flow.job.console import Steps
-from slipstick.flow.job.pipeline import CELLS, chosen_cells
 from slipstick.flow.job.sensitivity import measure_sensitivity
-from slipstick.flow.job.workbench import open_workbench
+from slipstick.flow.job.workbench import load_images, open_workbench
 from slipstick.flow.report.heat_map import ordered_cells, render_heat_map
 from slipstick.model.convert import assign_, check_rules, describe, layer_names, table_layers
-from slipstick.model.evaluate import top1
+from slipstick.model.evaluate import correct
 from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.layers.quantise import Method, QuantConfig
+from slipstick.model.paired import Paired, standard_error
 from slipstick.model.sensitivity import TOLERANCE
 from slipstick.model.zoo import SHIPPED, load_model
 from slipstick.store import check_writable, write_text
@@ -28,6 +29,7 @@ from .options import (
     Json,
     Model,
     Seed,
+    TestImages,
     Weights,
     print_json,
     print_table,
@@ -69,6 +71,7 @@ def run(
     tolerance: Annotated[
         float, typer.Option(help="With --sensitivity: standard error (nats) that ends a trial; 0: use all images.")
     ] = TOLERANCE,
+    test_images: TestImages = None,
     integer: Integer = False,
     entries: Entries = ENTRIES,
     out: Annotated[Path, typer.Option(help="With --sensitivity: the heat map, an HTML file.")] = HEAT_MAP,
@@ -92,7 +95,7 @@ def run(
             raise UserError("--sensitivity measures cells between float non-linear operators; drop --integer")
         if rules:
             raise UserError("--sensitivity puts one layer at a time on a cell and leaves the others exact; drop --rule")
-        chosen = chosen_cells(cells)
+        chosen = searched_cells(cells)
         check_writable(out)
         document = measure_sensitivity(
             load_model(model, weights), chosen[1:], Steps(quiet=json), calibration=calibration, images=images,
@@ -110,22 +113,33 @@ def run(
     steps = Steps(quiet=json)
     with steps.step("model and calibration"):
         bench = open_workbench(
-            model=loaded, calibration=calibration, images=images,
+            loaded=loaded, images=load_images(calibration, images, loaded, test_images),
             quantisation=QuantConfig(method), seed=seed, progress=steps.bar,
             integer=IntegerConfig(entries=entries) if integer else None,
         )  # fmt: skip
-    figures = {"fp32": bench.fp32, "integer" if integer else "int8": bench.int8}
+    exact = "integer" if integer else "int8"
+    right = {"fp32": bench.right["fp32"], exact: bench.right["int8"]}
     if rules:
         with steps.step("cells"):
             assign_(bench.loaded.module, rules)
-            figures["cells"] = top1(bench.loaded, bench.test, progress=steps.bar("top-1"))
+            right["cells"] = correct(bench.loaded, bench.images.test, progress=steps.bar("top-1"))
+    figures = {name: float(own.mean()) for name, own in right.items()}
+    losses = {name: Paired.of(right[exact], own) for name, own in right.items() if name != exact}
     layers = {name: describe(layer.grid) for name, layer in table_layers(bench.loaded.module).items()}
     if json:
-        print_json({"accuracy": figures, "test_images": len(bench.test), "layers": layers,
-                    "left_exact": bench.report.left_exact})  # fmt: skip
+        print_json({
+            "accuracy": figures, "standard_error": {name: standard_error(own) for name, own in right.items()},
+            "loss": {name: {"mean": one.loss, "standard_error": one.standard_error} for name, one in losses.items()},
+            "test_images": len(bench.images.test), "layers": layers, "left_exact": bench.report.left_exact,
+        })  # fmt: skip
         return
-    rows = [(name, f"{100 * value:.2f} %") for name, value in figures.items()]
-    print_table(f"top-1 on {len(bench.test)} images", ("arithmetic", "top-1"), rows)
+    rows = [
+        (name, f"{100 * value:.2f} ± {100 * standard_error(right[name]):.2f} %",
+         f"{100 * losses[name].loss:+.2f} ± {100 * losses[name].standard_error:.2f}" if name in losses else "")
+        for name, value in figures.items()
+    ]  # fmt: skip
+    headers = ("arithmetic", "top-1", f"points lost against {exact}")
+    print_table(f"top-1 on {len(bench.images.test)} images", headers, rows)
 
 
 def _show_sensitivity(document: dict[str, Any], page: Path) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import typer
 
+from slipstick.flow.job.config import FlowConfig
 from slipstick.flow.job.console import Steps
-from slipstick.flow.job.pipeline import FlowConfig, run_flow
+from slipstick.flow.job.pipeline import run_flow
 from slipstick.flow.report.page import write_report
 from slipstick.flow.report.summary import summarise
 
@@ -34,17 +35,28 @@ def run(config: FlowConfig, folder: Path, json: bool) -> None:
 
 def _show(summary: dict, page: Path) -> None:
     accuracy, saving, cosim = summary["accuracy"], summary["energy_saving"], summary["cosim"]
-    rows = [("float", accuracy["fp32"], ""), ("exact int8", accuracy["int8"], "0.0 %")]
+    rows = [("float", "fp32", accuracy["fp32"], ""), ("exact int8", "int8", accuracy["int8"], "0.0 %")]
     exact = summary["energy_nj"]["exact"]["inference"]
     for name, value in accuracy["uniform"].items():
         energy = next(c["energy_nj"] for c in summary["cells"] if c["name"] == name)
-        rows.append((f"{name} everywhere", value, f"{100 * (1 - energy / exact):.1f} %"))
-    rows.append(("chosen mix", accuracy["chosen"], f"{100 * saving['inference']:.1f} %"))
+        rows.append((f"{name} everywhere", name, value, f"{100 * (1 - energy / exact):.1f} %"))
+    rows.append(("chosen mix", "chosen", accuracy["chosen"], f"{100 * saving['inference']:.1f} %"))
+    losses = {name: f"{100 * one['mean']:+.2f} ± {100 * one['standard_error']:.2f}"
+              for name, one in accuracy["loss"].items()}  # fmt: skip
     print_table(
         f"{summary['config']['model']}, {accuracy['test_images']} test images",
-        ("arithmetic", "top-1", "inference energy saved"),
-        [(name, f"{100 * value:.1f} %", saved) for name, value, saved in rows],
+        ("arithmetic", "top-1", "points lost", "inference energy saved"),
+        [(name, f"{100 * value:.1f} ± {100 * accuracy['standard_error'][key]:.1f} %", losses.get(key, ""), saved)
+         for name, key, value, saved in rows],
+    )  # fmt: skip
+    promise = summary["promise"]
+    typer.echo(
+        f"promised: at most {promise['max_loss']:g} points lost; confirmed on {promise['images']} validation images: "
+        f"{100 * promise['loss']:+.2f} ± {100 * promise['standard_error']:.2f}, at most {100 * promise['bound']:.2f} "
+        f"at {promise['confidence']:.0%}"
     )
+    if promise["images_for_the_next"] is not None:
+        typer.echo(f"the next cheaper mix would need about {promise['images_for_the_next']:,} validation images")
     tiles = ", ".join(f"{t['rows']} x {t['columns']} {t['cell']}" for t in summary["accelerator"]["tiles"])
     typer.echo(f"tiles: {tiles}")
     typer.echo(

@@ -29,6 +29,7 @@ ImageFolder = Annotated[
         "or as many as it has outputs, in alphabetical order; every other image validates, the rest test.",
     ),
 ]
+TestImages = Annotated[int | None, typer.Option(help="Test images that judge the result. [default: all]")]
 Rows = Annotated[int, typer.Option(help="Rows of the array: the reduction.")]
 Columns = Annotated[int, typer.Option(help="Columns of the array: output channels.")]
 Library = Annotated[Path | None, typer.Option("--liberty", help="Liberty file; default: the shipped IHP SG13G2.")]

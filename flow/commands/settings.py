@@ -7,9 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from slipstick.flow.job.pipeline import FlowConfig
+from slipstick.flow.job.config import FlowConfig
 
-from .options import Calibration, Columns, DelayModel, ImageFolder, Json, Library, Model, Rows, Seed, Weights
+from .options import (
+    Calibration,
+    Columns,
+    DelayModel,
+    ImageFolder,
+    Json,
+    Library,
+    Model,
+    Rows,
+    Seed,
+    TestImages,
+    Weights,
+)
 
 DEFAULT = FlowConfig()
 
@@ -28,10 +40,12 @@ def _options(
     sampler: Annotated[str, typer.Option(help="mcts, random, nsga2 or tpe.")] = DEFAULT.sampler,
     trials: Annotated[int, typer.Option(help="Assignments to evaluate.")] = DEFAULT.trials,
     palette: Annotated[int, typer.Option(help="Cells the search may use, with the exact one.")] = DEFAULT.palette,
-    search_images: Annotated[int, typer.Option(help="Validation images that judge a trial.")] = DEFAULT.search_images,
+    search_images: Annotated[int, typer.Option(help="Images that judge a trial; no labels.")] = DEFAULT.search_images,
     max_loss: Annotated[
-        float, typer.Option(help="Points of top-1 that may be lost against exact int8.")
+        float,
+        typer.Option(help="Points of top-1 that may be lost against exact int8, confirmed at 95 % on other images."),
     ] = DEFAULT.max_loss,
+    test_images: TestImages = None,
     seed: Seed = DEFAULT.seed,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: out/<model>-<settings>.")] = None,
     json: Json = False,

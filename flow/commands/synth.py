@@ -7,8 +7,8 @@ import numpy as np
 import typer
 
 from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
+from slipstick.flow.job.config import CELLS, chosen_cells
 from slipstick.flow.job.console import Steps
-from slipstick.flow.job.pipeline import CELLS, chosen_cells
 from slipstick.flow.library.liberty import default_liberty, load_liberty
 from slipstick.flow.power.delays import Delays
 from slipstick.rtl.spec.streams import TileStream

@@ -1,4 +1,4 @@
-"""Which cells to search over, and which evaluated assignment to build."""
+"""Which cells to search over, what layers cost on them, and the search problem that follows."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,16 +7,17 @@ import numpy as np
 
 from slipstick.flow.cost.cost import CostModel
 from slipstick.flow.search.problem import Problem
-from slipstick.flow.search.study import Point, SearchResult
 from slipstick.model.convert import assign_, table_layers
-from slipstick.model.evaluate import correct, top1
+from slipstick.model.data import Images
+from slipstick.model.divergence import kl_divergence
+from slipstick.model.evaluate import logits
 from slipstick.model.predict import predicted_damage
 from slipstick.rtl.cells.cell import Cell
 
+from .config import EXACT
 from .tiles import apportion
 from .workbench import Workbench
 
-EXACT = "exact8s"
 Progress = Callable[[int, int], None]
 
 
@@ -117,9 +118,9 @@ def palette(cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, size:
 
 
 def problem(
-    bench: Workbench, model: CostModel, cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, images: int
+    bench: Workbench, model: CostModel, cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, images: Images
 ) -> Problem:
-    """The search problem over these cells, judged on the first ``images`` validation images.
+    """The search problem over these cells, judged on ``images`` against what exact int8 makes of them.
 
     The energy of an assignment is that of its tiles: a cell that few layers use pays for a narrow one.
     """
@@ -128,60 +129,20 @@ def problem(
     costs = TileCosts.measure(model, bench, cells, range(1, model.columns + 1)).of_layers(order)
     load = bench.macs(model.rows, 1)
     ordered_load = np.array([load[layers[i]] for i in order])
-    some = bench.validation[:images]
+    assign_(bench.loaded.module, {})
+    exact = logits(bench.loaded, images)
 
-    def accuracy(assignment: Mapping[str, str]) -> float:
+    def judge(assignment: Mapping[str, str]) -> tuple[float, float]:
         assign_(bench.loaded.module, dict(assignment))
-        return top1(bench.loaded, some)
+        found = logits(bench.loaded, images)
+        right = found.argmax(1).cpu().numpy() == images.labels
+        return float(kl_divergence(exact, found).mean()), float(right.mean())
 
     return Problem(
         tuple(layers[i] for i in order),
         tuple(cell.name for cell in cells),
         energy[order],
         damage[order],
-        accuracy,
+        judge,
         lambda choice: costs.energy(ordered_load, choice),
     )
-
-
-@dataclass(frozen=True)
-class Confirmed:
-    """A point measured on every validation image: its loss of top-1 against exact int8, and its standard error."""
-
-    point: Point
-    accuracy: float
-    loss: float
-    standard_error: float
-
-
-def confirm(
-    bench: Workbench, found: SearchResult, max_loss: float, candidates: int, progress: Progress
-) -> tuple[Point, list[Confirmed]]:
-    """Re-measure the cheapest promising assignments on every validation image; return the choice and all of them.
-
-    The first whose loss plus one standard error (paired, image by image) is at most ``max_loss``
-    points is chosen: the cheapest of many noisy figures flatters itself. The all-exact assignment
-    always qualifies, so there is always a choice.
-    """
-    exact = found.points[0]
-    right: list[np.ndarray] = []
-    measured: list[Confirmed] = []
-
-    def measure(point: Point) -> Confirmed:
-        assign_(bench.loaded.module, point.assignment)
-        right.append(correct(bench.loaded, bench.validation))
-        lost = right[0].astype(float) - right[-1]
-        error = float(lost.std() / np.sqrt(len(lost)))
-        measured.append(Confirmed(point, float(right[-1].mean()), float(lost.mean()), error))
-        progress(len(measured), candidates + 1)
-        return measured[-1]
-
-    measure(exact)
-    promising = [p for p in found.within(exact.accuracy - max_loss / 100) if p.energy_nj < exact.energy_nj]
-    safe = exact.accuracy - max_loss / 400
-    promising.sort(key=lambda p: (p.accuracy < safe, p.energy_nj))
-    for point in promising[:candidates]:
-        one = measure(point)
-        if one.loss + one.standard_error <= max_loss / 100 + 1e-9:
-            return point, measured
-    return exact, measured

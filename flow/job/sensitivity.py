@@ -42,13 +42,14 @@ def measure_sensitivity(
     """
     if count < 2 or tolerance < 0:
         raise UserError(f"--images-count {count} must be at least 2 and --tolerance {tolerance:g} at least 0")
-    calibrating, validation, _ = load_images(calibration, images, loaded)
+    sets = load_images(calibration, images, loaded)
+    validation = sets.validation
     if count > len(validation):
         raise UserError(f"--images-count {count}: there are only {len(validation)} validation images")
     chosen = np.random.default_rng(seed).permutation(len(validation))[:count]  # a folder's images come class by class
     some = Images(validation.pixels[chosen], validation.labels[chosen], validation.classes)
     with steps.step("calibration"):
-        report = approximate_(loaded.module, {}, input_batches(loaded, calibrating), quantisation, seed)
+        report = approximate_(loaded.module, {}, input_batches(loaded, sets.calibration), quantisation, seed)
     with steps.step("sensitivity"):
         sweep = Sweep(loaded, some)
         found = sweep.run(cells, tolerance, steps.bar(f"{len(sweep.order)} layers, {len(cells)} cells: images"))

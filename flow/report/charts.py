@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 EXACT_COLOUR, FRONT_COLOUR, CHOSEN_COLOUR = "#52606d", "#2186eb", "#e12d39"
-SHOWN_LOSS = 10.0  # points of top-1 below the best; worse trials lie outside the first view
+SHOWN_DIVERGENCE = 3.0  # times the greatest of a tested candidate; worse trials lie outside the first view
 SEQUENCE = ("#52606d", "#2186eb", "#17b897", "#f0b429", "#e12d39", "#8662c7", "#da127d", "#3e4c59")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
@@ -23,32 +23,34 @@ def style(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
     return figure
 
 
-def accuracy_energy(summary: dict[str, Any]) -> go.Figure:
-    """Validation accuracy against array-level energy of every trial, with the front and the choice."""
-    trials = {number: (accuracy, energy) for number, accuracy, energy in summary["search"]["trials"]}
-    front = [trials[number] for number in summary["search"]["front"]]
-    chosen, exact = trials[summary["search"]["chosen"]], trials[summary["search"]["trials"][0][0]]
+def divergence_energy(summary: dict[str, Any]) -> go.Figure:
+    """Divergence from exact int8 against energy of every trial, with the front, the tested and the choice."""
+    search = summary["search"]
+    trials = {number: (energy / 1000, divergence) for number, divergence, _, energy in search["trials"]}
+    accuracies = {number: accuracy for number, _, accuracy, _ in search["trials"]}
+    tested = [one["trial"] for one in search["confirmed"]]
     figure = go.Figure()
-    figure.add_scatter(
-        x=[t[1] / 1000 for t in trials.values()], y=[100 * t[0] for t in trials.values()], mode="markers",
-        name="trial", marker={"color": "#cbd2d9", "size": 8}, text=[f"trial {n}" for n in trials],
-    )  # fmt: skip
-    figure.add_scatter(
-        x=[t[1] / 1000 for t in front], y=[100 * t[0] for t in front], mode="lines+markers", name="front",
-        line={"color": FRONT_COLOUR, "shape": "hv", "width": 2}, marker={"size": 8},
-    )  # fmt: skip
-    for point, name, colour, symbol in (
-        (exact, "all exact", EXACT_COLOUR, "square"), (chosen, "chosen", CHOSEN_COLOUR, "star")
-    ):  # fmt: skip
+
+    def add(numbers: list[int], name: str, mode: str = "markers", **look: Any) -> None:
         figure.add_scatter(
-            x=[point[1] / 1000], y=[100 * point[0]], mode="markers", name=name,
-            marker={"color": colour, "size": 15, "symbol": symbol, "line": {"color": "white", "width": 1}},
+            x=[trials[n][0] for n in numbers], y=[trials[n][1] for n in numbers], mode=mode, name=name,
+            text=[f"trial {n}, top-1 {100 * accuracies[n]:.1f} %" for n in numbers], **look,
         )  # fmt: skip
+
+    add(list(trials), "trial", marker={"color": "#cbd2d9", "size": 8})
+    add(search["front"], "front", "lines+markers", line={"color": FRONT_COLOUR, "shape": "hv", "width": 2},
+        marker={"size": 8})  # fmt: skip
+    add(tested, "tested on validation images", marker={"color": FRONT_COLOUR, "size": 14, "symbol": "circle-open"})
+    for number, name, colour, symbol in (
+        (search["exact"], "all exact", EXACT_COLOUR, "square"), (search["chosen"], "chosen", CHOSEN_COLOUR, "star")
+    ):  # fmt: skip
+        add([number], name,
+            marker={"color": colour, "size": 15, "symbol": symbol, "line": {"color": "white", "width": 1}})  # fmt: skip
     figure = style(figure, 420)
     figure.update_xaxes(title="energy an inference (µJ)")
-    best = max(100 * accuracy for accuracy, _ in trials.values())
-    lowest = min(100 * accuracy for accuracy, _ in trials.values())
-    figure.update_yaxes(title="top-1 on validation images (%)", range=[max(lowest, best - SHOWN_LOSS) - 1, best + 1])
+    worst = max(divergence for _, divergence in trials.values())
+    shown = min(worst, SHOWN_DIVERGENCE * max([trials[n][1] for n in tested], default=worst))
+    figure.update_yaxes(title="divergence from exact int8 (nats)", range=[-0.03 * shown, 1.05 * shown])
     return figure
 
 

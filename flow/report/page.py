@@ -15,8 +15,10 @@ from slipstick.store import write_text
 
 from . import charts
 
+SCHEMA = 2
+"""Of ``summary.json``; grows when a key changes its meaning."""
 CHARTS = {
-    "accuracy_energy": charts.accuracy_energy,
+    "divergence_energy": charts.divergence_energy,
     "assignment": charts.assignment,
     "savings": charts.savings,
     "parts_of_energy": charts.parts_of_energy,
@@ -68,4 +70,6 @@ def read_summary(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no summary of a finished run ({error}); run `slipstick flow` first") from error
     if not isinstance(summary, dict) or "schema" not in summary:
         raise UserError(f"{path}: not a summary of Slipstick")
+    if summary["schema"] != SCHEMA:
+        raise UserError(f"{path}: written by another version (schema {summary['schema']}, not {SCHEMA}); run it anew")
     return summary

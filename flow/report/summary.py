@@ -6,10 +6,12 @@ from typing import Any
 from slipstick.flow.cost.baseline import BASELINE
 from slipstick.flow.cost.figures import whole
 from slipstick.flow.cost.mac import PARTS
+from slipstick.flow.job.confirm import CONFIDENCE
 from slipstick.flow.job.manifest import manifest
 from slipstick.flow.job.pipeline import FlowResult
+from slipstick.model.paired import Paired, standard_error
 
-SCHEMA = 1
+from .page import SCHEMA
 
 
 def summarise(result: FlowResult) -> dict[str, Any]:
@@ -20,14 +22,8 @@ def summarise(result: FlowResult) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "config": asdict(result.config),
-        "accuracy": {
-            "fp32": result.test["fp32"],
-            "int8": result.test["int8"],
-            "chosen": result.test["chosen"],
-            "uniform": {k: v for k, v in result.test.items() if k not in ("fp32", "int8", "chosen")},
-            "test_images": len(result.mix.bench.test),
-            "validation_images": len(result.mix.bench.validation),
-        },
+        "accuracy": _accuracy(result),
+        "promise": _promise(result),
         "energy_saving": asdict(saving),
         "energy_nj": {
             "chosen": asdict(result.inference.total_nj),
@@ -83,10 +79,11 @@ def summarise(result: FlowResult) -> dict[str, Any]:
         "search": {
             "sampler": result.config.sampler,
             "cells": result.mix.searched,
-            "trials": [[p.number, p.accuracy, p.energy_nj] for p in result.mix.found.points],
+            "trials": [[p.number, p.divergence, p.accuracy, p.energy_nj] for p in result.mix.found.points],
+            "exact": result.mix.found.exact.number,
             "front": [p.number for p in result.mix.found.front],
             "chosen": result.mix.chosen.number,
-            "confirmed": [[c.point.number, c.accuracy, c.loss, c.standard_error] for c in result.mix.confirmed],
+            "confirmed": [one.as_json() for one in result.mix.confirmed],
         },
         "cells": [_cell(result, index) for index in range(len(result.mix.cells))],
         "exact_baseline": {
@@ -96,6 +93,41 @@ def summarise(result: FlowResult) -> dict[str, Any]:
         "conversion": {"layers": result.mix.bench.report.layers, "left_exact": result.mix.bench.report.left_exact},
         "seconds": result.seconds,
         "manifest": manifest(seed=result.config.seed, model_sha256=result.mix.bench.model_sha256),
+    }  # fmt: skip
+
+
+def _accuracy(result: FlowResult) -> dict[str, Any]:
+    right, images = result.right, result.mix.bench.images
+    losses = {name: Paired.of(right["int8"], own) for name, own in right.items() if name != "int8"}
+    return {
+        **{name: float(right[name].mean()) for name in ("fp32", "int8", "chosen")},
+        "uniform": {name: float(own.mean()) for name, own in right.items() if name not in ("fp32", "int8", "chosen")},
+        "standard_error": {name: standard_error(own) for name, own in right.items()},
+        "loss": {name: {"mean": one.loss, "standard_error": one.standard_error} for name, one in losses.items()},
+        "test_images": len(images.test),
+        "validation_images": len(images.validation),
+        "search_images": len(result.mix.images),
+    }
+
+
+def _promise(result: FlowResult) -> dict[str, Any]:
+    """What was promised, what confirmed it, and what the test images say."""
+    tested = {one.point.number: one for one in result.mix.confirmed}
+    chosen = tested.get(result.mix.chosen.number)  # none for the exact assignment, which loses nothing
+    allowed, last = result.config.max_loss / 100, result.mix.confirmed[-1] if result.mix.confirmed else None
+    loss = Paired.of(result.right["int8"], result.right["chosen"])
+    return {
+        "max_loss": result.config.max_loss,
+        "confidence": CONFIDENCE,
+        "images": len(result.mix.bench.images.validation),
+        "loss": chosen.paired.loss if chosen else 0.0,
+        "standard_error": chosen.paired.standard_error if chosen else 0.0,
+        "bound": chosen.bound if chosen else 0.0,
+        "images_for_the_next": last.paired.images_to_confirm(allowed, CONFIDENCE) if last and last.bound > allowed
+        else None,
+        "loss_on_test": loss.loss,
+        "standard_error_on_test": loss.standard_error,
+        "held_on_test": loss.loss <= allowed,
     }  # fmt: skip
 
 
@@ -122,5 +154,5 @@ def _cell(result: FlowResult, index: int) -> dict[str, Any]:
         "pe_fj": sum(energies[x].pe_fj * macs[x] for x in macs) / total,
         "energy_nj": float(result.mix.energy[:, index].sum()),
         "damage": float(result.mix.damage[:, index].sum()),
-        "accuracy": result.test.get(one.name),
+        "accuracy": float(result.right[one.name].mean()) if one.name in result.right else None,
     }

@@ -30,7 +30,7 @@ SHARPNESS = 20.0  # how fast a score falls with the distance by which the front 
 class MctsConfig:
     """``trade_offs`` weights of damage at the root, ``exploration`` of PUCT, ``widening`` children ~
     visits^widening below the root, ``temperature`` of the policy, ``rollouts`` completions drawn for
-    each trial, ``interest`` loss of accuracy (fraction) beyond which an assignment is worthless."""
+    each trial, ``interest`` divergence (nats) beyond which an assignment is worthless."""
 
     trade_offs: int = 12
     exploration: float = 0.7
@@ -38,7 +38,7 @@ class MctsConfig:
     temperature: float = 0.35
     rollouts: int = 64
     startup: int = 6
-    interest: float = 0.1
+    interest: float = 0.15
 
 
 def parameters(problem: Problem, config: MctsConfig | None = None) -> dict[str, CategoricalDistribution]:
@@ -67,28 +67,28 @@ def hypervolume_scores(points: np.ndarray) -> np.ndarray:
 
 
 class Surrogate:
-    """Validation loss in points as a monotone function of predicted damage, learned from the trials.
+    """Divergence as a monotone function of predicted damage, learned from the trials.
 
     Isotonic regression (pool adjacent violators) on the damage of evaluated choices.
     """
 
-    def __init__(self, damage: Sequence[float], loss: Sequence[float]) -> None:
+    def __init__(self, damage: Sequence[float], divergence: Sequence[float]) -> None:
         order = np.argsort(damage, kind="stable")
         blocks: list[list[float]] = []  # mean, weight
-        for value in np.asarray(loss, float)[order]:
+        for value in np.asarray(divergence, float)[order]:
             blocks.append([value, 1.0])
             while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
                 mean, weight = blocks.pop()
                 total = blocks[-1][1] + weight
                 blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * weight) / total, total]
         self.damage = np.asarray(damage, float)[order]
-        self.loss = np.repeat([mean for mean, _ in blocks], [int(weight) for _, weight in blocks])
+        self.divergence = np.repeat([mean for mean, _ in blocks], [int(weight) for _, weight in blocks])
 
     def __call__(self, damage: np.ndarray) -> np.ndarray:
-        """Predicted loss at ``damage`` [N]; proportional beyond the greatest damage seen."""
+        """Predicted divergence at ``damage`` [N]; proportional beyond the greatest damage seen."""
         top = max(float(self.damage[-1]), 1e-12)
         beyond = np.maximum(damage / top, 1.0)
-        return np.interp(damage, self.damage, self.loss) * beyond
+        return np.interp(damage, self.damage, self.divergence) * beyond
 
 
 class MctsSampler(BaseSampler):
@@ -103,14 +103,14 @@ class MctsSampler(BaseSampler):
         """Probability of every choice: float [T, S, A]; Boltzmann in energy + weight * damage.
 
         The weight of trade-off t is the least at which the best choice stays within a budget of damage;
-        budgets double from one trade-off to the next, up to four nats a unit of ``interest``.
+        budgets double from one trade-off to the next, up to ``interest``.
         """
         energy = self.problem.energy / self.problem.energy.sum(0).max()
         damage = self.problem.damage
         weights = np.logspace(-4, 8, 240)
         best = (energy[None] + weights[:, None, None] * damage[None]).argmin(2)  # [240, S]
         spent = np.take_along_axis(damage, best.T, axis=1).sum(0)
-        budgets = 4 * self.config.interest / 2.0 ** np.arange(self.config.trade_offs)[::-1]
+        budgets = self.config.interest / 2.0 ** np.arange(self.config.trade_offs)[::-1]
         chosen = np.array([weights[np.argmax(spent <= budget)] if (spent <= budget).any() else weights[-1]
                            for budget in budgets])  # fmt: skip
         cost = energy[None] + chosen[:, None, None] * damage[None]  # [T, S, A]
@@ -126,9 +126,9 @@ class MctsSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Select, expand and roll out; draws from a generator seeded by (seed, trial number)."""
-        rng = np.random.default_rng((self.seed, trial.number))
+        """Select, expand and roll out; draws from a generator seeded by (seed, trials done): kills change nothing."""
         done = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+        rng = np.random.default_rng((self.seed, len(done)))
         paths = [self._path(t.params) for t in done]
         known = {path[1:] for path in paths}
         scores = self._scores(done)
@@ -143,20 +143,23 @@ class MctsSampler(BaseSampler):
         """Parameters outside the problem: uniformly at random."""
         return self._fallback.sample_independent(study, trial, param_name, param_distribution)
 
+    def given(self, choice: tuple[int, ...]) -> dict[str, Any]:
+        """Parameters of a choice found elsewhere, under the trade-off whose policy finds it likeliest."""
+        slots = np.arange(len(choice))
+        likely = np.log(self._policy[:, slots, list(choice)]).sum(1)  # [T]
+        return {TRADE_OFF: int(likely.argmax())} | self.problem.assignment(choice)
+
     def _path(self, params: Mapping[str, Any]) -> tuple[int, ...]:
-        choices = [self.problem.choices.index(params[slot]) for slot in self.problem.slots]
-        return (int(params.get(TRADE_OFF, 0)), *choices)
+        return (int(params.get(TRADE_OFF, 0)), *self.problem.choice(params))
 
     def _scores(self, done: list[FrozenTrial]) -> np.ndarray:
         if not done:
             return np.zeros(0)
-        return hypervolume_scores(self._scaled(np.array([t.values for t in done]), done))
+        return hypervolume_scores(self._scaled(np.array([t.values for t in done])))
 
-    def _scaled(self, values: np.ndarray, done: list[FrozenTrial]) -> np.ndarray:
-        """(accuracy, energy) [N, 2] as loss against the best seen and share of the exact energy."""
-        best = max(t.values[0] for t in done)
-        exact = self.problem.energy_of((0,) * len(self.problem.slots))
-        return np.stack([(best - values[:, 0]) / self.config.interest, values[:, 1] / exact], axis=1)
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
+        """(divergence, energy) [N, 2] as shares of the divergence of interest and of the exact energy."""
+        return values / (self.config.interest, self.problem.energy_of(self.problem.exact))
 
     def _select(self, paths: list[tuple[int, ...]], scores: np.ndarray, rng: np.random.Generator) -> tuple[int, ...]:
         """Walk down by PUCT until a node without visits."""
@@ -220,13 +223,12 @@ class MctsSampler(BaseSampler):
 
     def _predicted_gain(self, fresh: list[tuple[int, ...]], done: list[FrozenTrial]) -> np.ndarray:
         """Hypervolume that each choice would add if the surrogate were right."""
-        best = max(t.values[0] for t in done)
-        seen = [self.problem.damage_of(self._path(t.params)[1:]) for t in done]
-        surrogate = Surrogate(seen, [best - t.values[0] for t in done])
-        loss = surrogate(np.array([self.problem.damage_of(choice) for choice in fresh]))
+        seen = [self.problem.damage_of(self.problem.choice(t.params)) for t in done]
+        surrogate = Surrogate(seen, [t.values[0] for t in done])
+        divergence = surrogate(np.array([self.problem.damage_of(choice) for choice in fresh]))
         energy = np.array([self.problem.energy_of(choice) for choice in fresh])
-        candidates = self._scaled(np.stack([best - loss, energy], axis=1), done)
-        points = self._scaled(np.array([t.values for t in done]), done)
+        candidates = self._scaled(np.stack([divergence, energy], axis=1))
+        points = self._scaled(np.array([t.values for t in done]))
         volume = moocore.Hypervolume(ref=REFERENCE)
         base = volume(points)
         return np.array([volume(np.vstack([points, c])) - base for c in candidates])

@@ -1,30 +1,34 @@
 """Run a search as an Optuna study: storage, resume after a kill, samplers behind one option."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
+import moocore
 import numpy as np
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
 
 from slipstick.errors import UnknownName, UserError
+from slipstick.limits import COUNT
 
-from .mcts import TRADE_OFF, MctsConfig, MctsSampler, parameters
+from .mcts import MctsConfig, MctsSampler, parameters
 from .problem import Assignment, Problem
 
 SAMPLERS = ("mcts", "random", "nsga2", "tpe")
-Progress = Callable[[int, int, float, float], None]
+ACCURACY, SETTINGS = "accuracy", "settings"
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluated assignment."""
+    """One evaluated assignment; figures as in ``Judgement``."""
 
     number: int
+    divergence: float
     accuracy: float
     energy_nj: float
     assignment: Assignment
@@ -32,28 +36,29 @@ class Point:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Every evaluated assignment, in order, and the non-dominated ones by rising energy."""
+    """Every evaluated assignment, in order, the non-dominated ones by rising energy, and that of exact cells alone."""
 
     points: list[Point]
     front: list[Point]
-
-    def within(self, least_accuracy: float) -> list[Point]:
-        """Assignments of at least this accuracy, by rising energy."""
-        good = [point for point in self.points if point.accuracy >= least_accuracy]
-        return sorted(good, key=lambda point: (point.energy_nj, -point.accuracy))
+    exact: Point
 
 
-def sampler(name: str, problem: Problem, seed: int, config: MctsConfig) -> optuna.samplers.BaseSampler:
-    """The sampler of this name; UnknownName for another."""
+def check_sampler(name: str) -> None:
+    """Raises UnknownName for a sampler that there is not."""
+    if name not in SAMPLERS:
+        raise UnknownName("sampler", name, SAMPLERS)
+
+
+def _sampler(name: str, problem: Problem, seed: int, config: MctsConfig, done: int) -> optuna.samplers.BaseSampler:
+    """The sampler of this name, after ``done`` trials: a resumed one must not draw the first ones' numbers again."""
     if name == "mcts":
         return MctsSampler(problem, config, seed)
+    own = seed if done == 0 else int(np.random.SeedSequence((seed, done)).generate_state(1)[0])
     if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.RandomSampler(seed=own)
     if name == "nsga2":
-        return optuna.samplers.NSGAIISampler(population_size=16, seed=seed)
-    if name == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, multivariate=True)
-    raise UnknownName("sampler", name, SAMPLERS)
+        return optuna.samplers.NSGAIISampler(population_size=16, seed=own)
+    return optuna.samplers.TPESampler(seed=own, multivariate=True)
 
 
 @contextmanager
@@ -66,77 +71,114 @@ def _quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
+def study_name(sampler_name: str, seed: int) -> str:
+    """Name of the study of a sampler and seed in its file."""
+    return f"slipstick-{sampler_name}-{seed}"
+
+
+def check_settings(storage: BaseStorage, name: str, settings: Mapping[str, Any]) -> None:
+    """UserError, naming each difference, if the study ``name`` was judged under other settings (JSON values)."""
+    for summary in storage.get_all_studies():
+        if summary.study_name == name and SETTINGS in summary.user_attrs:
+            _compare(summary.user_attrs[SETTINGS], settings)
+
+
+def _compare(kept: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    there, now = _flat(kept), _flat(settings)
+    roots = tuple(settings)
+    differ = [
+        key
+        for key in dict.fromkeys((*there, *now))
+        if there.get(key) != now.get(key) and key.partition(": ")[0] in roots
+    ]
+    if differ:
+        words = "; ".join(f"{key}: {there.get(key, 'none')} there, {now.get(key, 'none')} now" for key in differ)
+        raise UserError(f"the study was made under other settings ({words}); give another --out, or those settings")
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, those that are mappings entry by entry, so that a difference names what differs."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat.update({f"{key}: {name}": own for name, own in value.items()} if isinstance(value, dict) else {key: value})
+    return flat
+
+
 def search(
     problem: Problem,
     *,
     trials: int,
     sampler_name: str = "mcts",
     seed: int = 0,
-    storage: Path | None = None,
+    storage: BaseStorage | None = None,
+    settings: Mapping[str, Any] | None = None,
+    first: Sequence[tuple[int, ...]] = (),
     config: MctsConfig | None = None,
-    progress: Progress = lambda done, total, accuracy, energy: None,
+    progress: Progress = lambda done, total: None,
 ) -> SearchResult:
-    """Evaluate ``trials`` assignments, the all-exact one first; with ``storage``, go on where a kill stopped.
+    """Evaluate ``trials`` assignments: all exact, then those of ``first``, then what the sampler suggests.
 
-    The study's name binds sampler, seed, slots and choices: a storage file of another search raises
-    UserError.
+    With ``storage`` it goes on where a kill stopped: what had not ended is evaluated anew. ``settings``, with slots
+    and choices, is all that decides a value: UserError where the study there was made under others.
     """
-    if trials < 1:
-        raise UserError(f"a search needs at least one trial, not {trials}")
+    COUNT.check("the number of trials", trials)
+    check_sampler(sampler_name)
     with _quiet():
         config = config or MctsConfig()
-        study = _open(problem, sampler_name, seed, storage, config)
-        finished = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
-        space = parameters(problem, config if sampler_name == "mcts" else None)
-        if not finished:
-            exact = dict.fromkeys(problem.slots, problem.choices[0])
-            study.enqueue_trial(exact | ({TRADE_OFF: 0} if TRADE_OFF in space else {}), skip_if_exists=True)
-        for done in range(len(finished), trials):
-            trial = study.ask(fixed_distributions=dict(space))
-            choice = tuple(problem.choices.index(trial.params[slot]) for slot in problem.slots)
-            accuracy, energy = problem.evaluate(choice)
-            study.tell(trial, (accuracy, energy))
-            progress(done + 1, trials, accuracy, energy)
+        numbered = [dict(zip(own, range(len(own)), strict=True)) for own in (problem.slots, problem.choices)]
+        bound = {**(settings or {}), "place of layer": numbered[0], "place of cell": numbered[1]}
+        name = study_name(sampler_name, seed)
+        if storage is not None:
+            check_settings(storage, name, bound)
+        study = optuna.create_study(
+            study_name=name, storage=storage, directions=("minimize", "minimize"), load_if_exists=True
+        )
+        study.set_user_attr(SETTINGS, bound)
+        _fail_unfinished(study)
+        finished = _complete(study)
+        study.sampler = _sampler(sampler_name, problem, seed, config, len(finished))
+        known = {problem.choice(trial.params) for trial in finished}
+        waiting = [choice for choice in dict.fromkeys((problem.exact, *first)) if choice not in known]
+        space: dict[str, BaseDistribution] = {**parameters(problem, config if sampler_name == "mcts" else None)}
+        for done in range(len(finished), max(trials, len(finished) + (problem.exact not in known))):
+            if waiting:
+                study.enqueue_trial(_given(study.sampler, problem, waiting.pop(0)))
+            trial = study.ask(fixed_distributions=space)
+            judged = problem.evaluate(problem.choice(trial.params))
+            trial.set_user_attr(ACCURACY, judged.accuracy)
+            study.tell(trial, (judged.divergence, judged.energy_nj))
+            progress(done + 1, trials)
         return _result(problem, study)
 
 
-def _open(problem: Problem, sampler_name: str, seed: int, storage: Path | None, config: MctsConfig) -> optuna.Study:
-    backend = None
-    if storage is not None:
-        try:
-            storage.parent.mkdir(parents=True, exist_ok=True)
-            backend = JournalStorage(JournalFileBackend(str(storage)))
-        except OSError as error:
-            raise UserError(f"cannot write the study {storage}: {error.strerror or error}") from error
-    study = optuna.create_study(
-        study_name=f"slipstick-{sampler_name}-{seed}",
-        storage=backend,
-        sampler=sampler(sampler_name, problem, seed, config),
-        directions=("maximize", "minimize"),
-        load_if_exists=True,
-    )
-    space = {"slots": list(problem.slots), "choices": list(problem.choices)}
-    if study.user_attrs.get("space", space) != space:
-        raise UserError(f"{storage}: holds a search over other layers or cells; give another output folder")
-    study.set_user_attr("space", space)
-    return study
+def _given(sampler: optuna.samplers.BaseSampler, problem: Problem, choice: tuple[int, ...]) -> dict[str, Any]:
+    return sampler.given(choice) if isinstance(sampler, MctsSampler) else dict(problem.assignment(choice))
+
+
+def _fail_unfinished(study: optuna.Study) -> None:
+    """Close what a kill left waiting or running: nobody else works on this study, and it is evaluated anew."""
+    while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.ask()
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _complete(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
 def _result(problem: Problem, study: optuna.Study) -> SearchResult:
     points = [
-        Point(t.number, t.values[0], t.values[1], {slot: t.params[slot] for slot in problem.slots})
-        for t in study.get_trials(deepcopy=False)
-        if t.state == TrialState.COMPLETE
+        Point(t.number, t.values[0], t.user_attrs[ACCURACY], t.values[1], {s: t.params[s] for s in problem.slots})
+        for t in _complete(study)
     ]
-    return SearchResult(points, front(points))
+    exact = next(point for point in points if problem.choice(point.assignment) == problem.exact)
+    return SearchResult(points, front(points), exact)
 
 
 def front(points: list[Point]) -> list[Point]:
     """Non-dominated points by rising energy; of equals, the first."""
-    result: list[Point] = []
-    best = -np.inf
-    for point in sorted(points, key=lambda p: (p.energy_nj, -p.accuracy, p.number)):
-        if point.accuracy > best:
-            result.append(point)
-            best = point.accuracy
-    return result
+    ordered = sorted(points, key=lambda p: (p.energy_nj, p.divergence, p.number))
+    values = np.array([(p.energy_nj, p.divergence) for p in ordered])
+    kept = moocore.is_nondominated(values, keep_weakly=False)
+    return [point for point, good in zip(ordered, kept, strict=True) if good]

@@ -144,8 +144,9 @@ def train(
 
 
 def write_image_packs(data: Path, folder: Path) -> None:
-    """Cut the shipped image packs from a CIFAR-10 JPEG pack: calibration, validation, test subset."""
+    """Cut the shipped image packs from a CIFAR-10 JPEG pack: calibration, search, validation, test."""
     count = len(read_pack(data, "train_"))
     write_subset(data, "train_", slice(0, 256), folder / "cifar10_calibration.npz")
+    write_subset(data, "train_", slice(256, 1256), folder / "cifar10_search.npz")
     write_subset(data, "train_", slice(count - HELD_OUT, count), folder / "cifar10_validation.npz")
-    write_subset(data, "test_", slice(0, 1000), folder / "cifar10_test.npz")
+    write_subset(data, "test_", slice(None), folder / "cifar10_test.npz")

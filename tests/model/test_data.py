@@ -14,7 +14,9 @@ from slipstick.model.evaluate import top1
 from slipstick.model.zoo import load_model
 
 
-@pytest.mark.parametrize(("split", "count"), [("calibration", 256), ("validation", 1000), ("test", 1000)])
+@pytest.mark.parametrize(
+    ("split", "count"), [("calibration", 256), ("search", 1000), ("validation", 1000), ("test", 10_000)]
+)
 def test_shipped_packs_decode_and_are_balanced(split: str, count: int) -> None:
     images = shipped(split)
     assert images.pixels.shape == (count, 32, 32, 3) and images.pixels.dtype == np.uint8
@@ -22,7 +24,7 @@ def test_shipped_packs_decode_and_are_balanced(split: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(("split", "source", "first"), [
-    ("calibration", "train_", 0), ("validation", "train_", 49_000), ("test", "test_", 0),
+    ("calibration", "train_", 0), ("search", "train_", 256), ("validation", "train_", 49_000), ("test", "test_", 0),
 ])  # fmt: skip
 def test_shipped_images_are_the_original_files_byte_for_byte(split: str, source: str, first: int, shared: Path) -> None:
     own = list(jpeg_files(ASSETS / f"cifar10_{split}.npz"))
@@ -37,9 +39,19 @@ def test_shipped_files_stay_below_eight_megabytes() -> None:
 def test_the_shipped_network_reaches_its_recorded_accuracy() -> None:
     curve = json.loads((ASSETS / "vit_cifar10.json").read_text())["curve"]
     assert curve[-1]["test"] >= 0.78
-    accuracy = top1(load_model(), shipped("test"))
-    assert abs(accuracy - curve[-1]["test"]) < 0.03  # 1,000 of the 10,000 images
+    some = shipped("test").balanced(1000)
+    assert abs(top1(load_model(), some) - curve[-1]["test"]) < 0.03  # 1,000 of the 10,000 images
     assert abs(top1(load_model(), shipped("validation")) - curve[-1]["validation"]) < 0.002
+
+
+def test_a_balanced_part_is_spread_over_all_classes_and_images() -> None:
+    images = shipped("validation")
+    few, every = images.balanced(100), images.balanced(5000)
+    assert (np.bincount(few.labels) == 10).all() and np.array_equal(every.pixels, images.pixels)
+    order = np.argsort(images.labels, kind="stable")  # as a folder of class folders has them
+    assert (np.bincount(images[order].balanced(100).labels) == 10).all()
+    places = [int(np.flatnonzero((images.pixels == one).all((1, 2, 3)))[0]) for one in few.pixels]
+    assert places == sorted(places) and places[0] < 100 and places[-1] >= 900
 
 
 def folder_of(tmp_path: Path, names: list[str]) -> Path:

@@ -1,6 +1,6 @@
 """What a plain run searches."""
 
-from slipstick.flow.job.pipeline import CELLS, chosen_cells
+from slipstick.flow.job.config import CELLS, chosen_cells
 
 
 def test_new_families_do_not_change_what_a_plain_run_searches() -> None:

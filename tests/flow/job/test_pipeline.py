@@ -14,7 +14,7 @@ from slipstick.model.data import shipped
 pytestmark = pytest.mark.slow
 OPTIONS = (
     "--cells", "truncated8s_k5,truncated8s_k7,drum8s_k4", "--rows", "8", "--columns", "8", "--trials", "5",
-    "--palette", "3", "--search-images", "40", "--max-loss", "3", "--json",
+    "--palette", "3", "--search-images", "40", "--max-loss", "12", "--json",
 )  # fmt: skip
 
 
@@ -63,11 +63,12 @@ def test_summary_and_files_tell_the_same_story(run) -> None:
     summary, out = run
     assert {k: v for k, v in summary.items() if k != "report"} == json.loads((out / "summary.json").read_text())
     assert 0 < summary["accuracy"]["chosen"] <= 1 and len(summary["accuracy"]["uniform"]) == 2
-    assert summary["accuracy"]["test_images"] == 40
+    images = [summary["accuracy"][f"{kind}_images"] for kind in ("search", "validation", "test")]
+    assert images == [20, 20, 40]
     energy = summary["energy_nj"]
     for level, saving in summary["energy_saving"].items():
         assert saving == pytest.approx(1 - energy["chosen"][level] / energy["exact"][level]) and -0.5 < saving < 1
-    searched = {number: cost for number, _, cost in summary["search"]["trials"]}[summary["search"]["chosen"]]
+    searched = {number: cost for number, _, _, cost in summary["search"]["trials"]}[summary["search"]["chosen"]]
     assert energy["chosen"]["inference"] == pytest.approx(searched)  # the search judged the tiles
     power = summary["power"]
     for design in ("chosen", "exact"):

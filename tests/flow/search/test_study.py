@@ -1,5 +1,6 @@
 """The search: resume, seeds, validity of suggestions, and that it beats blind sampling."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import moocore
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UnknownName, UserError
+from slipstick.flow.search.journal import open_journal
 from slipstick.flow.search.mcts import Surrogate, hypervolume_scores
 from slipstick.flow.search.problem import Problem
 from slipstick.flow.search.study import SAMPLERS, SearchResult, front, search
@@ -14,6 +16,7 @@ from slipstick.flow.search.study import SAMPLERS, SearchResult, front, search
 CHOICES = ("exact", "gentle", "middle", "harsh", "cheap")
 ENERGY = np.array([1.0, 0.9, 0.8, 0.65, 0.5])
 HARM = np.array([0.0, 0.02, 0.2, 1.0, 5.0])
+FIRST = [(1,) * 24, (0, 4) * 12, (2,) * 24]
 
 
 def synthetic(slots: int = 24, seed: int = 0, calls: list | None = None) -> Problem:
@@ -24,20 +27,32 @@ def synthetic(slots: int = 24, seed: int = 0, calls: list | None = None) -> Prob
     true = damage * np.exp(rng.uniform(-1, 1, damage.shape))
     names = tuple(f"layer{i}" for i in range(slots))
 
-    def accuracy(assignment) -> float:
+    def judge(assignment) -> tuple[float, float]:
         assert list(assignment) == list(names)
         if calls is not None:
             calls.append(dict(assignment))
-        loss = sum(true[i, CHOICES.index(assignment[name])] for i, name in enumerate(names))
-        return round(0.85 * float(np.exp(-loss)), 4)
+        divergence = sum(true[i, CHOICES.index(assignment[name])] for i, name in enumerate(names))
+        return round(divergence, 5), 0.85 * float(np.exp(-divergence))
 
-    return Problem(names, CHOICES, energy, damage, accuracy)
+    return Problem(names, CHOICES, energy, damage, judge)
 
 
 def volume(result: SearchResult) -> float:
-    """Of the loss up to ten points and the energy up to that of all exact: what users look at."""
-    points = [[(0.85 - p.accuracy) / 0.1, p.energy_nj] for p in result.points]
+    """Of the divergence up to that of interest and the energy up to that of all exact: what users look at."""
+    points = [[p.divergence / 0.15, p.energy_nj] for p in result.points]
     return float(moocore.hypervolume(points, ref=[1, 1.0001]))
+
+
+def killed_at(trial: int, calls: list) -> Problem:
+    """The synthetic problem whose judge dies in the trial of this number, leaving it running."""
+    problem = synthetic(calls=calls)
+
+    def judge(assignment) -> tuple[float, float]:
+        if len(calls) == trial:
+            raise KeyboardInterrupt
+        return problem.judge(assignment)
+
+    return replace(problem, judge=judge)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -58,24 +73,30 @@ def test_mcts_finds_more_hypervolume_than_every_other_sampler_at_equal_budget() 
     assert all(medians["mcts"] > 1.1 * medians[other] for other in SAMPLERS if other != "mcts"), medians
 
 
-@pytest.mark.parametrize("sampler", ["mcts", "random"])
-def test_a_killed_search_goes_on_where_it_stopped(sampler: str, tmp_path: Path) -> None:
-    whole = search(synthetic(), trials=16, sampler_name=sampler, storage=tmp_path / "whole")
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_search_killed_within_a_trial_goes_on_where_it_stopped(sampler: str, seed: int, tmp_path: Path) -> None:
+    own = {"trials": 12, "sampler_name": sampler, "seed": seed}
+    whole, first = search(synthetic(), first=FIRST, **own), seed * 2  # within the first trial too
     calls: list = []
-    problem = synthetic(calls=calls)
-
-    def killed(done: int, total: int, accuracy: float, energy: float) -> None:
-        if done == 7:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        search(problem, trials=16, sampler_name=sampler, storage=tmp_path / "study", progress=killed)
-    assert len(calls) <= 7
-    calls.clear()
-    resumed = search(synthetic(calls=calls), trials=16, sampler_name=sampler, storage=tmp_path / "study")
-    assert len(calls) <= 9 and len(resumed.points) == 16
-    if sampler == "mcts":  # its randomness is a function of (seed, trial): resuming changes nothing
+    with open_journal(tmp_path / "study") as storage, pytest.raises(KeyboardInterrupt):
+        search(killed_at(first, calls), storage=storage, first=FIRST, **own)
+    assert len(calls) == first
+    with open_journal(tmp_path / "study") as storage:
+        resumed = search(synthetic(calls=calls), storage=storage, first=FIRST, **own)
+    assert len(calls) <= 12 and len(resumed.points) == 12
+    assert set(resumed.exact.assignment.values()) == {"exact"} and resumed.exact.divergence == 0
+    given = [tuple(CHOICES.index(cell) for cell in p.assignment.values()) for p in resumed.points[:4]]
+    assert given == [(0,) * 24, *FIRST]
+    if sampler == "mcts":  # its randomness is a function of (seed, trials done): resuming changes nothing
         assert [p.assignment for p in resumed.points] == [p.assignment for p in whole.points]
+
+
+def test_a_resumed_random_search_does_not_draw_the_same_again(tmp_path: Path) -> None:
+    for trials in (5, 9):
+        with open_journal(tmp_path / "study") as storage:
+            result = search(synthetic(), trials=trials, sampler_name="random", storage=storage)
+    assert len({tuple(p.assignment.values()) for p in result.points}) == 9
 
 
 def test_mcts_hardly_repeats_itself() -> None:
@@ -90,9 +111,22 @@ def test_same_seed_same_trials_and_another_seed_others() -> None:
 
 
 def test_a_study_of_other_layers_is_refused(tmp_path: Path) -> None:
-    search(synthetic(4), trials=2, storage=tmp_path / "study")
-    with pytest.raises(UserError, match="other layers or cells"):
-        search(synthetic(5), trials=2, storage=tmp_path / "study")
+    with open_journal(tmp_path / "study") as storage:
+        search(synthetic(4), trials=2, storage=storage)
+        with pytest.raises(UserError, match="place of layer: layer4: none there, 4 now"):
+            search(synthetic(5), trials=2, storage=storage)
+
+
+def test_every_setting_that_differs_is_named_with_both_values(tmp_path: Path) -> None:
+    settings = {"clock MHz": 100.0, "number of search images": 50, "cell": {"exact": "abc", "cheap": "def"}}
+    with open_journal(tmp_path / "study") as storage:
+        search(synthetic(), trials=2, storage=storage, settings=settings)
+        other = settings | {"number of search images": 20, "cell": {"exact": "abc", "cheap": "xyz"}}
+        with pytest.raises(UserError) as refused:
+            search(synthetic(), trials=3, storage=storage, settings=other)
+        assert "number of search images: 50 there, 20 now; cell: cheap: def there, xyz now" in str(refused.value)
+        assert "clock" not in str(refused.value) and "exact" not in str(refused.value)
+        assert len(search(synthetic(), trials=3, storage=storage, settings=settings).points) == 3
 
 
 def test_unknown_sampler_shows_the_known_ones() -> None:
@@ -101,15 +135,15 @@ def test_unknown_sampler_shows_the_known_ones() -> None:
 
 
 def test_no_trials_is_refused() -> None:
-    with pytest.raises(UserError, match="at least one trial"):
+    with pytest.raises(UserError, match="number of trials 0: must be from 1"):
         search(synthetic(), trials=0)
 
 
 def test_front_is_the_non_dominated_set_by_rising_energy() -> None:
     result = search(synthetic(), trials=30)
-    points = np.array([[1 - p.accuracy, p.energy_nj] for p in result.points])
+    points = np.array([[p.divergence, p.energy_nj] for p in result.points])
     wanted = {tuple(row) for row in points[moocore.is_nondominated(points)]}
-    assert {(1 - p.accuracy, p.energy_nj) for p in result.front} == wanted
+    assert {(p.divergence, p.energy_nj) for p in result.front} == wanted
     assert [p.energy_nj for p in result.front] == sorted(p.energy_nj for p in front(result.points))
 
 
