@@ -38,6 +38,12 @@ class Images:
     def __getitem__(self, index: slice | np.ndarray) -> "Images":
         return Images(self.pixels[index], self.labels[index], self.classes)
 
+    def __add__(self, other: "Images") -> "Images":
+        pixels, labels = (
+            np.concatenate([getattr(own, part) for own in (self, other)]) for part in ("pixels", "labels")
+        )
+        return Images(pixels, labels, self.classes)
+
     def balanced(self, count: int) -> "Images":
         """``count`` of them, or all; of every class alike, spread over all: packs and folders come in some order.
 

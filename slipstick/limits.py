@@ -8,21 +8,25 @@ from .errors import UserError
 
 @dataclass(frozen=True)
 class Limits:
-    """A finite number from ``least`` to ``most``; with ``above``, ``least`` itself is not allowed."""
+    """A finite number from ``least`` to ``most``; with ``above`` and ``below`` not these ends themselves."""
 
     least: float
     most: float
     above: bool = False
+    below: bool = False
 
     def check(self, name: str, value: float) -> None:
         """UserError, naming ``name`` and what is allowed, unless ``value`` lies within."""
         enough = value > self.least if self.above else value >= self.least
-        if not (math.isfinite(value) and enough and value <= self.most):
+        few = value < self.most if self.below else value <= self.most
+        if not (math.isfinite(value) and enough and few):
             raise UserError(f"{name} {value}: must be {self}")
 
     def __str__(self) -> str:
-        start = f"above {self.least:g} and at most" if self.above else f"from {self.least:g} to"
-        return f"{start} {self.most:.10g}"
+        if not (self.above or self.below):
+            return f"from {self.least:g} to {self.most:.10g}"
+        start, end = "above" if self.above else "at least", "below" if self.below else "at most"
+        return f"{start} {self.least:g} and {end} {self.most:.10g}"
 
 
 COUNT = Limits(1, 10**9)
@@ -35,5 +39,7 @@ CLOCK_MHZ = Limits(0, 100_000, above=True)
 LOSS = Limits(0, 100, above=True)
 """Points of top-1; no number of images confirms that nothing at all is lost."""
 SHARE = Limits(0, 1)
+PART = Limits(0, 1, below=True)
+"""A share that is never the whole."""
 POSITIVE = Limits(0, 1e12, above=True)
 NOT_NEGATIVE = Limits(0, 1e12)

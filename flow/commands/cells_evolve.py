@@ -15,12 +15,13 @@ from slipstick.flow.cost.cost import CLOCK_MHZ
 from slipstick.flow.evolve.kernel import Evaluator
 from slipstick.flow.evolve.output import Found, found_cells, open_folder, write_cells
 from slipstick.flow.evolve.proxy import gate_costs
-from slipstick.flow.evolve.search import Search, Settings, State
+from slipstick.flow.evolve.search import SLICES, Search, Settings, State
 from slipstick.flow.evolve.seeds import scored, seed_cells
 from slipstick.flow.job.console import Steps, Update
 from slipstick.flow.library.liberty import default_liberty, load_liberty
+from slipstick.limits import COUNT, NOT_NEGATIVE, POSITIVE, Limits
 
-from .options import Json, Library, Seed, print_json, print_table
+from .options import ClockMhz, Json, Library, Seed, number, print_json, print_table
 
 SEEDS = "exact*8u"
 
@@ -29,8 +30,12 @@ def run(
     mae: Annotated[
         str, typer.Option(help="Bounds on the weighted MAE, comma-separated: a cell for each.")
     ] = "10,30,100",
-    wce: Annotated[int | None, typer.Option(help="Bound on the WCE over all pairs. [default: 20 x MAE]")] = None,
-    bias: Annotated[float, typer.Option(help="Bound on |weighted mean error|, as a fraction of the MAE's.")] = 0.1,
+    wce: Annotated[
+        int | None, number(Limits(1, 32767), help="Bound on the WCE over all pairs. [default: 20 x MAE]")
+    ] = None,
+    bias: Annotated[
+        float, number(NOT_NEGATIVE, help="Bound on |weighted mean error|, as a fraction of the MAE's.")
+    ] = 0.1,
     keep_zero: Annotated[
         bool, typer.Option("--keep-zero/--no-keep-zero", help="A zero operand gives a zero product.")
     ] = True,
@@ -42,15 +47,20 @@ def run(
         Path | None, typer.Option(help="A file of `cells workload`. [default: the shipped ViT's operands]")
     ] = None,
     uniform: Annotated[bool, typer.Option("--uniform", help="All operand pairs equally often.")] = False,
-    minutes: Annotated[float | None, typer.Option(help="Time in all. [default: 1, without --rounds]")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Walks for each bound: reproducible, unlike time.")] = None,
-    generations: Annotated[int, typer.Option(help="Generations of a walk.")] = Settings.generations,
-    children: Annotated[int, typer.Option(help="Candidates a generation.")] = Settings.children,
-    mutations: Annotated[int, typer.Option(help="Most active genes that a candidate changes.")] = Settings.mutations,
+    minutes: Annotated[float | None, number(POSITIVE, help="Time in all. [default: 1, without --rounds]")] = None,
+    rounds: Annotated[int | None, number(COUNT, help="Walks for each bound: reproducible, unlike time.")] = None,
+    generations: Annotated[
+        int, number(Limits(SLICES, COUNT.most), help="Generations of a walk.")
+    ] = Settings.generations,
+    children: Annotated[int, number(Limits(1, 1000), help="Candidates a generation.")] = Settings.children,
+    mutations: Annotated[
+        int, number(Limits(1, 1000), help="Most active genes that a candidate changes.")
+    ] = Settings.mutations,
     liberty: Library = None,
-    clock_mhz: Annotated[float, typer.Option(help="Clock for which cells are mapped.")] = CLOCK_MHZ,
+    clock_mhz: ClockMhz = CLOCK_MHZ,
     bit_fj: Annotated[
-        float, typer.Option(help="Energy that a product bit costs in adder and registers: about 60 in an element.")
+        float,
+        number(Limits(0, 1e4, below=True), help="Energy that a product bit costs in adder and registers: about 60."),
     ] = 0.0,
     seed: Seed = 0,
     name: Annotated[str, typer.Option(help="What the names of the cells begin with.")] = "own",
@@ -67,8 +77,6 @@ def run(
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name):
         raise UserError(f"names cannot begin with {name!r}; give a letter, then letters, digits or _")
-    if minutes is not None and not minutes > 0:
-        raise UserError("--minutes must be above 0")
     settings = Settings(
         mae=_bounds(mae), wce=wce, bias=bias, keep_zero=keep_zero, signed=signed, generations=generations,
         children=children, mutations=mutations, clock_mhz=clock_mhz, bit_fj=bit_fj, seed=seed,

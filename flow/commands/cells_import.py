@@ -10,10 +10,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from slipstick.errors import UserError
 from slipstick.flow.importer import Imported, add_to_library, import_files
 from slipstick.flow.importer.exact_errors import exact_errors
+from slipstick.limits import COUNT, Limits
 from slipstick.rtl.cells import ErrorFigures
 from slipstick.rtl.cells.errors import LARGEST_EXHAUSTIVE, SAMPLE, sampled
 
-from .options import Json, Seed, print_json
+from .options import Json, Seed, number, print_json
 
 QUICK = 20  # bits of both operands up to which figures take no time worth a progress bar
 
@@ -37,7 +38,7 @@ def run(
     exact_errors: Annotated[
         bool, typer.Option("--exact-errors", help="All pairs beyond 24 bits of operands too: a minute for 16x16.")
     ] = False,
-    samples: Annotated[int, typer.Option(min=1000, help="Pairs drawn where not all are evaluated.")] = SAMPLE,
+    samples: Annotated[int, number(Limits(1000, COUNT.most), help="Pairs drawn where not all are evaluated.")] = SAMPLE,
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a cell of this name.")] = False,
     json: Json = False,

@@ -16,11 +16,12 @@ from slipstick.flow.cost.figures import LEVELS
 from slipstick.flow.job.console import Steps, Update
 from slipstick.flow.library.liberty import load_liberty
 from slipstick.flow.report.cells_page import render_cells
+from slipstick.limits import Limits
 from slipstick.rtl import cells as registry
 from slipstick.rtl.cells import Cell
 from slipstick.store import check_writable, write_text
 
-from .options import Json, Library, print_json, print_table
+from .options import ClockMhz, Json, Library, number, print_json, print_table
 
 
 def run(
@@ -31,8 +32,8 @@ def run(
         Path | None, typer.Option(help="Operands recorded elsewhere (.npz); default: of the shipped ViT.")
     ] = None,
     liberty: Library = None,
-    clock_mhz: Annotated[float, typer.Option(help="Clock in MHz.", min=1)] = CLOCK_MHZ,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = WORKERS,
+    clock_mhz: ClockMhz = CLOCK_MHZ,
+    workers: Annotated[int, number(Limits(1, 4096), help="Processes.")] = WORKERS,
     json: Json = False,
 ) -> None:
     """List cells (the default command): errors, alike and by workload, exact rank, area, delay, energy, savings, front.

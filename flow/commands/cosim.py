@@ -9,6 +9,7 @@ import typer
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.verify import attention_layers, jobs
 from slipstick.flow.job.workbench import load_images
+from slipstick.limits import PART
 from slipstick.model.convert import approximate_, check_rules, layer_names
 from slipstick.model.evaluate import input_batches
 from slipstick.model.workload import record
@@ -27,8 +28,9 @@ from .options import (
     Seed,
     Weights,
     array_config,
+    number,
     print_json,
-)  # fmt: skip
+)
 
 
 def run(
@@ -43,7 +45,7 @@ def run(
         str, typer.Option(help="Comma-separated layers; default: qkv, QK^T and AV of the first block.")
     ] = "",
     verilog: Annotated[Path | None, typer.Option(help="Simulate this file instead of the emitted text.")] = None,
-    back_pressure: Annotated[float, typer.Option(help="Share of cycles without offer, and without room.")] = 0.2,
+    back_pressure: Annotated[float, number(PART, help="Share of cycles without offer, and without room.")] = 0.2,
     drive: Annotated[
         Literal["file", "stream"],
         typer.Option(help="Stream beats inside the simulator, or from Python."),

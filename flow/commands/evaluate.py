@@ -11,6 +11,7 @@ from slipstick.flow.job.console import Steps
 from slipstick.flow.job.sensitivity import measure_sensitivity
 from slipstick.flow.job.workbench import load_images, open_workbench
 from slipstick.flow.report.heat_map import ordered_cells, render_heat_map
+from slipstick.limits import COUNT, NOT_NEGATIVE, Limits
 from slipstick.model.convert import assign_, check_rules, describe, layer_names, table_layers
 from slipstick.model.evaluate import correct
 from slipstick.model.integer.config import IntegerConfig
@@ -31,6 +32,7 @@ from .options import (
     Seed,
     TestImages,
     Weights,
+    number,
     print_json,
     print_table,
 )
@@ -66,10 +68,11 @@ def run(
     ] = False,
     cells: Annotated[str, typer.Option(help="With --sensitivity: comma-separated patterns of cells.")] = CELLS,
     images_count: Annotated[
-        int, typer.Option(help="With --sensitivity: validation images that a trial may use.")
+        int, number(Limits(2, COUNT.most), help="With --sensitivity: validation images that a trial may use.")
     ] = IMAGES_COUNT,
     tolerance: Annotated[
-        float, typer.Option(help="With --sensitivity: standard error (nats) that ends a trial; 0: use all images.")
+        float,
+        number(NOT_NEGATIVE, help="With --sensitivity: standard error (nats) that ends a trial; 0: use all images."),
     ] = TOLERANCE,
     test_images: TestImages = None,
     integer: Integer = False,

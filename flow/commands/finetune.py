@@ -12,6 +12,7 @@ from slipstick.flow.job.console import Steps
 from slipstick.flow.job.manifest import manifest
 from slipstick.flow.job.recovery import CELLS, recover
 from slipstick.flow.report.finetuning import write_recovery
+from slipstick.limits import NOT_NEGATIVE, PART, POSITIVE, Limits
 from slipstick.model.convert import check_rules, layer_names
 from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.layers.slopes import GradientConfig, Kind
@@ -37,6 +38,7 @@ from .options import (
     Threads,
     TrainingSteps,
     Weights,
+    number,
     print_json,
     print_table,
 )
@@ -57,18 +59,18 @@ def run(
     out: Out = Path("out/finetuned"),
     gradient: Annotated[Kind, typer.Option(help="How gradients pass the cells.")] = GRADIENT.kind,
     half_window: Annotated[
-        int, typer.Option(help="Codes to either side that smooth a table's slope.")
+        int, number(Limits(0, 127), help="Codes to either side that smooth a table's slope.")
     ] = GRADIENT.half_window,
     steps: TrainingSteps = DEFAULT.steps,
     batch: Batch = DEFAULT.batch,
     rate: Rate = DEFAULT.rate,
-    weight_decay: Annotated[float, typer.Option(help="Of AdamW, for matrices.")] = DEFAULT.weight_decay,
-    warmup: Annotated[float, typer.Option(help="Share of the steps in which the rate rises.")] = DEFAULT.warmup,
-    smoothing: Annotated[float, typer.Option(help="Label smoothing.")] = DEFAULT.smoothing,
+    weight_decay: Annotated[float, number(NOT_NEGATIVE, help="Of AdamW, for matrices.")] = DEFAULT.weight_decay,
+    warmup: Annotated[float, number(PART, help="Share of the steps in which the rate rises.")] = DEFAULT.warmup,
+    smoothing: Annotated[float, number(PART, help="Label smoothing.")] = DEFAULT.smoothing,
     distillation: Distillation = DEFAULT.distillation,
     features: Features = DEFAULT.features,
-    temperature: Annotated[float, typer.Option(help="That softens both models' logits.")] = DEFAULT.temperature,
-    average: Annotated[float, typer.Option(help="Decay of the weights' moving average.")] = DEFAULT.average,
+    temperature: Annotated[float, number(POSITIVE, help="That softens both models' logits.")] = DEFAULT.temperature,
+    average: Annotated[float, number(PART, help="Decay of the weights' moving average.")] = DEFAULT.average,
     checkpointing: Annotated[bool, typer.Option(help="Compute blocks twice to save memory.")] = False,
     every: Every = DEFAULT.every,
     limit: Limit = None,

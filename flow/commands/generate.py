@@ -8,26 +8,30 @@ import typer
 from slipstick.flow.handoff.design import TIME_UNIT_PS, HandedDesign
 from slipstick.flow.handoff.handoff import hand_off
 from slipstick.flow.job.manifest import manifest
+from slipstick.limits import Limits
 from slipstick.rtl.accelerator import Accelerator
 from slipstick.rtl.emit import accelerator_verilog
+from slipstick.rtl.spec.schedule import MAX_ACCUMULATOR_ROWS
 from slipstick.store import write_text
 
-from .options import Columns, Json, Mix, Rows, array_config, print_json
+from .options import ClockMhz, Columns, Json, Mix, Rows, array_config, number, print_json
 
 
 def run(
     rows: Rows = 16,
     columns: Columns = 16,
     mix: Mix = "exact8s:8,truncated8s_k6:8",
-    accumulator_rows: Annotated[int, typer.Option(help="Rows of activations that accumulators hold.")] = 256,
-    depth: Annotated[int, typer.Option(help="Weight tiles that accumulators can sum.")] = 64,
+    accumulator_rows: Annotated[
+        int, number(Limits(2, MAX_ACCUMULATOR_ROWS), help="Rows of activations that accumulators hold.")
+    ] = 256,
+    depth: Annotated[int, number(Limits(1, 1 << 20), help="Weight tiles that accumulators can sum.")] = 64,
     out: Annotated[Path, typer.Option(help="Verilog file to write.")] = Path("out/accelerator.v"),
     handoff: Annotated[
         Path | None,
         typer.Option(help="Folder for what other tools need: Verilog, SDC, Yosys, OpenSTA, config.mk, FuseSoC core."),
     ] = None,
     platform: Annotated[str, typer.Option(help=f"Of OpenROAD-flow-scripts: {', '.join(TIME_UNIT_PS)}.")] = "ihp-sg13g2",
-    clock_mhz: Annotated[float, typer.Option(help="Clock of the hand-off.")] = 100.0,
+    clock_mhz: ClockMhz = 100.0,
     json: Json = False,
 ) -> None:
     """Write the Verilog of a weight-stationary array with AXI4-Stream ports.

@@ -1,7 +1,7 @@
 """Options that several commands share, and how they print."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,12 +10,28 @@ from rich.console import Console
 from rich.table import Table
 
 from slipstick.errors import UserError
+from slipstick.limits import CLOCK_MHZ, COUNT, NOT_NEGATIVE, POSITIVE, SEED, SHARE, SIDE, Limits
 from slipstick.model.integer.config import IntegerConfig
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
 
+
+def number(limits: Limits, *names: str, help: str) -> Any:
+    """An option of a number within ``limits``: another one is refused, by name, before the command starts."""
+    return typer.Option(*names, help=help, callback=_checked(limits))
+
+
+def _checked(limits: Limits) -> Callable[[typer.CallbackParam, Any], Any]:
+    def check(param: typer.CallbackParam, value: Any) -> Any:
+        if value is not None:
+            limits.check(max(param.opts, key=len), value)
+        return value
+
+    return check
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
+Seed = Annotated[int, number(SEED, help="Same seed, same result.")]
 Model = Annotated[str, typer.Option(help="'vit-cifar10' (shipped) or any name of timm.create_model.")]
 Weights = Annotated[
     str | None, typer.Option(help="A safetensors file, or 'pretrained': timm's weights from the hub, needs a network.")
@@ -26,12 +42,13 @@ ImageFolder = Annotated[
     typer.Option(
         "--images",
         help="Folder of class folders, named by the class's number, by names that the model knows (such as synsets), "
-        "or as many as it has outputs, in alphabetical order; every other image validates, the rest test.",
+        "or as many as it has outputs, in alphabetical order; half of the images test, a quarter validates.",
     ),
 ]
-TestImages = Annotated[int | None, typer.Option(help="Test images that judge the result. [default: all]")]
-Rows = Annotated[int, typer.Option(help="Rows of the array: the reduction.")]
-Columns = Annotated[int, typer.Option(help="Columns of the array: output channels.")]
+TestImages = Annotated[int | None, number(COUNT, help="Test images that judge the result. [default: all]")]
+Rows = Annotated[int, number(SIDE, help="Rows of the array: the reduction.")]
+Columns = Annotated[int, number(SIDE, help="Columns of the array: output channels.")]
+ClockMhz = Annotated[float, number(CLOCK_MHZ, help="Clock of every figure of time and power.")]
 Library = Annotated[Path | None, typer.Option("--liberty", help="Liberty file; default: the shipped IHP SG13G2.")]
 DelayModel = Annotated[
     Literal["zero", "unit", "nldm"],
@@ -41,17 +58,17 @@ Integer = Annotated[
     bool, typer.Option("--integer", help="Integer-only: softmax, GELU, LayerNorm and the residual stream too.")
 ]
 ENTRIES = IntegerConfig().entries
-Entries = Annotated[int, typer.Option(help="With --integer: segments of every piecewise linear function.")]
-Threads = Annotated[int, typer.Option(help="CPU threads; 0 lets torch choose.")]
-TrainingSteps = Annotated[int, typer.Option("--steps", help="Optimiser steps of the final training.")]
-Batch = Annotated[int, typer.Option(help="Images a step.")]
-Rate = Annotated[float, typer.Option(help="Highest learning rate.")]
-Distillation = Annotated[float, typer.Option(help="Weight of the float model's loss.")]
+Entries = Annotated[int, number(Limits(2, 64), help="With --integer: segments of every piecewise linear function.")]
+Threads = Annotated[int, number(Limits(0, 4096), help="CPU threads; 0 lets torch choose.")]
+TrainingSteps = Annotated[int, number(COUNT, "--steps", help="Optimiser steps of the final training.")]
+Batch = Annotated[int, number(COUNT, help="Images a step.")]
+Rate = Annotated[float, number(POSITIVE, help="Highest learning rate.")]
+Distillation = Annotated[float, number(SHARE, help="Weight of the float model's loss.")]
 Features = Annotated[
-    float, typer.Option(help="Weight of the distance between encoders' outputs and the float model's.")
+    float, number(NOT_NEGATIVE, help="Weight of the distance between encoders' outputs and the float model's.")
 ]
-Every = Annotated[int, typer.Option(help="Steps between saved states.")]
-Limit = Annotated[int | None, typer.Option(help="Use only so many training images.")]
+Every = Annotated[int, number(COUNT, help="Steps between saved states.")]
+Limit = Annotated[int | None, number(COUNT, help="Use only so many training images.")]
 Out = Annotated[Path, typer.Option(help="Weights: OUT.safetensors, what made them: OUT.json.")]
 Mix = Annotated[str, typer.Option(help="Cells by column, such as 'exact8s:8,truncated8s_k6:8', or one cell.")]
 

@@ -23,7 +23,7 @@ from slipstick.flow.power.vcd import read_vcd
 from slipstick.rtl.cells import cell as find_cell
 from slipstick.store import write_text
 
-from .options import DelayModel, Json, Library, Seed, print_json, print_table
+from .options import ClockMhz, DelayModel, Json, Library, Seed, print_json, print_table
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
     vectors: Annotated[
         str, typer.Option(help="Number of random vectors, or an .npz file: whole numbers [n] by input port.")
     ] = "16384",
-    clock_mhz: Annotated[float, typer.Option(help="Clock, one vector a cycle.")] = 100.0,
+    clock_mhz: ClockMhz = 100.0,
     delays: DelayModel = "zero",
     activity: Annotated[
         Path | None,
@@ -59,8 +59,6 @@ def run(
     """
     if (design is None) == (cell is None):
         raise UserError("give a Verilog file or --cell NAME, and only one of them")
-    if not 0 < clock_mhz < float("inf"):
-        raise UserError(f"a clock of {clock_mhz:g} MHz is not positive")
     library = default_liberty() if liberty is None else load_liberty(liberty)
     if cell is not None:
         text, module, name = multiplier_verilog(find_cell(cell)), MULTIPLIER, cell

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from slipstick.errors import UserError
+from slipstick.limits import Limits
 from slipstick.model.pwl.curve import PwlCurve, codes_inside, mse_of_codes
 from slipstick.model.pwl.functions import FUNCTIONS, Function, named
 from slipstick.model.pwl.genetic import fit_genetic
@@ -18,7 +19,7 @@ from slipstick.model.pwl.published import from_published, is_published, table_at
 from slipstick.rtl.spec.pwl import NarrowFormat, PwlFormat, PwlTable
 from slipstick.store import check_writable, write_text
 
-from .options import Json, Seed, print_json, print_table
+from .options import Json, Seed, number, print_json, print_table
 
 FRACTIONS = range(7)  # the published input scales, 2^0 to 2^-6
 FINEST = 24
@@ -36,17 +37,19 @@ def _group() -> None:
 @app.command()
 def fit(
     function: Annotated[str, typer.Argument(help=f"One of {', '.join(FUNCTIONS)}.")],
-    entries: Annotated[int, typer.Option(min=2, help="Segments of the table.")] = 8,
+    entries: Annotated[int, number(Limits(2, 64), help="Segments of the table.")] = 8,
     method: Annotated[
         Literal["optimal", "genetic"], typer.Option(help="Least squares on the grid, or GQA-LUT's search.")
     ] = "optimal",
     scale: Annotated[
         list[str] | None, typer.Option(help="Input scale such as 2^-4 or 0.0625; repeatable. [default: 2^0 to 2^-6]")
     ] = None,
-    fraction: Annotated[int, typer.Option(help="Fraction bits of slopes and intercepts.")] = PwlFormat.fraction,
+    fraction: Annotated[
+        int, number(Limits(0, FINEST), help="Fraction bits of slopes and intercepts.")
+    ] = PwlFormat.fraction,
     width: Annotated[
         int | None,
-        typer.Option(help="Bits of slopes and intercepts. [default: 8, or the fewest that suffice]"),
+        number(Limits(2, 32), help="Bits of slopes and intercepts. [default: 8, or the fewest that suffice]"),
     ] = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="File to write: all that --json prints.")] = None,

@@ -16,6 +16,7 @@ from slipstick.flow.reuse.geometry import GEOMETRIES, Geometry
 from slipstick.flow.reuse.select import Judged, Report, SelectConfig, finish, judge, smallest_reuse
 from slipstick.flow.reuse.shape import vit_shape
 from slipstick.flow.reuse.systolic import systolic_delay_ms
+from slipstick.limits import COUNT, POSITIVE, Limits
 from slipstick.model.reuse.config import ReuseConfig, Run, Transform
 from slipstick.model.reuse.convert import check_pattern
 from slipstick.model.reuse.patterns import Named, families, random_patterns
@@ -26,6 +27,7 @@ from slipstick.model.zoo import SHIPPED, load_model
 
 from .options import (
     Batch,
+    ClockMhz,
     Columns,
     Distillation,
     Every,
@@ -40,6 +42,7 @@ from .options import (
     Threads,
     TrainingSteps,
     Weights,
+    number,
     print_json,
     print_table,
 )
@@ -52,7 +55,7 @@ def run(
         Path | None, typer.Argument(help="JPEG pack or folder to train with; without, only the plan is printed.")
     ] = None,
     delay_target: Annotated[
-        float | None, typer.Option(help="Delay of an image in ms that must not be reached.")
+        float | None, number(POSITIVE, help="Delay of an image in ms that must not be reached.")
     ] = None,
     delay_model: Annotated[
         Literal["systolic", "crossbar"], typer.Option(help="Our array, or the paper's in-memory crossbars.")
@@ -75,10 +78,14 @@ def run(
         bool, typer.Option(help="Count the transformation block; the paper's tables do not.")
     ] = True,
     fit: Annotated[bool, typer.Option(help="Start projections in closed form.")] = True,
-    random: Annotated[int, typer.Option(help="Judge so many random patterns in place of the families.")] = 0,
-    candidates: Annotated[int, typer.Option(help="Judge only the first so many; 0 for all.")] = 0,
-    fraction: Annotated[float, typer.Option(help="Share of the images that partial training has.")] = SELECT.fraction,
-    partial_steps: Annotated[int, typer.Option(help="Steps that judge a pattern.")] = SELECT.partial_steps,
+    random: Annotated[
+        int, number(Limits(0, 10_000), help="Judge so many random patterns in place of the families.")
+    ] = 0,
+    candidates: Annotated[int, number(Limits(0, 10_000), help="Judge only the first so many; 0 for all.")] = 0,
+    fraction: Annotated[
+        float, number(Limits(0, 1, above=True), help="Share of the images that partial training has.")
+    ] = SELECT.fraction,
+    partial_steps: Annotated[int, number(COUNT, help="Steps that judge a pattern.")] = SELECT.partial_steps,
     steps: TrainingSteps = TRAINING.steps,
     batch: Batch = TRAINING.batch,
     rate: Rate = TRAINING.rate,
@@ -88,7 +95,7 @@ def run(
     limit: Limit = None,
     rows: Rows = 16,
     columns: Columns = 16,
-    clock_mhz: Annotated[float, typer.Option(help="Clock of the array.")] = CLOCK_MHZ,
+    clock_mhz: ClockMhz = CLOCK_MHZ,
     out: Out = Path("out/reuse"),
     threads: Threads = 0,
     seed: Seed = 0,
@@ -179,8 +186,6 @@ def _patterns(
     candidates: int, seed: int,
 ) -> list[Named]:  # fmt: skip
     """What to judge; nothing where the target is met without reuse."""
-    if random < 0 or candidates < 0:
-        raise UserError("numbers of patterns must not be negative")
     if given is not None:
         parts = [part.strip() for part in given.split(",")]
         if not all(part.lstrip("-").isdigit() for part in parts):

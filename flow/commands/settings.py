@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from slipstick.flow.job.config import FlowConfig
+from slipstick.flow.job.config import LIMITS, FlowConfig
+from slipstick.limits import LOSS
 
 from .options import (
     Calibration,
+    ClockMhz,
     Columns,
     DelayModel,
     ImageFolder,
@@ -21,6 +23,7 @@ from .options import (
     Seed,
     TestImages,
     Weights,
+    number,
 )
 
 DEFAULT = FlowConfig()
@@ -34,16 +37,20 @@ def _options(
     cells: Annotated[str, typer.Option(help="Comma-separated patterns of cells to characterise.")] = DEFAULT.cells,
     rows: Rows = DEFAULT.rows,
     columns: Columns = DEFAULT.columns,
-    clock_mhz: Annotated[float, typer.Option(help="Clock of every power figure.")] = DEFAULT.clock_mhz,
+    clock_mhz: ClockMhz = DEFAULT.clock_mhz,
     liberty: Library = None,
     delays: DelayModel = DEFAULT.delays,
     sampler: Annotated[str, typer.Option(help="mcts, random, nsga2 or tpe.")] = DEFAULT.sampler,
-    trials: Annotated[int, typer.Option(help="Assignments to evaluate.")] = DEFAULT.trials,
-    palette: Annotated[int, typer.Option(help="Cells the search may use, with the exact one.")] = DEFAULT.palette,
-    search_images: Annotated[int, typer.Option(help="Images that judge a trial; no labels.")] = DEFAULT.search_images,
+    trials: Annotated[int, number(LIMITS["trials"], help="Assignments to evaluate.")] = DEFAULT.trials,
+    palette: Annotated[
+        int, number(LIMITS["palette"], help="Cells the search may use, with the exact one.")
+    ] = DEFAULT.palette,
+    search_images: Annotated[
+        int, number(LIMITS["search_images"], help="Images that judge a trial; their labels do not count.")
+    ] = DEFAULT.search_images,
     max_loss: Annotated[
         float,
-        typer.Option(help="Points of top-1 that may be lost against exact int8, confirmed at 95 % on other images."),
+        number(LOSS, help="Points of top-1 that may be lost against exact int8, confirmed at 95 % on other images."),
     ] = DEFAULT.max_loss,
     test_images: TestImages = None,
     seed: Seed = DEFAULT.seed,

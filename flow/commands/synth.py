@@ -13,7 +13,7 @@ from slipstick.flow.library.liberty import default_liberty, load_liberty
 from slipstick.flow.power.delays import Delays
 from slipstick.rtl.spec.streams import TileStream
 
-from .options import DelayModel, Json, Library, Rows, Seed, print_json, print_table
+from .options import ClockMhz, DelayModel, Json, Library, Rows, Seed, print_json, print_table
 
 
 def synthetic_stream(rows: int, columns: int, seed: int) -> TileStream:
@@ -27,7 +27,7 @@ def synthetic_stream(rows: int, columns: int, seed: int) -> TileStream:
 def run(
     cells: Annotated[str, typer.Argument(help="Comma-separated patterns of 8 x 8 cells.")] = CELLS,
     liberty: Library = None,
-    clock_mhz: Annotated[float, typer.Option(help="Clock of every power figure.")] = CLOCK_MHZ,
+    clock_mhz: ClockMhz = CLOCK_MHZ,
     rows: Rows = 16,
     delays: DelayModel = "zero",
     seed: Seed = 0,

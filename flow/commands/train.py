@@ -7,16 +7,17 @@ import torch
 import typer
 
 from slipstick.flow.job.console import Steps
+from slipstick.limits import Limits
 from slipstick.model.training.train import TrainConfig, train, write_image_packs
 
-from .options import Json, Seed, print_json
+from .options import Json, Seed, Threads, number, print_json
 
 
 def run(
     data: Annotated[Path, typer.Argument(help="CIFAR-10 as a JPEG pack with splits train_ and test_ (model/data.py).")],
     out: Annotated[Path, typer.Option(help="Weights: OUT.safetensors, curve: OUT.json.")] = Path("out/vit_cifar10"),
-    epochs: Annotated[int, typer.Option(help="Passes over 49,000 images.")] = TrainConfig.epochs,
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 lets torch choose.")] = 0,
+    epochs: Annotated[int, number(Limits(1, 100_000), help="Passes over 49,000 images.")] = TrainConfig.epochs,
+    threads: Threads = 0,
     packs: Annotated[Path | None, typer.Option(help="Also cut the shipped image packs into this folder.")] = None,
     seed: Seed = 0,
     json: Json = False,

@@ -10,11 +10,13 @@ from torch import nn
 from slipstick.errors import UserError
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.manifest import manifest
+from slipstick.limits import COUNT, POSITIVE, Limits
 from slipstick.model.training.finetune import FinetuneConfig
 from slipstick.model.training.images import training_images
 from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
 from slipstick.model.weightless.counts import count
 from slipstick.model.weightless.export import export
+from slipstick.model.weightless.lut import ARITIES
 from slipstick.model.weightless.match import MatchConfig
 from slipstick.model.weightless.mlp import WeightlessConfig
 from slipstick.model.weightless.replace import check_blocks, remaining, weightless_mlps
@@ -34,6 +36,7 @@ from .options import (
     Threads,
     TrainingSteps,
     Weights,
+    number,
     print_json,
     print_table,
 )
@@ -57,8 +60,10 @@ def run(
         ),
     ] = None,
     luts: Annotated[str, typer.Option(help="Look-up tables of every layer, such as 2048 or 256,512.")] = "2048",
-    arity: Annotated[int, typer.Option(help="Inputs of a table, 2 to 6.")] = MLP.arity,
-    thresholds: Annotated[int, typer.Option(help="Thresholds of a feature's thermometer code.")] = MLP.thresholds,
+    arity: Annotated[int, number(Limits(ARITIES[0], ARITIES[-1]), help="Inputs of a table, 2 to 6.")] = MLP.arity,
+    thresholds: Annotated[
+        int, number(Limits(1, 255), help="Thresholds of a feature's thermometer code.")
+    ] = MLP.thresholds,
     mapping: Annotated[
         Literal["random", "learnable", "sampled"],
         typer.Option(help="Of bits to the first tables' inputs; sampled learns it at a fraction of the cost."),
@@ -66,13 +71,15 @@ def run(
     sum: Annotated[
         Literal["conditional", "group"], typer.Option(help="Learnt rows of entries, or counts of groups.")
     ] = "conditional",
-    entry_width: Annotated[int, typer.Option(help="Bits of an entry of the sum.")] = MLP.entry_width,
-    match_steps: Annotated[int, typer.Option(help="Steps that teach an MLP's replacement alone.")] = MATCH.steps,
-    recorded: Annotated[int, typer.Option(help="Images whose activations these steps see.")] = DEFAULT.recorded,
+    entry_width: Annotated[int, number(Limits(2, 16), help="Bits of an entry of the sum.")] = MLP.entry_width,
+    match_steps: Annotated[
+        int, number(Limits(0, COUNT.most), help="Steps that teach an MLP's replacement alone.")
+    ] = MATCH.steps,
+    recorded: Annotated[int, number(COUNT, help="Images whose activations these steps see.")] = DEFAULT.recorded,
     steps: TrainingSteps = TRAINING.steps,
     batch: Batch = TRAINING.batch,
     rate: Rate = TRAINING.rate,
-    table_rate: Annotated[float, typer.Option(help="Of tables, as a multiple of --rate.")] = DEFAULT.table_rate,
+    table_rate: Annotated[float, number(POSITIVE, help="Of tables, as a multiple of --rate.")] = DEFAULT.table_rate,
     distillation: Distillation = TRAINING.distillation,
     features: Features = TRAINING.features,
     every: Every = TRAINING.every,

@@ -16,6 +16,7 @@ from .workbench import Workbench
 
 CONFIDENCE = 0.95
 CANDIDATES = 8
+RATIO = 1.7  # of the divergences of two candidates, about
 Progress = Callable[[int, int], None]
 
 
@@ -55,15 +56,17 @@ def check_confirmable(images: int, max_loss: float) -> None:
         )
 
 
-def candidates(found: SearchResult, most_divergence: float, count: int = CANDIDATES) -> list[Point]:
-    """At most ``count`` points of the front cheaper than all exact, by rising divergence, spread evenly in it."""
-    front = [p for p in found.front if p.energy_nj < found.exact.energy_nj and p.divergence <= most_divergence]
-    front.sort(key=lambda p: p.divergence)
-    if len(front) <= count:
-        return front
-    wanted = np.linspace(front[0].divergence, front[-1].divergence, count)
-    nearest = [int(np.abs([p.divergence - one for p in front]).argmin()) for one in wanted]
-    return [front[i] for i in dict.fromkeys(nearest)]
+def candidates(found: SearchResult, most_divergence: float) -> list[Point]:
+    """At most CANDIDATES points cheaper than all exact, by rising divergence and falling energy.
+
+    The cheapest within ``most_divergence``, and within every RATIO-th part of it: with many steps chance would end
+    the sequence early, with long ones it would miss what lies between.
+    """
+    budgets = most_divergence / RATIO ** np.arange(CANDIDATES)[::-1]
+    cheaper = [p for p in found.front if p.energy_nj < found.exact.energy_nj]
+    within = [[p for p in cheaper if p.divergence <= budget] for budget in budgets]
+    best = {p.number: p for some in within if some for p in [min(some, key=lambda p: p.energy_nj)]}
+    return list(best.values())
 
 
 def confirm(

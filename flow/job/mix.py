@@ -30,6 +30,7 @@ from .workbench import ImageSets, Workbench, load_images, open_workbench, weight
 
 NATS_OF_LOSS = 4.0  # of divergence, at most, that a fraction of 1 of top-1 may be worth
 INTEREST = 4.0  # divergence up to which the search looks, in that of the loss allowed
+CHEAPEST = 1.5  # divergence of the cheapest candidate for the choice, likewise
 SWEPT_SHARE = 3  # one of so many trials at most goes to the front of the sweep
 
 
@@ -100,7 +101,7 @@ def find_mix(
                 progress=steps.bar(f"{config.sampler} trials"),
             )
     with steps.step("confirmation"):
-        chosen, confirmed = confirm(bench, found, config.max_loss, INTEREST * allowed, steps.bar("candidates"))
+        chosen, confirmed = confirm(bench, found, config.max_loss, CHEAPEST * allowed, steps.bar("candidates"))
     return Mix(bench, cells, model, energy, damage, [c.name for c in offered], judges, found, chosen, confirmed)
 
 

@@ -37,13 +37,11 @@ def measure_sensitivity(
 ) -> dict[str, Any]:
     """Measure every layer on every cell; the result is the document of docs/sensitivity.md.
 
-    On ``count`` validation images drawn by ``seed``, since what it tells serves to choose cells. Raises
+    On ``count`` images drawn by ``seed`` that do not test, since what it tells serves to choose cells. Raises
     UserError when there are fewer than ``count``.
     """
-    if count < 2 or tolerance < 0:
-        raise UserError(f"--images-count {count} must be at least 2 and --tolerance {tolerance:g} at least 0")
     sets = load_images(calibration, images, loaded)
-    validation = sets.validation
+    validation = sets.validation if images is None else sets.search + sets.validation
     if count > len(validation):
         raise UserError(f"--images-count {count}: there are only {len(validation)} validation images")
     chosen = np.random.default_rng(seed).permutation(len(validation))[:count]  # a folder's images come class by class

@@ -58,8 +58,8 @@ MISTAKES = [
     (["cells", "exakt*"], "unknown cell 'exakt\\*'; near names: .*exact8s"),
     (["generate", "--mix", "exakt8s"], "unknown cell 'exakt8s'; near names: exact8s"),
     (["generate", "--mix", "exact9s"], "cell 'exact9s' is 9 x 9, and layers and arrays take 8 x 8"),
-    (["generate", "--rows", "0"], "at least one row and one column, not 0 x 16"),
-    (["generate", "--columns", "-1", "--mix", "exact8s"], "at least one row and one column"),
+    (["generate", "--rows", "0"], "--rows 0: must be from 1 to 1024"),
+    (["generate", "--columns", "-1", "--mix", "exact8s"], "--columns -1: must be from 1 to 1024"),
     (["generate", "--mix", "exact8s:9,drum8s_k4:8"], "the mix names 17 columns, the array has 16"),
     (["generate", "--mix", "exact8s:x"], "is not cell:count"),
     (["evaluate", "--model", "vit-cifar11"], "unknown model 'vit-cifar11'; near names: .*vit-cifar10"),
@@ -71,14 +71,17 @@ MISTAKES = [
     (["evaluate", "--sensitivity", "--cells", "nothing*"], "unknown cell 'nothing\\*'"),
     (["evaluate", "--sensitivity", "--cells", "exact8s"], "needs an approximate cell"),
     (["evaluate", "--sensitivity", "--rule", "default=drum8s_k4"], "drop --rule"),
-    (["evaluate", "--sensitivity", "--images-count", "1"], "--images-count 1 must be at least 2"),
+    (["evaluate", "--sensitivity", "--images-count", "1"], "--images-count 1: must be from 2"),
     (["evaluate", "--sensitivity", "--images-count", "1001"], "only 1000 validation images"),
-    (["evaluate", "--sensitivity", "--tolerance", "-1"], "--tolerance -1 at least 0"),
+    (["evaluate", "--sensitivity", "--tolerance", "-1"], "--tolerance -1.0: must be from 0"),
     (["evaluate", "--sensitivity", "--out", "."], "cannot write .: it is a folder"),
     (["cosim", "--layers", "blocks.9.attn.qkv", "--mix", "exact8s:16"], "'blocks.9.attn.qkv' matches no layer; near"),
     (["cosim", "--verilog", "nowhere.v"], "cannot read nowhere.v"),
     (["synth", "exact8s,exact9u"], "take 8 x 8"),
-    (["flow", "--sampler", "mcts2", "--trials", "0"], "at least one trial"),
+    (["flow", "--sampler", "mcts2"], "unknown sampler 'mcts2'; near names: mcts"),
+    (["flow", "--cells", "exact8s"], "--cells exact8s: needs an approximate cell beside the exact one"),
+    (["flow", "--max-loss", "0.1"], "1000 validation images cannot confirm a loss of at most --max-loss 0.1 points"),
+    (["flow", "--test-images", "10001"], "--test-images 10001: there are only 10000 test images"),
     (["flow", "--cells", "nothing*"], "unknown cell 'nothing\\*'"),
     (["flow", "--palette", "20"], "20 cells do not fit into 16 columns"),
     (["flow", "--liberty", "nowhere.lib"], "nowhere.lib"),
@@ -89,7 +92,7 @@ MISTAKES = [
     (["finetune", "any.npz"], "give cells by --rule, such as default=truncated8s_k9, or --integer, or --table"),
     (["finetune", "any.npz", "--rule", "default=drun8s"], "unknown cell 'drun8s'; near names: .*drum8s"),
     (["finetune", "any.npz", "--rule", "default=drum8s_k9"], "family 'drum' at 8 x 8 signed bits take k = 2 to 7"),
-    (["finetune", "any.npz", "--rule", "default=drum8s_k3", "--steps", "0"], "steps is 0; it must be at least 1"),
+    (["finetune", "any.npz", "--rule", "default=drum8s_k3", "--steps", "0"], "--steps 0: must be from 1"),
     (["finetune", "any.npz", "--table", "t.md", "--model", "vit_tiny_patch16_224"], "about the shipped network"),
 ]
 
@@ -102,6 +105,11 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, message, monkeypatch, 
     assert len(errors) == 1
     assert re.search(message, errors[0]), errors[0]
     assert not list(tmp_path.rglob("*.v")) and not list(tmp_path.rglob("*.html"))
+
+
+def test_exact_cells_alone_can_be_mapped_but_not_searched(monkeypatch, capsys) -> None:
+    assert call(monkeypatch, "synth", "exact8s", "--rows", "4", "--json") == 0
+    assert list(json.loads(capsys.readouterr().out)["cells"]) == ["exact8s"]
 
 
 def test_weights_of_another_network_does_not_fit(monkeypatch, capsys) -> None:

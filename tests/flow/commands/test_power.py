@@ -99,7 +99,7 @@ def test_written_saif_read_again_gives_the_power_of_independent_pins(monkeypatch
         ([], "give a Verilog file or --cell NAME"),
         (["--cell", "exact8s", "--vectors", "none.npz"], "cannot read vectors none.npz"),
         (["--cell", "exact8s", "--vectors", "1"], "1 vectors: give 2 to"),
-        (["--cell", "exact8s", "--clock-mhz", "0"], "a clock of 0 MHz"),
+        (["--cell", "exact8s", "--clock-mhz", "0"], "--clock-mhz 0.0: must be above 0"),
         (["absent.v"], "absent.v"),
         (["--cell", "exact8s", "--activity", "absent.saif"], "cannot read absent.saif"),
         (["--cell", "exact8s", "--activity", "absent.vcd"], "cannot read absent.vcd"),

@@ -94,7 +94,7 @@ def test_the_genetic_search_is_named_and_seeded(call) -> None:
         (("fit", "gelu", "--scale", "fine"), "scale 'fine' is no number"),
         (("fit", "reciprocal", "--width", "8"), "Q2.6 (9 and 9 bits) would"),
         (("fit", "reciprocal", "--scale", "2^-9", "--width", "9"), "no input code of scale 2^-9"),
-        (("fit", "gelu", "--width", "1"), "widths are 2 to 32 bits"),
+        (("fit", "gelu", "--width", "1"), "--width 1: must be from 2 to 32"),
         (("show", "nothing.json"), "cannot read nothing.json"),
         (("show", "text.json"), "text.json is not JSON"),
         (("show", "other.json"), "other.json: not a piecewise linear table"),

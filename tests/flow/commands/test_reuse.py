@@ -57,8 +57,8 @@ def test_a_search_judges_patterns_trains_the_best_and_goes_on_where_it_was(pack,
      (("--delay-target", "1"), "a delay below 1 ms is not possible: from 4.907 ms without reuse, 5 of 6 encoders"),
      (("--delay-target", "4", "--geometry", "swin"), "unknown geometry 'swin'"),
      (("--delay-target", "4", "--model", "resnet18"), "knows timm's VisionTransformer, not ResNet"),
-     (("--delay-target", "4", "--candidates", "-1"), "must not be negative"),
-     (("--delay-target", "4", "--clock-mhz", "0"), "at 0 MHz cannot be"),
+     (("--delay-target", "4", "--candidates", "-1"), "--candidates -1: must be from 0"),
+     (("--delay-target", "4", "--clock-mhz", "0"), "--clock-mhz 0.0: must be above 0"),
      (("pack.npz", "--delay-target", "4", "--geometry", "deit-s"), "--geometry only plans")],
 )  # fmt: skip
 def test_a_mistake_is_one_line(arguments, message: str, monkeypatch, capsys) -> None:

@@ -86,10 +86,10 @@ def test_without_json_it_says_what_is_gone_and_where_the_files_are(pack, tmp_pat
      (("--luts", "many"), "--luts 'many' is no list of numbers"),
      (("--luts", "8"), "1024 bits are more than the 48 inputs of the tables can take"),
      (("--luts", "0"), "give one positive number a layer"),
-     (("--arity", "7"), "LUT-7: a table has 2 to 6 inputs"), (("--thresholds", "0"), "give no bits"),
-     (("--entry-width", "40"), "entries of 40 bits"), (("--model", "resnet18"), "not of ResNet"),
+     (("--arity", "7"), "--arity 7: must be from 2 to 6"), (("--thresholds", "0"), "--thresholds 0: must be from 1"),
+     (("--entry-width", "40"), "--entry-width 40: must be from 2 to 16"), (("--model", "resnet18"), "not of ResNet"),
      (("--teacher", "none.safetensors"), "none.safetensors"),
-     (("--rate", "0"), "finetuning rate is 0.0"), (("--table-rate", "-1"), "must be positive")],
+     (("--rate", "0"), "--rate 0.0: must be above 0"), (("--table-rate", "-1"), "--table-rate -1.0: must be above 0")],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_leaves_nothing(pack, arguments, message, tmp_path, monkeypatch, capsys) -> None:
     out = tmp_path / "result" / "none"

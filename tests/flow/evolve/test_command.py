@@ -62,7 +62,7 @@ WRONG = {
     "no seed cell keeps MAE": ("--mae", "1", "--seed-cell", "truncated8s_k6", "--uniform"),
     "absent.npz: not a readable": ("--workload", "absent.npz"),
     "not both": ("--workload", "x.npz", "--uniform"),
-    "--minutes must be above 0": ("--minutes", "0"),
+    "--minutes 0.0: must be above 0": ("--minutes", "0"),
     "names cannot begin with": ("--name", "../x"),
     "cannot be evolved": ("--seed-cell", "exact12s", "--uniform"),
     "holds other files": ("--uniform", "--out", "."),
