@@ -45,7 +45,7 @@ def losing(count: int) -> np.ndarray:
 
 def test_the_cheapest_before_the_first_doubt_is_chosen(answers) -> None:
     asked = answers({"exact": losing(0), "0": losing(0), "1": losing(3), "2": losing(30), "3": losing(0)})
-    chosen, tested = confirm(BENCH, result([0.01, 0.02, 0.03, 0.04]), 1.0, 0.2, lambda done, total: None)
+    chosen, tested = confirm(BENCH, result([0.01, 0.02, 0.04, 0.08]), 1.0, 0.2, lambda done, total: None)
     assert chosen.number == 1 and asked == ["exact", "0", "1", "2"]  # the fourth is never looked at
     assert [one.paired.lost for one in tested] == [0, 3, 30]
     assert tested[1].bound <= 0.01 < tested[2].bound
@@ -60,7 +60,7 @@ def test_without_a_candidate_that_passes_all_stays_exact(answers) -> None:
 def test_a_promise_is_broken_in_at_most_one_of_twenty_cases(answers) -> None:
     """Every candidate truly loses more than allowed, each a little more: any choice but the exact one breaks it."""
     rng, broken, runs = np.random.default_rng(0), 0, 600
-    found = result([0.01 * n for n in range(1, 6)])
+    found = result([0.004 * 2**n for n in range(5)])
     for _ in range(runs):
         luck = rng.random(IMAGES)
         right = {str(n): luck > 0.0301 + 0.002 * n for n in range(5)}  # the same images are hard for all
