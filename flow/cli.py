@@ -1,5 +1,6 @@
 """The command line: lists the commands; each lives in ``commands``."""
 
+import errno
 import importlib
 import sys
 from typing import Any
@@ -35,6 +36,7 @@ class _OnDemand(TyperGroup):
         return typer.main.get_group(parent).get_command(ctx, cmd_name)
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 SETTINGS: dict[str, Any] = {
     "pretty_exceptions_enable": False,
     "rich_markup_mode": None,
@@ -62,11 +64,17 @@ def _main(version: bool = typer.Option(False, "--version", callback=_version, is
 
 
 def run() -> int:
-    """Run the command line; a user's mistake is one line on standard error and exit code 2."""
+    """Run the command line; a user's mistake, or a full disk, is one line on standard error and exit code 2."""
     show_notices_plainly()
     try:
         app()
     except UserError as error:
         print(f"slipstick: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        print(f"slipstick: {error.strerror}{place}: make room, or set TMPDIR to a disk that has some", file=sys.stderr)
         return 2
     return 0

@@ -17,6 +17,7 @@ import numpy as np
 from slipstick.errors import UserError
 
 NOT, XOR, AND, OR, PIN, CONSTANT = "not", "xor", "and", "or", "pin", "constant"
+_MOST_NESTED = 150  # each takes a few calls within each other
 _TOKEN = re.compile(r"""\s*(?:(?P<name>[A-Za-z_][\w\[\]]*)|(?P<constant>[01])|(?P<mark>[!&*|+^()']))""")
 
 
@@ -115,6 +116,8 @@ def pin(name: str) -> Expression:
 def parse(text: str) -> Expression:
     """Expression of a Liberty ``function`` or ``when`` text; UserError where it cannot be read."""
     tokens = _tokens(text)
+    if sum(map(tokens.count, "(!")) > _MOST_NESTED:
+        raise UserError(f"cannot read the Liberty expression {text[:30]!r}...: too many brackets")
     expression, rest = _chain(tokens, 0, OR)
     if rest != len(tokens):
         raise UserError(f"cannot read the Liberty expression {text!r}: unexpected {tokens[rest]!r}")

@@ -13,6 +13,7 @@ from slipstick.errors import UserError
 
 CONTINUED = "\v"
 """Stands in the texts of a tree where a line was continued."""
+_DEEPEST = 50
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _LEXEME = re.compile(rf"(?P<string>{_STRING})|(?P<comment>/\*.*?\*/)|(?P<line>//[^\n]*|^[ \t]*\#[^\n]*)", re.S | re.M)
 _COMMENT = re.compile(r"\s*+(?:(?P<block>/\*.*?\*/)|(?://|\#)(?P<line>[^\n]*))", re.S)
@@ -105,6 +106,8 @@ def read_plain(text: str, name: str) -> tuple[Group, bool]:
             group = Group(match["name"], match["arguments"].strip())
             stack[-1].items.append(group)
             stack.append(group)
+            if len(stack) > _DEEPEST:
+                raise _fault(name, bare, position, "opens too many groups within each other")
         elif match["name"]:
             is_call = match["arguments"] is not None
             value = match["arguments"] or match["quoted"] or match["plain"] or ""

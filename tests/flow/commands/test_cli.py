@@ -1,5 +1,6 @@
 """The command line: help with examples, JSON, one line and exit code 2 for a user's mistake."""
 
+import errno
 import json
 import re
 from pathlib import Path
@@ -132,6 +133,17 @@ def test_an_unwritable_output_folder_is_named(command: str, monkeypatch, capsys,
     assert call(monkeypatch, command, "--out", str(out / "x.v" if command == "generate" else out)) == 2
     assert f"cannot write {tmp_path / 'file'}" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_full_disk_is_one_line(monkeypatch, capsys, tmp_path: Path) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+
+    monkeypatch.setenv("SLIPSTICK_CACHE", str(tmp_path))
+    monkeypatch.setattr("slipstick.flow.power.synth.tempfile.TemporaryDirectory", full)
+    assert call(monkeypatch, "power", "--cell", "exact8s", "--vectors", "8") == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if "warning" not in line]
+    assert told == ["slipstick: No space left on device (/tmp/x): make room, or set TMPDIR to a disk that has some"]
 
 
 def test_a_missing_compiler_is_told(monkeypatch, capsys) -> None:

@@ -37,6 +37,12 @@ def test_refuses_what_is_no_expression(text):
         parse(text)
 
 
+@pytest.mark.parametrize("text", ["(" * 5000 + "A" + ")" * 5000, "!" * 5000 + "A"])
+def test_refuses_what_is_nested_too_deeply(text):
+    with pytest.raises(UserError, match="too many brackets"):
+        parse(text)
+
+
 def test_pins_and_substitution():
     assert parse("!B & (A | B) ^ A").pins() == ("B", "A")
     assert parse("A & Q").substitute("Q", parse("!IQ")).evaluate({"A": 1, "IQ": 0}, 1) == 1

@@ -1,6 +1,7 @@
 """Every spelling of Liberty text that other readers take, and that what is written is read back as the same tree."""
 
 import gzip
+import random
 import re
 import shutil
 import subprocess
@@ -86,6 +87,7 @@ def test_a_file_is_known_by_its_content(toy_text, tmp_path, encode, name):
         ("library (x) {\r\n ???\r\n}", "line 2"),
         ("// nothing", "no library group"),
         ("library (x) { } }", "line 1"),
+        ("library (x) {\n" + "a (b) {\n" * 3000, "line 50, .*opens too many groups"),
     ],
 )
 def test_a_fault_is_named_with_its_line(text, problem):
@@ -126,6 +128,26 @@ def test_comments_before_the_library_stay(toy_text):
     licensed = "// Licence: free\n" + toy_text()
     for text in (slim(licensed), merge([("a.lib", licensed)])):
         assert text.startswith("/* Licence: free */\n/* a toy */\n")
+
+
+def test_damaged_text_is_read_or_refused_in_one_line_and_never_written_as_something_else(toy_text):
+    rng, whole = random.Random(0), toy_text()
+    outcomes = set()
+    for _ in range(250):
+        text = whole
+        for _ in range(rng.choice((1, 2, 6))):
+            start = rng.randrange(len(text))
+            piece = rng.choice((text[start : start + rng.randrange(40)], *'{}();:"\\/*#\n,! 0'))
+            text = text[:start] + rng.choice((piece, "")) + text[start + rng.choice((0, 1, 20)) :]
+        try:
+            tree = read(text, "toy")
+            assert read(write(tree), "again") == tree
+            slim(text)
+            outcomes.add("read")
+        except UserError as error:
+            assert "\n" not in str(error)
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
 
 
 STRANGE = {
