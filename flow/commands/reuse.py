@@ -113,8 +113,6 @@ def run(
         torch.set_num_threads(threads)
     if (delay_target is None) == (pattern is None):
         raise UserError("give --delay-target MS, or --pattern with the encoders that reuse, such as 3,5")
-    if min(rows, columns) < 1 or not 0 < clock_mhz < float("inf"):
-        raise UserError(f"an array of {rows} x {columns} at {clock_mhz:g} MHz cannot be")
     if geometry is not None and data is not None:
         raise UserError("--geometry only plans; leave out the images, or the geometry")
     config = SelectConfig(

@@ -5,6 +5,7 @@ result as one that was not.
 """
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -61,11 +62,15 @@ class Settings:
             raise UserError("a bound on the MAE must be above 0 and at most 32767, such as --mae 10,50")
         if list(self.mae) != sorted(set(self.mae)):
             raise UserError("give each bound on the MAE once, the smallest first")
-        if self.bias < 0 or self.wce_factor < 1 or (self.wce is not None and not 0 < self.wce <= 32767):
+        if (
+            not 0 <= self.bias < math.inf
+            or not self.wce_factor >= 1
+            or (self.wce is not None and not 0 < self.wce <= 32767)
+        ):
             raise UserError("the bound on the WCE must be from 1 to 32767, that on the bias at least 0")
         if self.generations < SLICES or self.children < 1 or self.mutations < 1 or self.seed < 0:
             raise UserError(f"a walk needs {SLICES} generations or more, a child and a mutation; a seed is 0 or more")
-        if not self.clock_mhz > 0 or not 0 <= self.bit_fj < 1e4:
+        if not 0 < self.clock_mhz < math.inf or not 0 <= self.bit_fj < 1e4:
             raise UserError("the clock must be above 0 MHz, the energy of a product bit from 0 to 10,000 fJ")
 
     def bounds(self, target: int) -> Bounds:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,7 +39,7 @@ class WeightlessTraining:
     table_rate: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.recorded < 1 or self.table_rate <= 0:
+        if self.recorded < 1 or not 0 < self.table_rate < math.inf:
             raise UserError(f"{self.recorded} recorded images, table rate {self.table_rate}: both must be positive")
 
 

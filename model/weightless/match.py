@@ -1,5 +1,6 @@
 """Teach a weightless MLP to do what the MLP in its place does, on recorded activations."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ class MatchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.tokens < 1 or self.rate <= 0:
+        if self.steps < 0 or self.tokens < 1 or not 0 < self.rate < math.inf:
             raise UserError(f"matching {self.steps} steps of {self.tokens} tokens at a rate of {self.rate}: "
                             "the steps cannot be negative, tokens and rate must be positive")  # fmt: skip
 

@@ -1,5 +1,6 @@
 """From the bits of the last tables to numbers: counts of groups, or a learnt vector added for every 1."""
 
+import math
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ class GroupSum(nn.Module):
 
     def __init__(self, groups: int, temperature: float = 1.0) -> None:
         super().__init__()
-        if groups < 1 or temperature <= 0:
+        if groups < 1 or not 0 < temperature < math.inf:
             raise UserError(f"group sum: {groups} groups, temperature {temperature}; both must be positive")
         self.groups, self.temperature = groups, temperature
 

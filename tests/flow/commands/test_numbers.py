@@ -1,13 +1,20 @@
 """Every option that takes a number, of every command: what lies outside its limits is one line, before any work."""
 
 import inspect
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
 import typer
 
+from slipstick.errors import UserError
 from slipstick.flow import cli
+from slipstick.flow.evolve.search import Settings
+from slipstick.flow.job.config import FlowConfig
+from slipstick.flow.reuse.select import SelectConfig
+from slipstick.model.training.finetune import FinetuneConfig
+from slipstick.model.weightless.match import MatchConfig
 from tests.flow.command_line import call
 
 NUMBERS = {int: ["-1", "99999999999999999999"], float: ["nan", "inf", "-inf", "-1", "1e300"]}
@@ -55,6 +62,17 @@ def test_numbers_without_sense_are_refused_by_name(path, option, kind, monkeypat
 ARGUMENTS = {
     ("cells", "import"): 1, ("train",): 1, ("finetune",): 1, ("weightless",): 1, ("pwl", "fit"): 1,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0])
+@pytest.mark.parametrize(("config", "name"), [
+    (FlowConfig, "clock_mhz"), (FlowConfig, "max_loss"), (FinetuneConfig, "rate"), (FinetuneConfig, "weight_decay"),
+    (FinetuneConfig, "temperature"), (FinetuneConfig, "features"), (FinetuneConfig, "warmup"), (MatchConfig, "rate"),
+    (Settings, "bias"), (Settings, "clock_mhz"), (Settings, "bit_fj"), (SelectConfig, "fraction"),
+])  # fmt: skip
+def test_from_python_they_are_refused_too(config, name: str, bad: float) -> None:
+    with pytest.raises(UserError):
+        config(**{name: bad})
 
 
 @pytest.mark.parametrize(("command", "arguments"), [
