@@ -5,7 +5,7 @@
 
 from .bits import Word, on_magnitudes, prefix_add, ripple_add
 from .booth import booth_products
-from .columns import carry_save_add, dadda_add, partial_products, wallace_add
+from .columns import Columns, add_word, carry_save_add, dadda_add, partial_products, wallace_add
 from .registry import family
 
 
@@ -53,6 +53,25 @@ def exact_magnitude(a: Word, w: Word) -> Word:
     Number representation for low power: Chandrakasan and Brodersen, Proc. IEEE, 1995.
     """
     return dadda_add(partial_products(a, w, False))
+
+
+@family()
+@on_magnitudes
+def exact_multiples(a: Word, w: Word) -> Word:
+    """Radix-4 digits of |w| select 0, |a|, 2 |a| or 3 |a|: half as many rows, and no negative digit.
+
+    3 |a| reads one operand only, so an array makes it once a row (``dot_form``). Radix-4 digits without
+    recoding: MacSorley, "High-Speed Arithmetic in Binary Computers", 1961.
+    """
+    once, twice = [*a, 0, 0], [0, *a, 0]
+    thrice = ripple_add(once, twice)
+    columns: Columns = [[] for _ in range(len(a) + len(w))]
+    for place in range(0, len(w), 2):
+        low, high = w[place], w[place + 1] if place + 1 < len(w) else 0
+        one, two, three = low & (high ^ 1), high & (low ^ 1), low & high
+        row = [(one & x) | (two & y) | (three & z) for x, y, z in zip(once, twice, thrice, strict=True)]
+        add_word(columns, row, place)
+    return dadda_add(columns)
 
 
 def _product_rows(a: Word, w: Word, signed: bool) -> list[Word]:

@@ -95,9 +95,10 @@ class Netlist:
         a = [Bit(tracer, 2 + i) for i in range(widths[0])]
         w = [Bit(tracer, 2 + widths[0] + i) for i in range(widths[1])]
         outputs = [bit.node if isinstance(bit, Bit) else int(bool(bit)) for bit in function(a, w)]
-        return cls(widths, tuple(tracer.gates), tuple(outputs))._without_dead_gates()
+        return cls(widths, tuple(tracer.gates), tuple(outputs)).without_dead_gates()
 
-    def _without_dead_gates(self) -> "Netlist":
+    def without_dead_gates(self) -> "Netlist":
+        """The same function by the gates that reach an output."""
         first = self.first_gate
         live = set(self.outputs)
         for node in range(first + len(self.gates) - 1, first - 1, -1):
