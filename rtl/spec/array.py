@@ -92,6 +92,13 @@ class ArrayConfig:
         return f"{self.rows} x {self.columns}: " + " + ".join(f"{count} x {name}" for name, count in tops.items())
 
 
+def padding_sums(config: ArrayConfig, depth: int, channels: int, columns: Sequence[int]) -> np.ndarray:
+    """What the padding rows of the last tile add to each output channel, int64 [N]."""
+    padding = range(depth % config.rows or config.rows, config.rows)
+    zeros = [sum(int(config.mix.at(row, column).table[0, 0]) for row in padding) for column in columns]
+    return np.array([zeros[n % len(columns)] for n in range(channels)], np.int64)
+
+
 def sum_range(cells: Sequence[Cell]) -> tuple[int, int]:
     """Least and greatest value of any prefix sum of one product of each cell, zero included."""
     low = high = least = greatest = 0

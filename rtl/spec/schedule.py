@@ -26,7 +26,7 @@ import numpy as np
 
 from slipstick.errors import UserError
 
-from .array import ArrayConfig, signed_width, sum_range
+from .array import ArrayConfig, padding_sums, signed_width, sum_range
 from .fixed import Requant
 
 
@@ -160,13 +160,6 @@ def schedule(
                 parts.append((kind, _drain_beat(len(some), requant)))
                 plan.append(Drain(kind, first, len(some), n, used))
     return Schedule(_join(config, parts), tuple(plan), (m, channels))
-
-
-def padding_sums(config: ArrayConfig, depth: int, channels: int, columns: Sequence[int]) -> np.ndarray:
-    """What the padding rows of the last tile add to each output channel, int64 [N]."""
-    padding = range(depth % config.rows or config.rows, config.rows)
-    zeros = [sum(int(config.mix.at(row, column).table[0, 0]) for row in padding) for column in columns]
-    return np.array([zeros[n % len(columns)] for n in range(channels)], np.int64)
 
 
 def required_depth(config: ArrayConfig, depth: int, bias: np.ndarray, columns: Sequence[int]) -> int:

@@ -5,9 +5,9 @@ import pytest
 
 from slipstick.errors import UserError
 from slipstick.rtl.cells import cell
-from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul
+from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul, padding_sums
 from slipstick.rtl.spec.fixed import Requant
-from slipstick.rtl.spec.schedule import COLUMN_FIELDS, Kind, pack, padding_sums, required_depth, schedule
+from slipstick.rtl.spec.schedule import COLUMN_FIELDS, Kind, pack, required_depth, schedule
 
 COMPENSATED = "truncated8s_k6_c1"  # table[0, 0] == 64
 

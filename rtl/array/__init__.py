@@ -1,0 +1,1 @@
+"""The array: a systolic mesh of dot-product tiles."""
