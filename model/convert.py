@@ -4,9 +4,11 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from slipstick.errors import UserError
 from slipstick.rtl.cells import cell as cell_by_name
@@ -14,8 +16,9 @@ from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.wrapped import for_arrays
 from slipstick.rtl.spec.array import ArrayConfig
 
-from .conversion.batch import Batch, check_batches, is_compiled, some
+from .conversion.batch import Batch, is_compiled, some
 from .conversion.calibrate import calibrate, count_codes
+from .conversion.inputs import read_batches
 from .conversion.plan import plan
 from .conversion.record import Conversion, signature
 from .conversion.record import keep as keep_record
@@ -65,7 +68,7 @@ class ConversionReport:
 def approximate_(
     model: nn.Module,
     rules: Rules,
-    batches: Iterable[Batch],
+    batches: Batch | Iterable[Any],
     config: QuantConfig | None = None,
     seed: int = 0,
     keep: Sequence[str] = (),
@@ -81,7 +84,8 @@ def approximate_(
     ``default``, in this order of precedence. A cell choice is a name or Cell, a sequence of them
     (output channel n uses entry n modulo its length), an ArrayConfig, or PerHead cells for a product of
     attention. Layers that no rule names are
-    exact int8. ``batches`` are inputs for calibration: tensors, or mappings of keyword arguments.
+    exact int8. ``batches`` are inputs for calibration, one or an iterable: tensors, tuples of positional arguments, or
+    mappings of keyword arguments; labels beside them are left out (``conversion.inputs``).
     ``keep`` are patterns of layers, or names of modules, that stay in float. With ``integer`` a timm
     VisionTransformer becomes an ``IntegerVit``: no float is left between int8 image and integer logits.
 
@@ -89,11 +93,16 @@ def approximate_(
     and attributes. Raises UserError for a rule or a pattern that matches no layer, an unknown cell, and NaN or Inf in
     parameters or inputs. Whatever fails, the model is untouched then.
     """
-    inputs = list(batches)
-    check_batches(inputs)
-    for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise UserError(f"parameter {name!r} holds NaN or Inf")
+    with torch.inference_mode(False):
+        return _approximate(model, rules, batches, config or QuantConfig(), seed, keep, integer)
+
+
+def _approximate(
+    model: nn.Module, rules: Rules, batches: Any, config: QuantConfig, seed: int, keep: Sequence[str],
+    integer: bool | IntegerConfig,
+) -> ConversionReport:  # fmt: skip
+    _check_parameters(model)
+    inputs = read_batches(model, batches)
     vit = check_supported(model) if integer else None
     if integer and keep:
         raise UserError("keep leaves layers in float, integer leaves nothing in float; drop one of them")
@@ -111,7 +120,7 @@ def approximate_(
         for name, layer in table_layers(model).items():
             layer.path = name
         assign_(model, {})
-        missed = calibrate(model, inputs, config or QuantConfig(), seed)
+        missed = calibrate(model, inputs, config, seed)
         if vit is not None and numbers is not None:
             integer_(vit, observed, numbers)
             with evaluating(model):
@@ -127,6 +136,16 @@ def approximate_(
         for name, why in found.items():
             report.left_exact[name] = "; ".join(filter(None, (report.left_exact.get(name), why)))
     return report
+
+
+def _check_parameters(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, UninitializedParameter):
+            raise UserError(f"parameter {name!r} has no shape yet; run the model once on an input")
+        if parameter.is_inference():
+            raise UserError(f"parameter {name!r} was made inside torch.inference_mode; build the model outside of it")
+        if not torch.isfinite(parameter).all():
+            raise UserError(f"parameter {name!r} holds NaN or Inf")
 
 
 def _kept(patterns: Sequence[str], names: list[str]) -> list[str]:

@@ -2,11 +2,8 @@
 
 import torch
 
-from slipstick.rtl.cells import cell
-
+from .layers.mixed import EXACT_GRID
 from .layers.table_layer import Cells, TableLayer
-
-EXACT_GRID = ((cell("exact8s"),),)
 
 
 def predicted_damage(layer: TableLayer, grid: Cells) -> float:

@@ -1,6 +1,6 @@
 """Batches of model inputs: a tensor, positional tensors, or keyword tensors as ``transformers`` models take them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -70,12 +70,21 @@ def is_compiled(model: nn.Module) -> bool:
 
 
 def logits(output: Any) -> Tensor:
-    """The tensor [..., classes] of what a model returned: itself, its ``logits``, or its first part."""
+    """The tensor [..., classes] of what a model returned: itself, its ``logits``, or its first part.
+
+    Raises UserError where there is none.
+    """
     if isinstance(output, Tensor):
         return output
     found = getattr(output, "logits", None)
+    if found is None and isinstance(output, Mapping):
+        found = output.get("logits", next(iter(output.values()), None))
+    elif found is None and isinstance(output, Sequence) and not isinstance(output, str):
+        found = next(iter(output), None)
     if found is None:
-        found = next(iter(output.values() if isinstance(output, Mapping) else output))
+        raise UserError(
+            f"the model returns {type(output).__name__}; a tensor, or a tuple or mapping with one, is needed"
+        )
     return logits(found)
 
 

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from slipstick.errors import UserError
 
 from ..layers.attention import ApproxAttention
+from ..layers.mixed import EXACT_GRID
 from ..layers.quantise import QuantConfig
 from ..layers.table_layer import TableLayer
 from .audit import audit
-from .batch import Batch, check_batches, count, differentiable, forward, logits, some
+from .batch import Batch, count, differentiable, forward, logits, some
+from .inputs import read_batches
 from .state import all_or_nothing, evaluating
 
 SAMPLE = 32  # images whose codes and gradients are kept: the damage of a cell over all layers takes a second
@@ -27,9 +29,9 @@ def calibrate(model: nn.Module, batches: Iterable[Batch], config: QuantConfig, s
     Raises UserError when a layer saw no data, and for NaN or Inf in the inputs or on their way; the model is as it
     was then.
     """
-    inputs = check_batches(list(batches))
+    inputs = read_batches(model, batches)
     layers = [module for module in model.modules() if isinstance(module, TableLayer)]
-    with all_or_nothing(model), evaluating(model):
+    with torch.inference_mode(False), all_or_nothing(model), evaluating(model):
         return _calibrate(model, layers, inputs, config, seed)
 
 
@@ -47,7 +49,12 @@ def _calibrate(
     for module in model.modules():
         if isinstance(module, ApproxAttention):
             module.calibrated()
+    grids = [(layer, layer.grid) for layer in layers]
+    for layer in layers:
+        layer.set_cells(EXACT_GRID)
     count_codes(model, inputs)
+    for layer, grid in grids:
+        layer.set_cells(grid)
     return missed
 
 
@@ -128,7 +135,10 @@ def _sampled_loss(output: Tensor, generator: torch.Generator) -> Tensor:
 
     A single output is the mean of a normal distribution of variance 1.
     """
-    if output.ndim == 1 or output.shape[-1] == 1:
+    if not output.requires_grad or not output.is_floating_point():
+        raise UserError("the model's outputs have no gradient, so no cell's damage can be told; return them before any "
+                        "detach, argmax or no_grad")  # fmt: skip
+    if output.ndim < 2 or output.shape[-1] == 1:
         noise = torch.randn(output.shape, generator=generator).to(output.device)
         return (output * noise).sum()
     classes = output.float().flatten(0, -2)

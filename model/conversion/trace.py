@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from slipstick.errors import UserError
 
 from ..layers.routing import Hidden
-from .batch import Batch, forward
+from .batch import Batch, forward, tensors
 from .products import Attention, Call, Convolution, Product, is_softmax, recognise
 from .state import evaluating
 
@@ -93,7 +93,14 @@ def trace(model: nn.Module, batch: Batch, opaque: Callable[[nn.Module], bool]) -
             hooks.callback(module.register_forward_pre_hook(tracer.enter, prepend=opaque(module)).remove)
             hooks.callback(module.register_forward_hook(tracer.leave, prepend=not opaque(module)).remove)
         with tracer:
-            forward(model, batch)
+            try:
+                forward(model, batch)
+            except Exception as error:
+                sizes = ", ".join(str(list(part.shape)) for part in tensors(batch).values())
+                error.add_note(
+                    f"slipstick: the model raised this itself, on calibration inputs {sizes}; it is unchanged"
+                )
+                raise
     if tracer.changing is not None:
         raise UserError(
             f"module {names[tracer.changing]!r} makes other products on its second call than on its first; "

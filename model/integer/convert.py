@@ -128,10 +128,9 @@ def integer_form_(
     root = root_table(config)
     for name, parent in activated(model):
         parent.act = PwlActivation(activation_function(parent.act)[1], tables[name]).to(device)
-    for parent in list(model.modules()):
-        for name, norm in list(parent.named_children()):
-            if isinstance(norm, nn.LayerNorm):
-                setattr(parent, name, IntegerLayerNorm.take_over(norm, root))
+    for norm in list(model.modules()):
+        if isinstance(norm, nn.LayerNorm):
+            IntegerLayerNorm.take_over_(norm, root)
     for block in blocks(model):
         attention = block.attn
         if isinstance(attention, ReuseAttention):

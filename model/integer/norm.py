@@ -19,13 +19,12 @@ class IntegerLayerNorm(nn.LayerNorm):
     """
 
     @classmethod
-    def take_over(cls, norm: nn.LayerNorm, root: PwlTable) -> "IntegerLayerNorm":
-        """A LayerNorm with the parameters of ``norm`` and the reciprocal square root ``root``."""
-        own = cls(norm.normalized_shape, norm.eps, norm.elementwise_affine)
-        own._parameters = norm._parameters
-        own.root = root
-        own.derived = Derived()
-        return own
+    def take_over_(cls, norm: nn.LayerNorm, root: PwlTable) -> None:
+        """Turn a LayerNorm, in place, into one with the reciprocal square root ``root``."""
+        norm.__class__ = cls
+        assert isinstance(norm, IntegerLayerNorm)
+        norm.root = root
+        norm.derived = Derived()
 
     root: PwlTable
     derived: "Derived[tuple[LayerNormSpec, Tensor, Tensor]]"

@@ -3,11 +3,13 @@
 import torch
 from torch import Tensor
 
+from slipstick.rtl.cells import cell as cell_by_name
 from slipstick.rtl.cells.cell import Cell
 
 from ..gemm import PreparedWeights
 
 Grid = tuple[tuple[Cell, ...], ...]  # grid[k % R][n % C] is the cell of reduction index k and output channel n
+EXACT_GRID: Grid = ((cell_by_name("exact8s"),),)
 
 
 def cell_groups(grid: Grid, depth: int, channels: int) -> list[tuple[Cell, Tensor | None, Tensor | None]]:

@@ -36,9 +36,12 @@ def reuse_(model: nn.Module, blocks: Iterable[int], config: ReuseConfig | None =
         elif index + 1 in reused:
             block = SourceBlock(block)
         changed.append(block)
-    training = vit.training
+    for before, block in zip(vit.blocks, changed, strict=True):
+        for module in {*block.modules()} - {*before.modules()}:  # new ones; the others keep their own flags
+            module.training = before.training
+    blocks_training = vit.blocks.training
     vit.blocks = ReuseBlocks(changed, reused, config)
-    vit.blocks.train(training)
+    vit.blocks.training = blocks_training
 
 
 def check_pattern(blocks: Iterable[int], encoders: int) -> tuple[int, ...]:

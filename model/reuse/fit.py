@@ -4,10 +4,13 @@ Our own addition; the paper does not tell how it starts. Heads of different enco
 trained projection behind a foreign attention is no better than a random one; least squares mends that.
 """
 
+from typing import Any
+
 import torch
 from timm.layers.attention import Attention
 from torch import Tensor, nn
 
+from ..conversion.state import evaluating
 from .blocks import ReuseAttention, ReuseBlocks
 from .convert import check_reusable
 
@@ -31,8 +34,11 @@ def fit_projections_(model: nn.Module, original: nn.Module, images: Tensor) -> N
     blocks = model.blocks
     assert isinstance(blocks, ReuseBlocks)
     whole = check_reusable(original)
-    was_training = model.training
-    model.eval()
+    with evaluating(model):
+        _fit(model, blocks, whole, images)
+
+
+def _fit(model: nn.Module, blocks: ReuseBlocks, whole: Any, images: Tensor) -> None:
     for index in blocks.reused:
         attention, before = blocks[index].attn, whole.blocks[index].attn
         assert isinstance(attention, ReuseAttention) and isinstance(before, Attention)
@@ -47,7 +53,6 @@ def fit_projections_(model: nn.Module, original: nn.Module, images: Tensor) -> N
         layer.weight.copy_(weight)
         if layer.bias is not None:
             layer.bias.copy_(wanted_mean - weight @ input_mean)
-    model.train(was_training)
 
 
 def _seen(model: nn.Module, images: Tensor, layer: nn.Module, *, output: bool) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..conversion.state import evaluating
 from ..vit_parts import blocks as blocks_of
 from .mlp import WeightlessConfig
 from .replace import check_blocks, weightless_mlps
@@ -68,12 +69,9 @@ def count(model: nn.Module, blocks: Sequence[int], config: WeightlessConfig, exa
         blocks_of(vit)[number].mlp.register_forward_pre_hook(lambda _, inputs: tokens.append(inputs[0].shape[-2]))
         for number in blocks
     ]
-    was_training = model.training
-    model.eval()
     # fused attention is not counted on every device
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with evaluating(model), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(example)
-    model.train(was_training)
     for hook in hooks:
         hook.remove()
     mlps = [blocks_of(vit)[number].mlp for number in blocks]

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from slipstick.errors import UserError
 
+from ..conversion.batch import Batch, forward
+from ..conversion.inputs import read_batches
+from ..conversion.state import all_or_nothing, evaluating
 from ..vit_parts import blocks as blocks_of
 from .match import MatchConfig, explained, match_
 from .mlp import WeightlessConfig, WeightlessMlp
@@ -58,12 +61,11 @@ def recording(module: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
 
 
 @torch.no_grad()
-def record(model: VisionTransformer, block: int, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def record(model: VisionTransformer, block: int, inputs: Sequence[Batch]) -> tuple[Tensor, Tensor]:
     """What a block's MLP gets and gives, float [M, D] and [M, D'], while the model runs on ``inputs``; shuffled."""
-    model.eval()
-    with recording(blocks_of(model)[block].mlp) as seen:
+    with evaluating(model), recording(blocks_of(model)[block].mlp) as seen:
         for batch in inputs:
-            model(batch)
+            forward(model, batch)
     got, gave = (torch.cat(part) for part in zip(*seen, strict=True))
     order = torch.randperm(len(got), generator=torch.Generator().manual_seed(block)).to(got.device)
     return got[order], gave[order]
@@ -78,18 +80,19 @@ def weightless_(
     ``inputs`` are batches of the model's input that activations are recorded on, with the blocks before already
     replaced. With ``match`` every MLP is trained to match these, else only the entries of its sum are solved.
     ``report(block, share)`` says how much of the MLP's variance is explained. Raises UserError for blocks that do
-    not exist or have no timm Mlp.
+    not exist or have no timm Mlp, and for inputs as ``approximate_`` does. Whatever fails, the model is as it was.
     """
     vit = check_blocks(model, blocks)
-    was_training = model.training
-    for number in sorted(blocks):
-        got, gave = record(vit, number, inputs)
-        mlp = WeightlessMlp(config, got, gave)
-        if match is not None:
-            match_(mlp, got, gave, match)
-        report(number, explained(mlp, got, gave))
-        blocks_of(vit)[number].mlp = mlp
-    model.train(was_training)
+    batches = read_batches(model, inputs)
+    with all_or_nothing(model):
+        for number in sorted(blocks):
+            before = blocks_of(vit)[number].mlp
+            got, gave = record(vit, number, batches)
+            mlp = WeightlessMlp(config, got, gave)
+            if match is not None:
+                match_(mlp, got, gave, match)
+            report(number, explained(mlp, got, gave))
+            blocks_of(vit)[number].mlp = mlp.train(before.training)
 
 
 def weightless_mlps(model: nn.Module) -> dict[str, WeightlessMlp]:
