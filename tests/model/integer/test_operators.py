@@ -38,7 +38,9 @@ def test_softmax_gives_the_numbers_of_numpy(extreme):
 
 
 def test_layer_norm_gives_the_numbers_of_numpy():
-    norm = IntegerLayerNorm.take_over(nn.LayerNorm(24), ROOT)
+    norm = nn.LayerNorm(24)
+    IntegerLayerNorm.take_over_(norm, ROOT)
+    assert isinstance(norm, IntegerLayerNorm)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     rows = RNG.integers(-(2**15), 2**15, (4, 7, 24))
