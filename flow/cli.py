@@ -1,8 +1,11 @@
 """The command line: lists the commands; each lives in ``commands``."""
 
+import ast
 import errno
 import importlib
 import sys
+from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import typer
@@ -19,7 +22,7 @@ COMMANDS = (
 
 
 class _OnDemand(TyperGroup):
-    """Imports the module of a command only when it is called or listed: torch and timm alone take seconds."""
+    """Imports the module of a command only when it is called: torch and timm alone take seconds."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -34,6 +37,24 @@ class _OnDemand(TyperGroup):
         else:
             parent.command(cmd_name)(module.run)
         return typer.main.get_group(parent).get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands by what their sources say of them, which imports none."""
+        width = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, shorten(_summary(name), width, placeholder="...")) for name in COMMANDS])
+
+
+def _summary(name: str) -> str:
+    """What a command does: the first line of its module's ``run``, or of the ``help`` of its ``app``."""
+    tree = ast.parse((Path(__file__).parent / "commands" / f"{name}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "run":
+            return (ast.get_docstring(node) or "").partition("\n\n")[0]
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.targets[0]) == "app":
+            texts = [str(ast.literal_eval(one.value)) for one in node.value.keywords if one.arg == "help"]
+            return "".join(texts).partition("\n\n")[0]
+    return ""
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

@@ -3,6 +3,8 @@
 import errno
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,19 @@ COMMANDS = (
 
 def test_every_promised_command_is_there() -> None:
     assert set(cli.COMMANDS) == {*COMMANDS, "liberty", "pwl", "reuse", "weightless"}
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself_and_imports_none(monkeypatch, capsys) -> None:
+    assert call(monkeypatch, "--help") == 0
+    shown = capsys.readouterr().out
+    for name in cli.COMMANDS:
+        (line,) = re.findall(rf"^  {name} +(\w.*)$", shown, re.M)
+        assert call(monkeypatch, name, "--help") == 0
+        assert " ".join(line.removesuffix("...").split()) in " ".join(capsys.readouterr().out.split())
+    code = "import sys, slipstick.flow.cli as cli; sys.argv = ['slipstick', '--help']\n"
+    code += "try: cli.run()\nexcept SystemExit: pass\nprint(sys.modules.keys() & {'torch', 'timm', 'numpy'})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr
 
 
 @pytest.mark.parametrize("command", (*COMMANDS, "reuse"))
