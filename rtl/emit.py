@@ -33,11 +33,16 @@ def to_verilog(component: Component, name: str) -> str:
     return tidy(text)
 
 
-def accelerator_verilog(config: ArrayConfig, *, accumulator_rows: int = 256, depth: int = 64) -> str:
-    """Verilog of ``Accelerator``: one self-contained text, every kind of part a module of its own."""
-    library = Library()
+def accelerator_verilog(
+    config: ArrayConfig, *, accumulator_rows: int = 256, depth: int = 64, name: str | None = None
+) -> str:
+    """Verilog of ``Accelerator``: one self-contained text, every kind of part a module of its own.
+
+    With a ``name``, the top module has it and all others begin with it, so that several stand in one design.
+    """
+    library = Library(name)
     library.part(Accelerator, config, accumulator_rows, depth)
-    modules = [to_verilog(part, part.module_name) for part in library.parts()]
+    modules = [to_verilog(part, library.module_name(part)) for part in library.parts()]
     return "\n".join([_header(config, accumulator_rows, depth), *modules])
 
 

@@ -35,6 +35,9 @@ class ProcessingElement(Component):
         multiplier = place(m, "multiplier", self._library, Multiplier, self.cell, inputs=operands)
         product = Signal(signed(self.sum_width))
         m.d.comb += product.eq(multiplier.product)
+        if self.sum_width < self.cell.product_width:
+            unused = Signal()  # lint asks who reads the copies of the sign that no product of this cell needs
+            m.d.comb += unused.eq(multiplier.product.all())
         with m.If(self.load):
             m.d.sync += self.weight_out.eq(self.weight_in)
         m.d.sync += [

@@ -8,10 +8,20 @@ from amaranth.lib.wiring import In
 
 
 class Library:
-    """The parts that a design shares: each kind of component with each set of parameters once."""
+    """The parts that a design shares: each kind of component with each set of parameters once.
 
-    def __init__(self) -> None:
+    With a ``name`` of the design, that is the name of the first part's module and begins those of all others.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
         self._parts: dict[tuple, Any] = {}
+        self._name = name
+
+    def module_name(self, part: Any) -> str:
+        """The name of a part's module in this design."""
+        if self._name is None:
+            return part.module_name
+        return self._name if part is next(iter(self._parts.values())) else f"{self._name}_{part.module_name}"
 
     def part(self, kind: Callable[..., Any], *parameters: Any) -> Any:
         """The one component ``kind(*parameters, self)``."""
@@ -61,5 +71,5 @@ def place(
             pins[f"o_{member}"] = Signal(description.shape, name=f"{name}__{member}_unused")
         else:
             pins[f"o_{member}"] = output
-    m.submodules[name] = Instance(component.module_name, **pins)
+    m.submodules[name] = Instance(library.module_name(component), **pins)
     return outputs

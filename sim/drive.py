@@ -4,10 +4,12 @@
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from slipstick.errors import UserError
 from slipstick.rtl.spec.array import ArrayConfig
 from slipstick.rtl.spec.schedule import Schedule
 
@@ -17,7 +19,8 @@ from .runner import Build, SimulationError, build, run
 
 Mode = Literal["file", "stream"]
 BENCH = "slipstick.sim.bench_accelerator"
-SHARED = ("mul_*",)  # the cells: nearly all gates of an array
+SHARED = ("mul_*", "*_mul_*")  # the cells: nearly all gates of an array
+_TOP = re.compile(r"^\s*module\s+(\w+)\s*(?:#\s*\([^;]*?\)\s*)?\(([^;]*?\bs_axis_tdata\b[^;]*)\)\s*;", re.M)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ def drive(
     ``stall`` is the share of cycles in which either side pauses, at random from ``seed``. Files stand in
     ``folder``. Raises SimulationError when the accelerator hangs or breaks the rules of AXI4-Stream.
     """
+    top = top_module(verilog)
     folder.mkdir(parents=True, exist_ok=True)
     traffic = sum(len(some.beats) + some.answers for some in schedules)
     allowed = int(4 * traffic * (config.rows + config.columns + 10) / (1 - stall)) + 10_000
@@ -55,7 +59,7 @@ def drive(
         "answers": sum(some.answers for some in schedules),
     }
     if mode == "file":
-        sources = {"accelerator.v": verilog, "player.v": player.SOURCE.read_text()}
+        sources = {"accelerator.v": verilog, "player.v": player.around(top)}
         built = build(sources, "player", parameters=player.parameters(config), shared=SHARED, waves=waves)
         player.write_beats(folder / "beats.bin", player.join([some.beats for some in schedules]))
         state = (seed * 2654435761 + 1) % (1 << 32) or 1  # xorshift stays at zero
@@ -63,12 +67,21 @@ def drive(
         report, waveform = _run(built, "play", folder, seed, plan)
         answers = player.read_answers(folder / "answers.bin", config.columns)
     else:
-        built = build({"accelerator.v": verilog}, "accelerator", shared=SHARED, waves=waves)
+        built = build({"accelerator.v": verilog}, top, shared=SHARED, waves=waves)
         player.write_stream(folder / "beats.txt", player.join([some.beats for some in schedules]))
         plan |= {"stall": stall}
         report, waveform = _run(built, "stream", folder, seed, plan)
         answers = player.read_stream(folder / "answers.txt", config.columns)
     return Drive(answers, report["cycles"], report["cpu_seconds"], waveform)
+
+
+def top_module(verilog: str) -> str:
+    """The module with the accelerator's ports, whatever its name; UserError unless there is exactly one."""
+    found = [match[1] for match in _TOP.finditer(verilog) if "m_axis_tdata" in match[2]]
+    if len(found) != 1:
+        listed = f"several, {', '.join(found)}" if found else "none"
+        raise UserError(f"one module of the Verilog must have the ports s_axis_* and m_axis_*; there is {listed}")
+    return found[0]
 
 
 def _run(built: Build, testcase: str, folder: Path, seed: int, plan: dict) -> tuple[dict, Path | None]:

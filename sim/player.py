@@ -28,6 +28,11 @@ def parameters(config: ArrayConfig) -> dict[str, int]:
     return {"DATA_BYTES": data_bytes(config), "COLUMNS": config.columns}
 
 
+def around(top: str) -> str:
+    """Verilog of the player, with module ``top`` as its accelerator."""
+    return SOURCE.read_text().replace("  accelerator accelerator (", f"  {top} accelerator (")
+
+
 def join(beats: list[Beats]) -> Beats:
     """One stream after the other."""
     return Beats(*(np.concatenate([getattr(some, name) for some in beats]) for name in ("data", "kind", "last")))

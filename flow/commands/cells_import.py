@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from slipstick.errors import UserError
-from slipstick.flow.importer import Imported, add_to_library, import_files
+from slipstick.flow.importer import Elaboration, Imported, add_to_library, import_files
 from slipstick.flow.importer.exact_errors import exact_errors
 from slipstick.limits import COUNT, Limits
 from slipstick.rtl.cells import ErrorFigures
@@ -28,7 +28,18 @@ def run(
     name: Annotated[str | None, typer.Option(help="Name of the cell; default: that of the module or file.")] = None,
     a: Annotated[str | None, typer.Option(help="Port of the activation; default: the first input.")] = None,
     w: Annotated[str | None, typer.Option(help="Port of the weight; default: the second input.")] = None,
-    product: Annotated[str | None, typer.Option(help="Port of the product.")] = None,
+    product: Annotated[str | None, typer.Option(help="Port of the product; other outputs are left out then.")] = None,
+    tie: Annotated[list[str] | None, typer.Option(help="A constant input, such as enable=1; repeatable.")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="A parameter of the top module, W=8; repeatable.")] = None,
+    define: Annotated[
+        list[str] | None, typer.Option("--define", "-D", help="A macro, NAME or NAME=VALUE; repeatable.")
+    ] = None,
+    include: Annotated[
+        list[Path] | None, typer.Option("--include", "-I", help="A folder that includes are searched in; repeatable.")
+    ] = None,
+    liberty: Annotated[
+        list[Path] | None, typer.Option(help="Liberty file of the cells in a mapped netlist; repeatable.")
+    ] = None,
     c_function: Annotated[str | None, typer.Option(help="The C function; default: the name of the module.")] = None,
     allow_run_c: Annotated[bool, typer.Option("--allow-run-c", help="Compile and run the C file: trust it.")] = False,
     widths: Annotated[
@@ -53,6 +64,9 @@ def run(
     imported = import_files(
         files, top=top, function=c_function, allow_run_c=allow_run_c, signed=signed, widths=_widths(widths),
         index=index, name=name, ports=(a, w, product),
+        elaboration=Elaboration(
+            tuple(param or ()), tuple(define or ()), tuple(include or ()), tuple(liberty or ()), tuple(tie or ())
+        ),
     )  # fmt: skip
     errors = _errors(imported, exact_errors, samples, seed)
     path = add_to_library(imported, replace=force)

@@ -11,8 +11,9 @@ from slipstick.flow.job.manifest import manifest
 from slipstick.limits import Limits
 from slipstick.rtl.accelerator import Accelerator
 from slipstick.rtl.emit import accelerator_verilog
+from slipstick.rtl.names import check_module_name
 from slipstick.rtl.spec.schedule import MAX_ACCUMULATOR_ROWS
-from slipstick.store import write_text
+from slipstick.store import check_writable, write_text
 
 from .options import ClockMhz, Columns, Json, Mix, Rows, array_config, number, print_json
 
@@ -25,10 +26,15 @@ def run(
         int, number(Limits(2, MAX_ACCUMULATOR_ROWS), help="Rows of activations that accumulators hold.")
     ] = 256,
     depth: Annotated[int, number(Limits(1, 1 << 20), help="Weight tiles that accumulators can sum.")] = 64,
+    name: Annotated[
+        str | None, typer.Option(help="Of the top module, and the start of all other modules' names.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Verilog file to write.")] = Path("out/accelerator.v"),
     handoff: Annotated[
         Path | None,
-        typer.Option(help="Folder for what other tools need: Verilog, SDC, Yosys, OpenSTA, config.mk, FuseSoC core."),
+        typer.Option(
+            help="Folder for other tools: Verilog, bench, stream.md, SDC, Yosys, OpenSTA, config.mk, FuseSoC."
+        ),
     ] = None,
     platform: Annotated[str, typer.Option(help=f"Of OpenROAD-flow-scripts: {', '.join(TIME_UNIT_PS)}.")] = "ihp-sg13g2",
     clock_mhz: ClockMhz = 100.0,
@@ -38,9 +44,13 @@ def run(
 
     Example: slipstick generate --rows 8 --columns 8 --mix exact8s:4,drum8s_k4:4 --out array.v
     """
-    design = HandedDesign(Accelerator.module_name, "aclk", clock_mhz, platform)
+    if name is not None:
+        check_module_name(name)
     config = array_config(rows, columns, mix)
-    text = accelerator_verilog(config, accumulator_rows=accumulator_rows, depth=depth)
+    top = name or Accelerator.module_name
+    design = HandedDesign(top, "aclk", clock_mhz, platform, config, accumulator_rows, depth)
+    check_writable(out)
+    text = accelerator_verilog(config, accumulator_rows=accumulator_rows, depth=depth, name=name)
     write_text(out, text)
     facts = manifest(
         array=config.describe(), cells={c.name: c.digest for c in config.cells}, verilog=str(out),

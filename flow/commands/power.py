@@ -8,7 +8,8 @@ import typer
 
 from slipstick.errors import UserError
 from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
-from slipstick.flow.importer.verilog_text import choose_top, load_sources
+from slipstick.flow.importer.hierarchy import choose_top, texts_of
+from slipstick.flow.importer.verilog_text import load_sources
 from slipstick.flow.library.liberty import default_liberty, load_liberty
 from slipstick.flow.power.activity import simulate
 from slipstick.flow.power.annotation import Annotation
@@ -68,7 +69,7 @@ def run(
         module = name = choose_top(sources, top)
         if len(sources.texts) > 1:
             raise UserError(f"{design} includes other files; give one file that holds all modules")
-        text = sources.texts[sources.roots[0]]
+        text = texts_of(sources, name)[sources.roots[0]]
     try:
         mapped = synthesise(text, module, library, clock_ps=1e6 / clock_mhz)
     except SynthesisError as error:

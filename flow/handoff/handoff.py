@@ -4,15 +4,20 @@ from pathlib import Path
 
 from slipstick.store import write_text
 
+from .bench import testbench
 from .design import HandedDesign
 from .fusesoc import core
 from .openroad import config_mk
 from .sdc import sdc
 from .sta import opensta_script, yosys_script
+from .stream import stream_markdown
 
 
 def hand_off(design: HandedDesign, verilog: str, folder: Path) -> list[Path]:
-    """Write Verilog, SDC, scripts of Yosys and OpenSTA, ``config.mk`` and the FuseSoC core; the files written."""
+    """Write Verilog, SDC, scripts of Yosys and OpenSTA, ``config.mk``, FuseSoC core, bench and the stream's format.
+
+    Returns the files written.
+    """
     texts = {
         design.verilog: verilog,
         f"{design.top}.sdc": sdc(design),
@@ -20,6 +25,8 @@ def hand_off(design: HandedDesign, verilog: str, folder: Path) -> list[Path]:
         f"{design.top}.tcl": opensta_script(design),
         "config.mk": config_mk(design),
         f"{design.top}.core": core(design),
+        f"{design.top}_tb.sv": testbench(design),
+        "stream.md": stream_markdown(design),
     }
     for name, text in texts.items():
         write_text(folder / name, text)

@@ -1,5 +1,7 @@
 """``config.mk`` of OpenROAD-flow-scripts: from Verilog to a layout on an open platform."""
 
+from slipstick.flow.library.liberty import default_liberty
+
 from .design import HandedDesign
 
 CORE_UTILIZATION = 40
@@ -8,7 +10,10 @@ CORE_UTILIZATION = 40
 
 def config_mk(design: HandedDesign) -> str:
     """The text; run ``make DESIGN_CONFIG=<folder>/config.mk`` in the flow folder of OpenROAD-flow-scripts."""
-    return f"""export DESIGN_NAME = {design.top}
+    return f"""# Accumulators are memories of {design.memory_bits} bits in all, beyond the usual limit of this flow.
+# Without SRAM macros they become as many flip-flops{_area(design)}.
+# Fewer --accumulator-rows make them smaller; a macro takes the place of the memory in modules column_*.
+export DESIGN_NAME = {design.top}
 export PLATFORM = {design.platform}
 
 HANDOFF := $(dir $(lastword $(MAKEFILE_LIST)))
@@ -18,7 +23,16 @@ ifeq ($(wildcard $(VERILOG_FILES)),)
 $(error $(VERILOG_FILES) is not there: move the folder to a path without blanks)
 endif
 
+export SYNTH_MEMORY_MAX_BITS = {design.memory_bits}
 export CORE_UTILIZATION = {CORE_UTILIZATION}
 export PLACE_DENSITY_LB_ADDON = 0.2
 export SYNTH_HIERARCHICAL = 1
 """
+
+
+def _area(design: HandedDesign) -> str:
+    """What flip-flops in the place of memories would take, where the library is at hand, in words."""
+    if design.platform != "ihp-sg13g2":
+        return ""
+    flops = [cell.area_um2 for cell in default_liberty().cells.values() if cell.flop and not cell.dont_use]
+    return f", at {min(flops):.1f} um2 each {design.memory_bits * min(flops) / 1e6:.2f} mm2 before their multiplexers"

@@ -16,7 +16,7 @@ from slipstick.model.kernels.compiler import KernelError, find_compiler
 
 from .forms import ALL_PAIRS, Form, check_widths
 from .table import COMMENT
-from .verilog_text import read_text
+from .verilog_lexer import read_text
 
 COMPILE_TIMEOUT_S = 60
 RUN_TIMEOUT_S = 120
@@ -105,11 +105,14 @@ def read_c(
     signed: bool | None = None,
     widths: tuple[int, int] | None = None,
     names: Sequence[str | None] = (None, None),
+    defines: Sequence[str] = (),
+    includes: Sequence[Path] = (),
 ) -> Form:
     """Compile a C function and evaluate it in a child process; UserError unless ``allow_run``.
 
     ``names`` are the parameters for operands a and w, for functions that take them the other way round. ``widths`` are
-    needed where the types do not tell them. Products are the low wa + ww bits of what the function returns.
+    needed where the types do not tell them. Products are the low wa + ww bits of what the function returns. Includes
+    are searched beside the file, then in ``includes``.
     """
     if not allow_run:
         raise UserError(f"{path.name} would be compiled and run with your rights; add --allow-run-c if you trust it")
@@ -123,7 +126,9 @@ def read_c(
     check_widths(found, path.name)
     if signed is None and prototype.is_signed and (prototype.widths is None or prototype.widths != found):
         raise UserError(f"{function}({', '.join(prototype.types)}): are the operands --signed or --unsigned?")
-    program = _Program(text, path, prototype, found, bool(signed), _swapped(prototype, names))
+    folders = [path.parent.resolve(), *(folder.resolve() for folder in includes)]
+    flags = (*(f"-I{folder}" for folder in folders), *(f"-D{define}" for define in defines))
+    program = _Program(text, path, prototype, found, bool(signed), _swapped(prototype, names), flags)
     says_signed = True if prototype.is_signed and signed is None else None
     return Form(path.name, found, program.bits, signed=says_signed, name=function, notes=(program.order,))
 
@@ -145,6 +150,7 @@ class _Program:
     widths: tuple[int, int]
     signed: bool
     swapped: bool
+    flags: tuple[str, ...]
 
     @property
     def order(self) -> str:
@@ -190,7 +196,7 @@ class _Program:
 
     def _compile(self, folder: Path) -> None:
         try:
-            command = [find_compiler(), "-x", "c", "-O2", "-w", "harness.c", "-o", "harness"]
+            command = [find_compiler(), "-x", "c", "-O2", "-w", *self.flags, "harness.c", "-o", "harness"]
         except KernelError as error:
             raise UserError(str(error)) from error
         done = _child(command, folder, COMPILE_TIMEOUT_S)

@@ -5,7 +5,7 @@ net undriven, assigns x or z, or reads past a vector's end: then it says for whi
 product, as a simulator would.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,17 +61,26 @@ GATES: dict[str, tuple[str, Callable[..., Signal]]] = {
 """Gates of Yosys: input ports, and the function."""
 
 
-def to_netlist(cells: dict[str, Any], a: Sequence[int], w: Sequence[int], product: Sequence[Net], what: str) -> Netlist:
+def to_netlist(
+    cells: dict[str, Any],
+    a: Sequence[int],
+    w: Sequence[int],
+    product: Sequence[Net],
+    what: str,
+    tied: Mapping[int, int] | None = None,
+) -> Netlist:
     """Trace the gates between the operands' nets and the product's, LSB first.
 
-    ``cells`` are those of a module in Yosys' JSON; ``what`` names it in errors. Raises UserError for loops, cells that
-    are no gates, nets with two drivers, and products that are undefined for some operands.
+    ``cells`` are those of a module in Yosys' JSON; ``what`` names it in errors; ``tied`` nets are constant. Raises
+    UserError for loops, cells that are no gates, nets with two drivers, and products undefined for some operands.
     """
-    drivers = _drivers(cells, {*a, *w}, what)
-    order = _topological(drivers, [net for net in product if isinstance(net, int)], {*a, *w}, what)
+    given = {*a, *w, *(tied or {})}
+    drivers = _drivers(cells, given, what)
+    order = _topological(drivers, [net for net in product if isinstance(net, int)], given, what)
 
     def signals(left: list[AnyBit], right: list[AnyBit]) -> list[Signal]:
         nets: dict[Net, Signal] = {"0": (0, 0), "1": (1, 0), "x": (0, 1), "z": (0, 1)}
+        nets |= {net: (value, 0) for net, value in (tied or {}).items()}
         nets |= {net: (bit, 0) for net, bit in zip([*a, *w], [*left, *right], strict=True)}
         for net in order:
             ports, function = GATES[drivers[net]["type"]] if net in drivers else ("", lambda: (0, 1))

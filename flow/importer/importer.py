@@ -17,10 +17,10 @@ from .c_function import read_c
 from .forms import Form, decide_signed
 from .table import read_table, table_form
 from .table_netlist import netlist_of
-from .verilog import read_verilog
+from .verilog import Elaboration, read_verilog
 
 FAMILY = "imported"
-KINDS = ((".v", ".sv"), (".c",), (".npy", ".csv", ".txt", ".h", ".hpp"))  # Verilog, C, tables
+KINDS = ((".v", ".sv", ".vh", ".svh"), (".c",), (".npy", ".csv", ".txt", ".h", ".hpp"))  # Verilog, C, tables
 Widths = tuple[int, int]
 
 
@@ -41,14 +41,23 @@ def from_verilog(
     a: str | None = None,
     w: str | None = None,
     product: str | None = None,
+    elaboration: Elaboration | None = None,
 ) -> Cell:
     """The cell that Verilog files describe, structurally or behaviourally; ``top`` where there are several modules.
 
     Operands are the inputs in the order of the ports, or those named ``a`` and ``w``. Without ``signed`` the ports'
-    declaration decides, else the reading nearer to a multiplier. UserError for anything but a combinational
-    multiplier of 2- to 16-bit operands whose product has as many bits as both.
+    declaration decides, else the reading nearer to a multiplier. ``elaboration`` gives parameters, macros and more.
+    UserError for anything but a combinational multiplier of 2- to 16-bit operands whose product has as many bits as
+    both.
     """
-    return import_files([Path(path) for path in paths], top=top, signed=signed, name=name, ports=(a, w, product)).cell
+    return import_files(
+        [Path(path) for path in paths],
+        top=top,
+        signed=signed,
+        name=name,
+        ports=(a, w, product),
+        elaboration=elaboration,
+    ).cell
 
 
 def from_c(
@@ -98,17 +107,20 @@ def import_files(
     index: str = "bits",
     name: str | None = None,
     ports: tuple[str | None, str | None, str | None] = (None, None, None),
+    elaboration: Elaboration | None = None,
 ) -> Imported:
     """Read all forms of one cell; those after the first must agree with it on all pairs.
 
     Verilog gives the gates where there is any, else the first table or C function does.
     """
     verilog, programs, tables = _by_kind(paths)
-    if top is not None and not verilog:
-        raise UserError(f"--top {top}: there is no Verilog among the files")
+    how = elaboration or Elaboration()
+    for option, given in (("--top", top), ("--param", how.parameters), ("--tie", how.ties), ("--liberty", how.liberty)):
+        if given and not verilog:
+            raise UserError(f"{option}: there is no Verilog among the files")
     forms: list[Form] = []
     if verilog:
-        forms.append(read_verilog(verilog, top=top, a=ports[0], w=ports[1], product=ports[2]))
+        forms.append(read_verilog(verilog, top=top, a=ports[0], w=ports[1], product=ports[2], elaboration=how))
         if widths not in (None, forms[0].widths):
             declared = "x".join(map(str, forms[0].widths))
             raise UserError(
@@ -121,12 +133,18 @@ def import_files(
         if function is None:
             raise UserError(f"{programs[0]}: say which function is the cell with --c-function")
         known = decide_signed(forms, signed)[0] if forms else signed
-        forms.append(read_c(programs[0], function, allow_run=allow_run_c, signed=known, widths=widths, names=ports[:2]))
+        forms.append(read_c(
+            programs[0], function, allow_run=allow_run_c, signed=known, widths=widths, names=ports[:2],
+            defines=how.defines, includes=how.includes,
+        ))  # fmt: skip
     provenance = {
-        "sources": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
+        "sources": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (*paths, *how.liberty)},
         "top": forms[0].name if verilog else None,
         "c_function": function if programs else None,
         "index": index if tables else None,
+        "parameters": list(how.parameters) or None,
+        "defines": list(how.defines) or None,
+        "ties": list(how.ties) or None,
         "tools": {package: importlib.metadata.version(package) for package in ("pyosys", "numpy")},
     }
     recorded = {key: value for key, value in provenance.items() if value is not None}

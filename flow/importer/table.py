@@ -9,7 +9,7 @@ import numpy as np
 from slipstick.errors import UserError
 
 from .forms import WIDTHS, Form, check_widths
-from .verilog_text import read_text
+from .verilog_lexer import read_text
 
 INDEXINGS = ("bits", "value")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.S)  # of C; an open one goes on to the end

@@ -30,14 +30,15 @@ class Checked:
     name: str
     file: Path
     config: ArrayConfig
+    depth: int
     layers: tuple[str, ...]
     result: CosimResult
 
 
-def emit_tile(tile: Tile, recordings: dict[str, Recording], folder: Path) -> Path:
-    """Write the Verilog of a tile, with accumulators wide enough for all its layers."""
+def emit_tile(tile: Tile, recordings: dict[str, Recording], folder: Path) -> tuple[Path, int]:
+    """Write the Verilog of a tile, with accumulators wide enough for all its layers; the file, and their depth."""
     depth = max(_depth(tile.config, recordings[layer]) for layer in tile.layers)
-    return _write(tile.config, depth, folder / f"{tile.name}.v")
+    return _write(tile.config, depth, folder / f"{tile.name}.v"), depth
 
 
 def _depth(config: ArrayConfig, recording: Recording) -> int:
@@ -46,7 +47,7 @@ def _depth(config: ArrayConfig, recording: Recording) -> int:
 
 
 def _write(config: ArrayConfig, depth: int, path: Path) -> Path:
-    text = accelerator_verilog(config, accumulator_rows=ACCUMULATOR_ROWS, depth=depth)
+    text = accelerator_verilog(config, accumulator_rows=ACCUMULATOR_ROWS, depth=depth, name=path.stem)
     write_text(path, text)
     return path
 
@@ -61,7 +62,7 @@ def check_tiles(
     wanted = attention_layers(recordings)
     checked = []
     for tile in placement.tiles:
-        file = emit_tile(tile, recordings, folder)
+        file, depth = emit_tile(tile, recordings, folder)
         fitting = [x for x in tile.layers if recordings[x].activations.shape[1] <= ACCUMULATOR_ROWS]
         own = sorted(fitting, key=lambda layer: layer not in wanted)[:layers_each]
         if not own:
@@ -75,7 +76,7 @@ def check_tiles(
             workdir=folder / "cosim" / tile.name,
             verilog=file.read_text(),
         )
-        checked.append(Checked(tile.name, file, tile.config, tuple(own), result))
+        checked.append(Checked(tile.name, file, tile.config, depth, tuple(own), result))
     return checked
 
 
@@ -103,4 +104,4 @@ def check_mixed(
         verilog=file.read_text(),
     )
     assign_(module, assignment)
-    return Checked("mixed_array", file, config, layers, result)
+    return Checked("mixed_array", file, config, depth, layers, result)

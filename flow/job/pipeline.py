@@ -13,7 +13,6 @@ from slipstick.model.convert import assign_
 from slipstick.model.evaluate import correct
 from slipstick.model.workload import record
 from slipstick.model.zoo import LoadedModel
-from slipstick.rtl.accelerator import Accelerator
 from slipstick.sim.verilator import find_verilator
 
 from .config import FlowConfig
@@ -21,6 +20,7 @@ from .console import Steps
 from .hardware import Checked, check_mixed, check_tiles
 from .mix import Mix, find_mix
 from .tiles import Placement, place
+from .verify import ACCUMULATOR_ROWS
 from .workbench import Workbench
 
 COSIMULATED_IMAGES = 2
@@ -68,8 +68,9 @@ def run_flow(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
         checked = check_tiles(placement, recordings, folder, layers_each=4, seed=config.seed, say=steps.note)
         mixed = check_mixed(bench, chosen.assignment, placement.mixed, images, folder, seed=config.seed, say=steps.note)
         if config.liberty is None:  # the shipped library is a platform of OpenROAD-flow-scripts
-            design = HandedDesign(Accelerator.module_name, "aclk", config.clock_mhz, "ihp-sg13g2")
             for one in (*checked, mixed):
+                top, shape = one.file.stem, (one.config, ACCUMULATOR_ROWS, one.depth)
+                design = HandedDesign(top, "aclk", config.clock_mhz, "ihp-sg13g2", *shape)
                 hand_off(design, one.file.read_text(), out / "handoff" / one.name)
     with steps.step("power of the accelerator"):
         inference = accelerator_energy(config, bench, placement, mix.model)

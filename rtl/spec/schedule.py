@@ -15,6 +15,11 @@ DRAIN_OUTPUTS       the same rows, requantised
 
 An answer beat (``m_axis_tdata``) is one accumulator row: C lanes of int32, accumulators or int8 outputs
 sign-extended. ``m_axis_tlast`` marks the last row of a drain whose beat carried ``s_axis_tlast``.
+Kinds that are not listed are reserved: such a beat is taken like COLUMN, and changes and answers nothing.
+
+After one clock of reset the handshakes are known. Weights, parameters of columns and accumulators are not reset: send
+COLUMN for every column in use, R rows of WEIGHTS and rows of ACTIVATIONS_FIRST before a drain of those rows; what was
+never sent answers unknown values. ``m_axis_tdata`` and ``m_axis_tlast`` are known while ``m_axis_tvalid`` is high.
 """
 
 from collections.abc import Iterator, Sequence

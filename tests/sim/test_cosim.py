@@ -95,8 +95,10 @@ def test_an_answer_that_does_not_wait_is_an_error(config, jobs, verilog: str) ->
         cosimulate(config, jobs[:1], seed=1, backpressure=0.5, verilog=hasty)
 
 
-def test_verilog_that_does_not_compile_is_an_error_with_the_log(config, jobs) -> None:
+def test_verilog_that_does_not_compile_is_an_error_with_the_log(config, jobs, verilog: str) -> None:
     with pytest.raises(SimulationError, match=r"(?s)verilator failed.*syntax error"):
+        cosimulate(config, jobs[4:5], seed=1, verilog=verilog.replace("  assign ", "  = ", 1))
+    with pytest.raises(UserError, match=r"one module of the Verilog must have the ports .* there is none"):
         cosimulate(config, jobs[4:5], seed=1, verilog="module accelerator (")
 
 

@@ -1,5 +1,6 @@
 """Every file of a hand-off, tried with the tool that reads it where that tool is at hand."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,16 +15,18 @@ from slipstick.flow.library.liberty import default_liberty
 from slipstick.rtl.cells.registry import cell
 from slipstick.rtl.emit import accelerator_verilog
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
+from slipstick.rtl.spec.schedule import Kind
+from slipstick.sim.verilator import find_verilator
 
 CLOCK_MHZ = 80.0
+ARRAY = ArrayConfig(2, 2, CellMix.uniform(cell("truncated8s_k7"), rows=2, columns=2))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    mix = CellMix.uniform(cell("truncated8s_k7"), rows=2, columns=2)
-    text = accelerator_verilog(ArrayConfig(2, 2, mix), accumulator_rows=4, depth=4)
+    text = accelerator_verilog(ARRAY, accumulator_rows=4, depth=4)
     folder = tmp_path_factory.mktemp("handoff")
-    files = hand_off(HandedDesign("accelerator", "aclk", CLOCK_MHZ, "ihp-sg13g2"), text, folder)
+    files = hand_off(HandedDesign("accelerator", "aclk", CLOCK_MHZ, "ihp-sg13g2", ARRAY, 4, 4), text, folder)
     assert sorted(file.name for file in files) == sorted(file.name for file in folder.iterdir())
     return folder
 
@@ -36,8 +39,11 @@ def mapped(folder):
     return folder
 
 
-def run(*command, folder):
-    return subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, timeout=300)
+def run(*command, folder, path=None):
+    environment = {**os.environ, "PATH": os.pathsep.join(filter(None, (path, os.environ["PATH"])))}
+    return subprocess.run(
+        [*map(str, command)], cwd=folder, capture_output=True, text=True, timeout=300, env=environment
+    )
 
 
 def test_yosys_maps_the_design_with_its_hierarchy(mapped):
@@ -73,15 +79,76 @@ def test_make_says_so_where_the_verilog_is_missing(folder, tmp_path):
     assert "is not there" in run("make", "-f", "config.mk", folder=tmp_path).stderr
 
 
+def test_the_bench_passes_in_verilator_and_sees_a_wrong_gate(folder, tmp_path):
+    tool = find_verilator()
+    environment = {**os.environ, **tool.environment, "MAKEFLAGS": "OPT_FAST=-O0"}
+    text = (folder / "accelerator.v").read_text()
+    gate = re.findall(r"assign n\d+ = n\d+ \^ n\d+;", text)[-1]
+    for number, verilog in enumerate((text, text.replace(gate, gate.replace("^", "&")))):
+        place = tmp_path / str(number)
+        place.mkdir()
+        (place / "accelerator.v").write_text(verilog)
+        shutil.copy(folder / "accelerator_tb.sv", place)
+        command = [
+            tool.executable,
+            "--binary",
+            "--timing",
+            "-Wno-fatal",
+            "--top-module",
+            "accelerator_tb",
+            "-o",
+            "bench",
+        ]
+        subprocess.run(
+            [*command, "accelerator_tb.sv", "accelerator.v"],
+            cwd=place,
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
+        done = run(place / "obj_dir" / "bench", folder=place)
+        assert (done.returncode == 0, "PASS" in done.stdout) == ((True, True) if number == 0 else (False, False)), done
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (Debian package iverilog) is absent")
+@pytest.mark.parametrize("rows, columns", [(1, 1), (3, 2), (2, 9)])
+def test_nothing_unknown_leaves_the_design_after_one_clock_of_reset(rows, columns, tmp_path):
+    array = ArrayConfig(rows, columns, CellMix.uniform(cell("drum8u_k4"), rows=rows, columns=columns))
+    design = HandedDesign("mine", "aclk", CLOCK_MHZ, "asap7", array, 4, 4)
+    hand_off(design, accelerator_verilog(array, accumulator_rows=4, depth=4, name="mine"), tmp_path)
+    built = run("iverilog", "-g2012", "-s", "mine_tb", "-o", "bench", "mine_tb.sv", "mine.v", folder=tmp_path)
+    assert built.returncode == 0, built.stderr
+    done = run("vvp", "bench", folder=tmp_path)
+    assert "PASS" in done.stdout and done.returncode == 0, done.stdout[-500:]
+
+
+def test_the_limit_of_memories_is_that_of_the_accumulators(folder):
+    text = (folder / "config.mk").read_text()
+    widths = [ARRAY.accumulator_width(column, 4) for column in range(2)]
+    assert f"export SYNTH_MEMORY_MAX_BITS = {4 * sum(widths)}\n" in text
+    assert re.search(r"# Without SRAM macros they become as many flip-flops, at \d+\.\d um2 each \d+\.\d+ mm2", text)
+
+
+def test_the_streams_page_says_what_the_code_says(folder):
+    page = (folder / "stream.md").read_text()
+    for kind in Kind:
+        assert f"| {kind.value} | {kind.name} |" in page
+    assert "| multiplier | 47:32 | unsigned |" in page and "| bias | 31:0 | signed |" in page
+    assert "reserved" in page and "reaches its accumulators R + C + 1 cycles after it was taken" in page
+    assert "Here R + C + 1 = 5." in page and "``" not in page and "====" not in page
+
+
 @pytest.mark.skipif(shutil.which("fusesoc") is None, reason="FuseSoC (PyPI: fusesoc) is absent")
-def test_fusesoc_knows_the_core(folder):
-    done = run("fusesoc", "--cores-root", folder, "core", "show", "slipstick:generated:accelerator", folder=folder)
-    assert done.returncode == 0 and "lint" in done.stdout, done.stderr
+@pytest.mark.parametrize("target", ["lint", "sim"])
+def test_fusesoc_runs_the_core(folder, tmp_path, target):
+    command = ("fusesoc", "--cores-root", folder, "run", "--target", target, "slipstick:generated:accelerator")
+    done = run(*command, folder=tmp_path, path=str(find_verilator().executable.parent))
+    assert done.returncode == 0 and (target == "lint" or "PASS" in done.stdout + done.stderr), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("platform", TIME_UNIT_PS)
 def test_the_period_is_in_the_platforms_unit(platform):
-    period_ps = HandedDesign("top", "clk", 250.0, platform).period * TIME_UNIT_PS[platform]
+    period_ps = HandedDesign("top", "clk", 250.0, platform, ARRAY).period * TIME_UNIT_PS[platform]
     assert period_ps == pytest.approx(4000)
 
 
@@ -99,4 +166,4 @@ def test_the_period_is_in_the_platforms_unit(platform):
 )
 def test_what_other_tools_would_read_as_code_is_refused(top, clock, mhz, platform):
     with pytest.raises(UserError):
-        HandedDesign(top, clock, mhz, platform)
+        HandedDesign(top, clock, mhz, platform, ARRAY)

@@ -55,8 +55,10 @@ def test_every_accelerator_is_handed_on_with_the_verilog_that_was_checked(run) -
     summary, out = run
     for check in summary["cosim"]["checks"]:
         folder = out / "handoff" / check["name"]
-        assert (folder / "accelerator.v").read_text() == (out / "rtl" / f"{check['name']}.v").read_text()
-        assert {"accelerator.sdc", "config.mk", "accelerator.core"} <= {file.name for file in folder.iterdir()}
+        assert (folder / f"{check['name']}.v").read_text() == (out / "rtl" / f"{check['name']}.v").read_text()
+        assert {f"{check['name']}.sdc", "config.mk", f"{check['name']}.core", "stream.md"} <= {
+            file.name for file in folder.iterdir()
+        }
 
 
 def test_summary_and_files_tell_the_same_story(run) -> None:
