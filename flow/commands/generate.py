@@ -49,7 +49,8 @@ def run(
     config = array_config(rows, columns, mix)
     top = name or Accelerator.module_name
     design = HandedDesign(top, "aclk", clock_mhz, platform, config, accumulator_rows, depth)
-    check_writable(out)
+    for file in (out, *([handoff / design.verilog] if handoff else [])):
+        check_writable(file)
     text = accelerator_verilog(config, accumulator_rows=accumulator_rows, depth=depth, name=name)
     write_text(out, text)
     facts = manifest(
