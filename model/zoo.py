@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from slipstick.errors import UnknownName, UserError
 
+from .arguments import create, read_arguments
 from .classes import Classes
 from .conversion.batch import logits
 from .conversion.state import evaluating
@@ -51,19 +52,28 @@ class LoadedModel:
         return Classes(output.shape[1], self.names)
 
 
-def _prepare(mean: tuple[float, ...], std: tuple[float, ...]) -> Callable[[np.ndarray], Tensor]:
-    return lambda pixels: normalise(torch.from_numpy(np.ascontiguousarray(pixels)), mean, std)
+def _prepare(mean: tuple[float, ...], std: tuple[float, ...], channels: int = 3) -> Callable[[np.ndarray], Tensor]:
+    def colour(pixels: np.ndarray) -> Tensor:
+        return normalise(torch.from_numpy(np.ascontiguousarray(pixels)), mean, std)
+
+    if channels not in (1, 3):
+        raise UserError(f"--model-args in_chans={channels}: images have 3 channels, or 1 of grey")
+    return colour if channels == 3 else lambda pixels: colour(pixels).mean(1, keepdim=True)
 
 
-def load_model(name: str = SHIPPED, weights: str | Path | None = None) -> LoadedModel:
+def load_model(name: str = SHIPPED, weights: str | Path | None = None, arguments: str | None = None) -> LoadedModel:
     """Build a model by name and load its weights.
 
     ``vit-cifar10`` is the shipped one. Any name of ``timm.create_model`` works, its tag included, with
     ``weights``: a safetensors file, or ``pretrained`` for timm's own from the hub (random weights without;
     nothing is downloaded then). The number of classes follows the weights, and so does which encoders reuse
-    attention and which MLPs are weightless. Raises UnknownName for an unknown name, UserError for weights that do
-    not fit or cannot be had.
+    attention and which MLPs are weightless. ``arguments`` of ``timm.create_model``, as ``read_arguments`` takes them,
+    change size, patches, depth and the like; models of one channel see grey. Raises UnknownName for an unknown name
+    or argument, UserError for weights that do not fit or cannot be had.
     """
+    given = read_arguments(arguments)
+    if name == SHIPPED and given:
+        raise UserError(f"{SHIPPED} is fixed; --model-args are for models of timm, as --model vit_tiny_patch16_224")
     if name == SHIPPED:
         if weights == PRETRAINED:
             raise UserError(f"{SHIPPED} ships with its weights; drop --weights {PRETRAINED}")
@@ -75,15 +85,23 @@ def load_model(name: str = SHIPPED, weights: str | Path | None = None) -> Loaded
         known = timm.list_models()
         raise UnknownName("model", name, [SHIPPED, *difflib.get_close_matches(name, known, n=8, cutoff=0.4)])
     if weights == PRETRAINED:
-        module = _pretrained(name)
+        module = _pretrained(name, given)
     else:
         state = None if weights is None else _read(Path(weights))
-        module = timm.create_model(name, pretrained=False, num_classes=_classes(state))
+        module = create(name, given, num_classes=_classes(state))
         if weights is not None:
             _load(module, Path(weights))
     config = timm.data.resolve_model_data_config(module)
-    prepare = _prepare(config["mean"], config["std"])
-    return LoadedModel(name, module.eval(), config["input_size"][-1], prepare, _imagenet(module))
+    prepare = _prepare(config["mean"], config["std"], given.get("in_chans", config["input_size"][0]))
+    return LoadedModel(name, module.eval(), _size(given, config["input_size"][-1]), prepare, _imagenet(module))
+
+
+def _size(given: Mapping[str, Any], usual: int) -> int:
+    size = given.get("img_size") or usual
+    sides = size if isinstance(size, list) else [size]
+    if len({*sides}) != 1 or not isinstance(sides[0], int):
+        raise UserError(f"--model-args img_size={size}: images are square; give one number")
+    return sides[0]
 
 
 def _imagenet(module: nn.Module) -> list[dict[str, int]]:
@@ -112,14 +130,17 @@ def wrap(module: nn.Module, size: int, mean: tuple[float, ...], std: tuple[float
     return LoadedModel(type(module).__name__, module.eval(), size, _prepare(mean, std))
 
 
-def _pretrained(name: str) -> nn.Module:
+def _pretrained(name: str, given: dict[str, Any]) -> nn.Module:
     """timm's own weights, through its own adaptation to the architecture."""
     file = pretrained_file(name)
     try:
-        module = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": _read(file)})
+        overlay = {"state_dict": _read(file)}
+        module = create(name, given, pretrained=True, pretrained_cfg_overlay=overlay)
     except RuntimeError as error:
         raise UserError(f"{file}: does not fit {name}: {str(error).splitlines()[0]}") from error
     settings: Any = module.pretrained_cfg
+    if given.get("num_classes", settings["num_classes"]) != settings["num_classes"]:
+        raise UserError(f"{name}: the pretrained weights have {settings['num_classes']} classes; drop num_classes")
     settings["state_dict"] = None  # it would hold a second copy
     return module
 

@@ -11,12 +11,13 @@ from slipstick.flow.characterise.recorded import record_operands
 from slipstick.flow.job.console import Steps
 from slipstick.store import check_writable
 
-from .options import Calibration, ImageFolder, Json, Model, Seed, Weights, print_json
+from .options import Calibration, ImageFolder, Json, Model, ModelArgs, Seed, Weights, print_json
 
 
 def run(
     model: Model = "vit-cifar10",
     weights: Weights = None,
+    model_args: ModelArgs = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
     seed: Seed = 0,
@@ -35,7 +36,7 @@ def run(
     check_writable(out)
     steps = Steps(quiet=json)
     with steps.step("operands"):
-        loaded = load_model(model, weights)
+        loaded = load_model(model, weights, model_args)
         operands = record_operands(
             loaded, load_images(calibration, images, loaded).calibration, seed=seed, name=loaded.name
         )

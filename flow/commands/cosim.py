@@ -24,6 +24,7 @@ from .options import (
     Json,
     Mix,
     Model,
+    ModelArgs,
     Rows,
     Seed,
     Weights,
@@ -36,6 +37,7 @@ from .options import (
 def run(
     model: Model = SHIPPED,
     weights: Weights = None,
+    model_args: ModelArgs = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
     rows: Rows = 16,
@@ -66,7 +68,7 @@ def run(
     text = None if verilog is None else _read(verilog)
     steps = Steps(quiet=json)
     with steps.step("model and operands"):
-        loaded = load_model(model, weights)
+        loaded = load_model(model, weights, model_args)
         wanted = [name.strip() for name in layers.split(",") if name.strip()]
         check_rules(dict.fromkeys(wanted, config), layer_names(loaded.module, loaded.example()))
         sets = load_images(calibration, images, loaded)

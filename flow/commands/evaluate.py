@@ -29,6 +29,7 @@ from .options import (
     Integer,
     Json,
     Model,
+    ModelArgs,
     Seed,
     TestImages,
     Weights,
@@ -60,6 +61,7 @@ def run(
     ] = None,
     model: Model = SHIPPED,
     weights: Weights = None,
+    model_args: ModelArgs = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
     method: Annotated[Method, typer.Option(help="How activation ranges are chosen.")] = "percentile",
@@ -101,8 +103,8 @@ def run(
         chosen = searched_cells(cells)
         check_writable(out)
         document = measure_sensitivity(
-            load_model(model, weights), chosen[1:], Steps(quiet=json), calibration=calibration, images=images,
-            count=images_count, tolerance=tolerance, quantisation=QuantConfig(method), seed=seed,
+            load_model(model, weights, model_args), chosen[1:], Steps(quiet=json), calibration=calibration,
+            images=images, count=images_count, tolerance=tolerance, quantisation=QuantConfig(method), seed=seed,
         )  # fmt: skip
         page = render_heat_map(document)
         write_text(out, page)
@@ -111,7 +113,7 @@ def run(
         else:
             _show_sensitivity(document, out)
         return
-    loaded = load_model(model, weights)
+    loaded = load_model(model, weights, model_args)
     check_rules(rules, layer_names(loaded.module, loaded.example()))
     steps = Steps(quiet=json)
     with steps.step("model and calibration"):

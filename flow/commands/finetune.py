@@ -32,6 +32,7 @@ from .options import (
     Json,
     Limit,
     Model,
+    ModelArgs,
     Out,
     Rate,
     Seed,
@@ -56,6 +57,7 @@ def run(
     ] = None,
     model: Model = SHIPPED,
     weights: Weights = None,
+    model_args: ModelArgs = None,
     out: Out = Path("out/finetuned"),
     gradient: Annotated[Kind, typer.Option(help="How gradients pass the cells.")] = GRADIENT.kind,
     half_window: Annotated[
@@ -103,9 +105,9 @@ def run(
     numbers = IntegerConfig(entries=entries) if integer else None
     if bool(rules or integer) == (table is not None):
         raise UserError("give cells by --rule, such as default=truncated8s_k9, or --integer, or --table FILE alone")
-    if table is not None and (model, weights) != (SHIPPED, None):
+    if table is not None and (model, weights, model_args) != (SHIPPED, None, None):
         raise UserError("the table is about the shipped network; leave out --model and --weights")
-    loaded = load_model(model, weights)
+    loaded = load_model(model, weights, model_args)
     check_rules(rules, layer_names(loaded.module, loaded.example()))
     progress = Steps(quiet=json)
     with progress.step("images"):

@@ -36,6 +36,10 @@ Model = Annotated[str, typer.Option(help="'vit-cifar10' (shipped) or any name of
 Weights = Annotated[
     str | None, typer.Option(help="A safetensors file, or 'pretrained': timm's weights from the hub, needs a network.")
 ]
+ModelArgs = Annotated[
+    str | None,
+    typer.Option(help="Of timm.create_model, as img_size=64,depth=4 or JSON: size, patches, classes and so on."),
+]
 Calibration = Annotated[Path | None, typer.Option(help="Folder of calibration images, in class folders or not.")]
 ImageFolder = Annotated[
     Path | None,

@@ -35,6 +35,7 @@ from .options import (
     Json,
     Limit,
     Model,
+    ModelArgs,
     Out,
     Rate,
     Rows,
@@ -65,6 +66,7 @@ def run(
     ] = None,
     model: Model = SHIPPED,
     weights: Weights = None,
+    model_args: ModelArgs = None,
     pattern: Annotated[
         str | None, typer.Option(help="Reuse these encoders, such as 3,5, in place of a search.")
     ] = None,
@@ -120,7 +122,7 @@ def run(
         FinetuneConfig(steps=steps, batch=batch, rate=rate, distillation=distillation, features=features, every=every,
                        seed=seed),
     )  # fmt: skip
-    size, outside = _geometry(geometry, model, weights)
+    size, outside = _geometry(geometry, model, weights, model_args)
 
     def delay(reuse: int) -> float:
         if delay_model == "crossbar":
@@ -140,18 +142,18 @@ def run(
         return
     progress = Steps(quiet=json)
     with progress.step("images"):
-        loaded = load_model(model, weights)
+        loaded = load_model(model, weights, model_args)
         images = training_images(data, loaded.size, limit, loaded.classes())
     judged = [Judged(patterns[0].name, patterns[0].blocks, 0.0)]
     if len(patterns) > 1:
         with progress.step("partial training"):
             judged = judge(
-                lambda: load_model(model, weights), patterns, images, out, config,
+                lambda: load_model(model, weights, model_args), patterns, images, out, config,
                 lambda name: _into(progress.bar(name), partial_steps),
             )  # fmt: skip
         plan["judged"] = [asdict(one) for one in judged]
     with progress.step("training"):
-        loaded = load_model(model, weights)
+        loaded = load_model(model, weights, model_args)
         done = finish(loaded, judged, images, out, config, _into(progress.bar(judged[0].name), steps))
     plan |= {"chosen": list(judged[0].blocks), "weights": str(done.weights), **done.manifest["validation"]}
     if json:
@@ -168,12 +170,14 @@ def _into(bar: Callable[[int, int], None], total: int) -> Report:
     return lambda record: bar(int(record["step"]), total)
 
 
-def _geometry(name: str | None, model: str, weights: str | None) -> tuple[Geometry, list[LayerShape]]:
+def _geometry(
+    name: str | None, model: str, weights: str | None, model_args: str | None
+) -> tuple[Geometry, list[LayerShape]]:
     if name is not None:
         if name.lower() not in GEOMETRIES:
             raise UnknownName("geometry", name, GEOMETRIES)
         return GEOMETRIES[name.lower()], []
-    shape = vit_shape(load_model(model, weights))
+    shape = vit_shape(load_model(model, weights, model_args))
     ratio = shape.hidden / shape.dim
     size = Geometry(model, shape.tokens, shape.dim, shape.encoders, shape.heads, ratio)
     return size, list(shape.outside.values())

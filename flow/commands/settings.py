@@ -19,6 +19,7 @@ from .options import (
     Json,
     Library,
     Model,
+    ModelArgs,
     Rows,
     Seed,
     TestImages,
@@ -32,6 +33,7 @@ DEFAULT = FlowConfig()
 def _options(
     model: Model = DEFAULT.model,
     weights: Weights = None,
+    model_args: ModelArgs = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
     cells: Annotated[str, typer.Option(help="Comma-separated patterns of cells to characterise.")] = DEFAULT.cells,

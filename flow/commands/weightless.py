@@ -30,6 +30,7 @@ from .options import (
     Json,
     Limit,
     Model,
+    ModelArgs,
     Out,
     Rate,
     Seed,
@@ -53,6 +54,7 @@ def run(
     blocks: Annotated[str, typer.Option(help="Blocks whose MLPs go: 0,1,5, all left, or none, to train on.")] = "all",
     model: Model = SHIPPED,
     weights: Weights = None,
+    model_args: ModelArgs = None,
     teacher: Annotated[
         str | None,
         typer.Option(
@@ -108,8 +110,8 @@ def run(
     training = FinetuneConfig(
         steps=steps, batch=batch, rate=rate, distillation=distillation, features=features, every=every, seed=seed
     )
-    loaded = load_model(model, weights)
-    wanted = None if teacher is None else load_model(model, None if teacher == "default" else teacher)
+    loaded = load_model(model, weights, model_args)
+    wanted = None if teacher is None else load_model(model, None if teacher == "default" else teacher, model_args)
     places = _places(loaded.module, blocks)
     config = WeightlessTraining(places, mlp, MatchConfig(match_steps, seed=seed), training, recorded, table_rate)
     counts = count(loaded.module, places, mlp, loaded.example()) if places else None

@@ -30,6 +30,7 @@ class FlowConfig:
 
     model: str = SHIPPED
     weights: str | None = None
+    model_args: str | None = None
     calibration: str | None = None
     images: str | None = None
     cells: str = CELLS

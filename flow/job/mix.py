@@ -71,7 +71,7 @@ def find_mix(
     cells = searched_cells(config.cells)
     liberty = default_liberty() if config.liberty is None else load_liberty(Path(config.liberty))
     check_writable(out / "config.json")
-    loaded = loaded or load_model(config.model, config.weights)
+    loaded = loaded or load_model(config.model, config.weights, config.model_args)
     images = load_images(_path(config.calibration), _path(config.images), loaded, config.test_images)
     check_confirmable(len(images.validation), config.max_loss)
     judges = images.search.balanced(config.search_images)
