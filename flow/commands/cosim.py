@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from slipstick.errors import UserError
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.verify import attention_layers, jobs
 from slipstick.flow.job.workbench import load_images
@@ -14,8 +15,11 @@ from slipstick.model.convert import approximate_, check_rules, layer_names
 from slipstick.model.evaluate import input_batches
 from slipstick.model.workload import record
 from slipstick.model.zoo import SHIPPED, load_model
+from slipstick.sim.compile import SimulationError
 from slipstick.sim.cosim import cosimulate
+from slipstick.sim.drive import top_module
 from slipstick.sim.verilator import find_verilator
+from slipstick.store import check_writable
 
 from .options import (
     Calibration,
@@ -66,6 +70,8 @@ def run(
     config = array_config(rows, columns, mix)
     find_verilator()
     text = None if verilog is None else _read(verilog)
+    if workdir is not None:
+        check_writable(workdir / "bench.json")
     steps = Steps(quiet=json)
     with steps.step("model and operands"):
         loaded = load_model(model, weights, model_args)
@@ -76,10 +82,15 @@ def run(
         recordings = record(loaded.module, loaded.prepare(sets.test.pixels[:1]))
         chosen = jobs(recordings, wanted or attention_layers(recordings), config)
     with steps.step("co-simulation"):
-        result = cosimulate(
-            config, chosen, seed=seed, backpressure=back_pressure, mode=drive, progress=steps.note, workdir=workdir,
-            verilog=text,
-        )  # fmt: skip
+        try:
+            result = cosimulate(
+                config, chosen, seed=seed, backpressure=back_pressure, mode=drive, progress=steps.note,
+                workdir=workdir, verilog=text,
+            )  # fmt: skip
+        except SimulationError as error:
+            if verilog is None:
+                raise  # of our own text: whoever mends it wants to see where
+            raise UserError(f"{verilog}: {_reason(str(error))}") from error
     if json:
         print_json({
             "array": config.describe(), "compared": result.compared, "mismatches": result.mismatches,
@@ -94,9 +105,17 @@ def run(
 
 
 def _read(path: Path) -> str:
-    from slipstick.errors import UserError
-
     try:
-        return path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
+        top_module(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return text
+
+
+def _reason(words: str) -> str:
+    """The first complaint of Verilator, or the first line of any other."""
+    lines = words.splitlines()
+    return next((line for line in lines if line.startswith("%Error")), lines[0])[:300]

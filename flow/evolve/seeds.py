@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from slipstick.errors import UserError
 from slipstick.rtl.cells import cells
-from slipstick.rtl.cells.bits import AnyBit, Word, on_magnitudes
 from slipstick.rtl.cells.cell import Cell
-from slipstick.rtl.cells.netlist import AND, NOT, OR, Netlist
+from slipstick.rtl.cells.wrapped import signed_form
 
 from .genome import Genome
 from .kernel import Bounds, Evaluator, Score
@@ -21,18 +19,6 @@ class Seed:
     name: str
     genome: Genome
     score: Score
-
-
-def replay(netlist: Netlist, a: Word, w: Word) -> Word:
-    """The product of two words of bits that are being traced, gate by gate as in a netlist."""
-    nodes: list[AnyBit] = [0, 1, *a, *w]
-    for gate, x, y in netlist.gates:
-        if gate == NOT:
-            nodes.append(nodes[x] ^ 1)
-        else:
-            left, right = nodes[x], nodes[y]
-            nodes.append(left & right if gate == AND else left | right if gate == OR else left ^ right)
-    return [nodes[node] for node in netlist.outputs]
 
 
 def seed_cells(patterns: str, signed: bool) -> list[Cell]:
@@ -48,15 +34,6 @@ def seed_cells(patterns: str, signed: bool) -> list[Cell]:
     if wrong:
         raise UserError(f"seed cell {wrong[0]!r} is signed; unsigned cells start from unsigned ones such as 'exact8u'")
     return [signed_form(cell) if signed else cell for cell in found.values()]
-
-
-def signed_form(cell: Cell) -> Cell:
-    """A signed cell as it is, an unsigned one on the magnitudes of signed operands."""
-    if cell.signed:
-        return cell
-    product = on_magnitudes(partial(replay, cell.netlist))
-    netlist = Netlist.trace(partial(product, signed=True), cell.widths)
-    return Cell(f"sign_magnitude({cell.name})", cell.family, True, netlist, cell.parameters)
 
 
 def scored(cells: Sequence[Cell], evaluator: Evaluator) -> list[Seed]:

@@ -46,4 +46,9 @@ def for_arrays(cell: Cell) -> Cell:
     if cell.widths != ARRAY_WIDTHS:
         size = "{} x {}".format(*cell.widths)
         raise UserError(f"cell {cell.name!r} is {size}, and layers and arrays take 8 x 8 cells such as 'exact8s'")
+    return signed_form(cell)
+
+
+def signed_form(cell: Cell) -> Cell:
+    """A signed cell as it is, the signed one around an unsigned one."""
     return cell if cell.signed else on_signed_operands(cell)

@@ -22,11 +22,11 @@ from jinja2 import Environment, StrictUndefined
 from slipstick.flow.characterise.exact import best_at
 from slipstick.flow.characterise.front import front, hypervolume
 from slipstick.flow.characterise.table import Characterisation, Row, characterise
-from slipstick.flow.evolve.seeds import signed_form
 from slipstick.flow.importer import from_verilog
 from slipstick.flow.job.manifest import tool_versions
-from slipstick.rtl import cells
 from slipstick.rtl.cells import FAMILIES, Cell
+from slipstick.rtl.cells.registry import registered
+from slipstick.rtl.cells.wrapped import signed_form
 
 DOCS = Path(__file__).parents[2] / "docs"
 WORST = 1000.0  # MAE at which the hypervolume's error axis ends
@@ -93,7 +93,7 @@ def draw(sets: dict[str, list[Row]], path: Path) -> None:
 
 def main() -> None:
     """Characterise everything and write the page."""
-    every = [one for one in cells.cells() if one.widths == (8, 8) and one.family != "imported"]
+    every = [one for one in registered() if one.widths == (8, 8)]
     found = characterise(
         [one for one in every if one.signed] + list(ariths_gen()),
         progress=lambda done, total, name: print(done, total, name, file=sys.stderr),

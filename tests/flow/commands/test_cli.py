@@ -186,3 +186,14 @@ def test_liberty_shows_merges_and_slims(monkeypatch: pytest.MonkeyPatch, capsys:
     assert load_liberty(tmp_path / "one.lib").cells == load_liberty(DEFAULT_LIBERTY).cells
     assert call(monkeypatch, "liberty", "merge", shipped, shipped, "--out", str(tmp_path / "two.lib")) == 2
     assert "stands in" in capsys.readouterr().err and not (tmp_path / "two.lib").exists()
+
+
+def test_verilog_that_is_no_accelerator_or_does_not_compile_is_one_line(monkeypatch, capsys, tmp_path: Path) -> None:
+    (tmp_path / "other.v").write_text("module other(input a); endmodule\n")
+    assert call(monkeypatch, "cosim", "--mix", "exact8s", "--verilog", str(tmp_path / "other.v")) == 2
+    assert "other.v: one module of the Verilog must have the ports" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert call(monkeypatch, "cosim", "--mix", "exact8s", "--workdir", str(tmp_path / "file")) == 2
+    assert "cannot write" in capsys.readouterr().err
+    assert call(monkeypatch, "generate", "--name", "module", "--out", str(tmp_path / "a.v")) == 2
+    assert "module name 'module'" in capsys.readouterr().err and not (tmp_path / "a.v").exists()

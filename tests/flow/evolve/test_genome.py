@@ -6,9 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipstick.flow.evolve.genome import Genome
-from slipstick.flow.evolve.seeds import signed_form
-from slipstick.rtl.cells import cell, cells
-from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.cells import cells
 
 from .conftest import random_genome
 
@@ -28,15 +26,3 @@ def test_any_genome_survives_the_way_through_its_netlist(seed: int, gates: int) 
     first = random_genome(seed, gates=gates).netlist()
     second = Genome.of(first).netlist()
     np.testing.assert_array_equal(second.evaluate(A, W), first.evaluate(A, W))
-
-
-@pytest.mark.parametrize("name", ["exact8u", "truncated8u_k6", "mitchell8u"])
-def test_an_unsigned_cell_serves_signed_operands_by_magnitude(name: str) -> None:
-    unsigned, own = cell(name), signed_form(cell(name))
-    value = np.arange(256) - 256 * (np.arange(256) >= 128)
-    sign = np.sign(np.multiply.outer(value, value))
-    magnitude = unsigned.table[np.ix_(np.abs(value), np.abs(value))]
-    wrapped = (sign * magnitude + 32768) % 65536 - 32768
-    np.testing.assert_array_equal(own.table, np.where(sign == 0, own.table, wrapped))
-    assert own.signed and own.name == f"sign_magnitude({name})"
-    assert signed_form(own) is own and isinstance(own, Cell)
