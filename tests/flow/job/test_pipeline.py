@@ -67,6 +67,10 @@ def test_summary_and_files_tell_the_same_story(run) -> None:
     assert 0 < summary["accuracy"]["chosen"] <= 1 and len(summary["accuracy"]["uniform"]) == 2
     images = [summary["accuracy"][f"{kind}_images"] for kind in ("search", "validation", "test")]
     assert images == [20, 20, 40]
+    promise, accuracy = summary["promise"], summary["accuracy"]
+    assert promise["loss_on_test"] == pytest.approx(accuracy["int8"] - accuracy["chosen"])
+    assert promise["bound"] <= promise["max_loss"] / 100 and promise["images"] == 20
+    assert promise["held_on_test"] == (promise["loss_on_test"] <= promise["max_loss"] / 100)
     energy = summary["energy_nj"]
     for level, saving in summary["energy_saving"].items():
         assert saving == pytest.approx(1 - energy["chosen"][level] / energy["exact"][level]) and -0.5 < saving < 1
