@@ -1,6 +1,7 @@
 """From a model to the cheapest mix of cells whose loss is confirmed."""
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import slipstick
+from slipstick.errors import Notice
 from slipstick.flow.cost.cost import CostModel
 from slipstick.flow.cost.requantiser_words import requantiser_peripheral
 from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
@@ -76,9 +78,10 @@ def find_mix(
     check_confirmable(len(images.validation), config.max_loss)
     judges = images.search.balanced(config.search_images)
     if len(judges) < config.search_images:
-        steps.note(f"{len(judges)} images judge the search: there are no {config.search_images}")
+        line = f"{len(judges)} images judge the search: there are no --search-images {config.search_images}"
+        warnings.warn(line, Notice, stacklevel=2)
     settings = search_settings(config, loaded, images, judges, liberty, cells)
-    with open_journal(out / "study.journal", steps.note) as storage:
+    with open_journal(out / "study.journal") as storage:
         check_settings(storage, study_name(config.sampler, config.seed), settings)
         write_text(out / "config.json", json.dumps(asdict(config), indent=1) + "\n")
         with steps.step("model and calibration"):

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from slipstick.errors import UserError
+from slipstick.errors import Notice, UserError
 from slipstick.store import write_whole
 
 try:
@@ -19,19 +20,18 @@ except ImportError:  # Windows: two searches in one folder at once are on their 
     fcntl = None  # type: ignore[assignment]
 
 LOST_SUFFIX = ".lost"
-Say = Callable[[str], None]
 
 
 @contextmanager
-def open_journal(path: Path, say: Say = lambda line: None) -> Iterator[JournalStorage]:
+def open_journal(path: Path) -> Iterator[JournalStorage]:
     """The storage of the study in ``path``, made or repaired, held by this process alone.
 
-    ``say`` hears what a repair lost. Raises UserError when another process searches there, when the file
+    A ``Notice`` tells what a repair lost. Raises UserError when another process searches there, when the file
     cannot be read or written, and when it holds something else; what was written before stays.
     """
     with _alone(path):
         try:
-            repair(path, say)
+            repair(path)
             stale = path.with_name(path.name + ".lock")  # of a process killed while it wrote
             stale.unlink(missing_ok=True)
             storage = JournalStorage(_Backend(str(path)))
@@ -72,8 +72,8 @@ class _Backend(JournalFileBackend):
             raise _unwritable(Path(self._file_path), error) from error
 
 
-def repair(path: Path, say: Say) -> None:
-    """Keep the records before the first damaged one, in ``path``; say what was lost.
+def repair(path: Path) -> None:
+    """Keep the records before the first damaged one, in ``path``; a ``Notice`` tells what was lost.
 
     A record is a line of JSON; those after a damaged one count from it, so they go too, into a file beside.
     """
@@ -101,8 +101,12 @@ def repair(path: Path, say: Say) -> None:
     whole = data[:kept].count(b"\n")
     where = f" (moved to {beside})" if further or not kept else ""
     after = f" and {further} after it" if further else ""
-    say(f"{path}: damaged at record {whole + 1}; that one{after} are lost{where}; {whole} are kept"
-        if further else f"{path}: record {whole + 1} was cut short and is lost{where}; {whole} are kept")  # fmt: skip
+    line = (
+        f"damaged at record {whole + 1}; that one{after} are lost{where}; {whole} are kept"
+        if further
+        else f"record {whole + 1} was cut short and is lost{where}; {whole} are kept"
+    )
+    warnings.warn(f"{path}: {line}", Notice, stacklevel=2)
 
 
 def _is_record(line: bytes) -> bool:
