@@ -28,7 +28,9 @@ from .options import ClockMhz, DelayModel, Json, Library, Seed, print_json, prin
 
 
 def run(
-    design: Annotated[Path | None, typer.Argument(help="Verilog file; its registers start at 0.")] = None,
+    design: Annotated[
+        Path | None, typer.Argument(help="Verilog file, of gates of the library too; registers start at 0.")
+    ] = None,
     cell: Annotated[str | None, typer.Option(help="A registered cell in place of a file.")] = None,
     top: Annotated[str | None, typer.Option(help="Module of the file; default: the one that no other names.")] = None,
     liberty: Library = None,

@@ -37,10 +37,10 @@ def clocks_of(netlist: MappedNetlist) -> Clocks:
         for pin in gate.cell.outputs
         if pin.name in gate.nets
     }
-    roots: set[int] = set()
-    for one in (*netlist.flops, *(latch for latch in netlist.latches if latch.cell.clock_gate)):
-        for net in _clock_nets(one):
-            roots |= _roots(netlist, drivers, net)
+    ports = _inputs(netlist)
+    gates = [latch for latch in netlist.latches if latch.cell.clock_gate]
+    ticking = {net for one in (*netlist.flops, *gates) for net in _clock_nets(one)}
+    roots: set[int] = set().union(*(_roots(netlist, ports, drivers, net) for net in ticking))
     edges = {parse(flop.cell.flop.clocked_on).kind for flop in netlist.flops if flop.cell.flop}
     read = {net for gate in netlist.gates for net in gate.nets.values()}
     is_simple = (
@@ -50,7 +50,7 @@ def clocks_of(netlist: MappedNetlist) -> Clocks:
         and edges <= {PIN, NOT}
         and not read & netlist.clock_nets
     )
-    return Clocks(frozenset(roots), is_simple, NOT in edges, _quiet_levels(netlist, drivers))
+    return Clocks(frozenset(roots), is_simple, NOT in edges, _quiet_levels(netlist, ports, drivers))
 
 
 def _clock_nets(one: Instance) -> list[int]:
@@ -63,9 +63,8 @@ def _inputs(netlist: MappedNetlist) -> dict[int, str]:
     return {net: name for name, nets in inputs.items() for net in nets}
 
 
-def _roots(netlist: MappedNetlist, drivers: dict[int, Instance], net: int) -> set[int]:
+def _roots(netlist: MappedNetlist, ports: dict[int, str], drivers: dict[int, Instance], net: int) -> set[int]:
     """Input nets that tick a clock net; of those behind a gate of several inputs, the ones called like a clock."""
-    ports = _inputs(netlist)
     waiting = [(net, True)]
     seen: set[int] = set()
     direct: set[int] = set()
@@ -89,8 +88,8 @@ def _roots(netlist: MappedNetlist, drivers: dict[int, Instance], net: int) -> se
     return direct | named
 
 
-def _quiet_levels(netlist: MappedNetlist, drivers: dict[int, Instance]) -> dict[str, int]:
-    ports, levels = _inputs(netlist), {}
+def _quiet_levels(netlist: MappedNetlist, ports: dict[int, str], drivers: dict[int, Instance]) -> dict[str, int]:
+    levels = {}
     for one in (*netlist.flops, *netlist.latches):
         element = one.cell.element
         for text in filter(None, (element.clear, element.preset) if element else ()):

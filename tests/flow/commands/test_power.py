@@ -55,6 +55,19 @@ def test_registers_with_enables_resets_and_feedback_need_no_traces(monkeypatch, 
     assert code == 0 and "300 vectors" in out
 
 
+def test_a_mapped_design_has_the_figures_of_what_it_was_mapped_from(monkeypatch, capsys, tmp_path):
+    (tmp_path / "top.v").write_text(ENABLED)
+    common = ("--vectors", 300, "--delays", "nldm", "--json")
+    _, first, _ = slipstick(
+        monkeypatch, capsys, "power", tmp_path / "top.v", "--netlist", tmp_path / "mapped.v", *common
+    )
+    code, again, _ = slipstick(monkeypatch, capsys, "power", tmp_path / "mapped.v", *common)
+    assert code == 0
+    first, again = json.loads(first), json.loads(again)
+    assert again["power"] == pytest.approx(first["power"])
+    assert (again["gates"], again["delay_ps"]) == (first["gates"], pytest.approx(first["delay_ps"]))
+
+
 def test_a_library_with_cells_left_out_is_told_and_counted(monkeypatch, capsys, tmp_path, toy_text):
     monkeypatch.setattr("slipstick.flow.library.liberty._told", set())
     text = toy_text().replace("cell (DFF)", "cell (ODD) { } cell (DFF)")
