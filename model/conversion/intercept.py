@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -42,6 +43,7 @@ class Intercepted(nn.Module):
     cells_path: str
     cells_forward: Callable[..., Any] | None  # of the instance, where somebody put one
 
+    @torch.compiler.disable
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The module's own forward. Raises UserError when its products differ from those that were traced."""
         frame = _Frame(self)

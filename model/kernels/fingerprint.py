@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from slipstick.errors import UserError
+
 from .ops import available, compiled
 
 Fingerprint = tuple[Any, ...]
@@ -12,12 +14,25 @@ _FACTORS = 0x1E3779B97F4A7C15, 0x56E8FEB86659FD93  # odd
 
 
 def fingerprint(tensor: Tensor | None) -> Fingerprint:
-    """Equal for tensors of the same numbers, shape, layout, dtype and device, within one process; () for none."""
+    """Equal for tensors of the same numbers, shape, layout, dtype and device, within one process; () for none.
+
+    Raises UserError inside transforms of ``torch.func``, which hide the numbers.
+    """
     if tensor is None:
         return ()
+    check_plain(tensor)
     if not _has_no_gaps(tensor):
         tensor = tensor.detach().contiguous()
     return _hash(tensor), tensor.shape, tensor.stride(), tensor.dtype, tensor.device
+
+
+def check_plain(*tensors: Tensor | None) -> None:
+    """UserError for tensors inside a transform of ``torch.func``, whose numbers cannot be seen."""
+    if any(tensor is not None and torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors):
+        raise UserError(
+            "transforms of torch.func, such as vmap and grad, hide numbers from layers on cells: call the model "
+            "once for every set of weights, and take gradients by backward()"
+        )
 
 
 def _has_no_gaps(tensor: Tensor) -> bool:

@@ -22,6 +22,7 @@ class Derived(Generic[T]):
     def __init__(self) -> None:
         self._kept: tuple[tuple[Fingerprint, ...], T] | None = None
 
+    @torch.compiler.disable  # what a compiled graph held on to would never be looked at again
     def __call__(self, make: Callable[[], T], *sources: Tensor | None) -> T:
         """The value of ``make()`` for these sources."""
         now, kept = tuple(map(fingerprint, sources)), self._kept

@@ -17,6 +17,7 @@ from slipstick.errors import UserError
 from slipstick.rtl.cells.cell import Cell
 
 from ..gemm import is_exact
+from ..kernels.fingerprint import check_plain
 from .heads import HeadGrids
 from .mixed import Grid, cell_groups
 from .quantise import clamped
@@ -53,6 +54,7 @@ def product(
     operand is quantised from. With ``requantised`` they are those of the layer's int8 outputs, so that
     the next product's quantiser gives these codes back. The accumulators int32 are added to ``totals``.
     """
+    check_plain(values, stationary, bias)
     return _Product.apply(values, stationary, bias, layer, requantised, totals)
 
 

@@ -19,6 +19,8 @@ class ApproxLinear(WeightLayer):
 
     def forward(self, values: Tensor) -> Tensor:
         """Rows [..., K] -> [..., N]."""
+        if values.ndim == 1:
+            return self.forward(values[None])[0]
         if not self.observing:
             return self.run(values.float()).to(values.dtype)
         result = F.linear(values, self.weight, self.bias)

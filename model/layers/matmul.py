@@ -98,6 +98,7 @@ class ApproxMatmul(TableLayer):
             return np.array(mean)[heads, :, None], np.array(variance)[heads, :, None]
         return matmul_moments(self.code_counts.numpy()[0], self.stationary_counts.numpy()[0], depth, grid)
 
+    @torch.compiler.disable
     def accumulate(self, codes: Tensor, stationary: Tensor) -> Tensor:
         """int8 [..., M, K] and int8 [..., K, N] -> int32 [..., M, N]."""
         if self.counting:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
 
@@ -59,8 +60,9 @@ def is_hooked(module: nn.Module) -> bool:
 
 
 class Hidden(nn.Module):
-    """A module whose own calls are nobody else's."""
+    """A module whose own calls are nobody else's; ``torch.compile`` leaves it as it is."""
 
+    @torch.compiler.disable
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the module with its calls hidden from the modules above."""
         with owned_by(None):

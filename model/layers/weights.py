@@ -197,6 +197,7 @@ class WeightLayer(OffsetLayer):
         mean, variance = weight_moments(self.code_counts.numpy().reshape(*codes.shape[:-1], 256), codes, grid)
         return mean.reshape(-1), variance.reshape(-1)
 
+    @torch.compiler.disable
     def accumulate(self, codes: Tensor, now: Quantised | None = None) -> Tensor:
         """Activation codes int8 [..., K] -> accumulators int32 [..., N], bias included."""
         now = now or self.quantised()
