@@ -15,7 +15,7 @@ from slipstick.model.paired import Paired, fewest_images
 from .workbench import Workbench
 
 CONFIDENCE = 0.95
-CANDIDATES = 8
+CANDIDATES = 10
 RATIO = 1.7  # of the divergences of two candidates, about
 Progress = Callable[[int, int], None]
 

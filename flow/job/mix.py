@@ -33,7 +33,7 @@ from .workbench import ImageSets, Workbench, load_images, open_workbench, weight
 NATS_OF_LOSS = 4.0
 """Of divergence, at most, that a fraction of 1 of top-1 may be worth: on images unseen in training about 3.5.
 
-On images that were trained on, such as the shipped ones of the search, divergences are about a third.
+On images that were trained on, such as the shipped ones of the search, divergences are a third to a fifth of those.
 """
 BY_CONTENT = ("weights", "calibration", "images", "liberty", "cells")
 FREE = ("trials", "test_images", "sampler", "seed")
