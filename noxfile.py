@@ -95,6 +95,12 @@ def integer(session: nox.Session) -> None:
 
 
 @nox.session
+def calibration(session: nox.Session) -> None:
+    """Measure how ranges are chosen, model by method; `-- DATA` with cifar10_jpeg.npz; writes docs/calibration.md."""
+    session.run(python(session, "test", "pretrained"), "-m", "tests.bench.calibration", *session.posargs, external=True)
+
+
+@nox.session
 def reuse(session: nox.Session) -> None:
     """Measure attention reuse: published tables, our costs, accuracy; `-- PACK` with train_ and test_ images."""
     session.run(python(session, "test"), "-m", "tests.bench.reuse", *session.posargs, external=True)

@@ -25,10 +25,11 @@ from .conversion.record import keep as keep_record
 from .conversion.replace import convert_
 from .conversion.state import all_or_nothing, evaluating
 from .integer.config import IntegerConfig
-from .integer.convert import check_supported, integer_, observe_and_fold_
+from .integer.convert import check_supported, choose_scales_, integer_, observe_and_fold_
+from .layers.config import QuantConfig
 from .layers.heads import HeadGrids, PerHead
 from .layers.mixed import Grid
-from .layers.quantise import QuantConfig
+from .layers.ranges import OperandRange
 from .layers.table_layer import Cells, table_layers
 from .saving.converted import load_converted, save_converted
 from .structure import structure_facts
@@ -45,6 +46,7 @@ EXACT = "exact8s"
 
 
 EXAMPLES = 2  # inputs that tracing runs
+WORST = 5  # ranges that a report shows
 
 
 @dataclass
@@ -52,17 +54,30 @@ class ConversionReport:
     """What ``approximate_`` did.
 
     ``layers``: layer -> cells. ``left_exact``: modules or layers with products in float -> why.
-    ``unused``: layers that calibration never reached, which raise when they are run.
+    ``unused``: layers that calibration never reached, which raise when they are run. ``ranges``: layer -> the
+    range of every operand, and what it clips of the calibration data.
     """
 
     layers: dict[str, str] = field(default_factory=dict)
     left_exact: dict[str, str] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    ranges: dict[str, tuple[OperandRange, ...]] = field(default_factory=dict)
+
+    def worst_ranges(self, count: int = WORST) -> list[tuple[str, OperandRange]]:
+        """The layers and operands of which the largest share of the energy lies beyond the range, worst first."""
+        every = [(name, one) for name, ranges in self.ranges.items() for one in ranges if one.values]
+        return sorted(every, key=lambda found: -found[1].energy)[:count]
+
+    def warnings(self) -> list[str]:
+        """A line for every range that clips values of twice its size, or errs more by clipping than by rounding."""
+        return [f"{name}: {one}" for name, ranges in self.ranges.items() for one in ranges if one.suspicious]
 
     def __str__(self) -> str:
         lines = [f"{name}: {cells}" for name, cells in self.layers.items()]
         lines += [f"{name or 'the model itself'}: left in float, {why}" for name, why in self.left_exact.items()]
-        return "\n".join(lines + [f"{name}: not run on the calibration data" for name in self.unused])
+        lines += [f"{name}: not run on the calibration data" for name in self.unused]
+        lines += [f"{name}: {'; '.join(map(str, ranges))}" for name, ranges in self.ranges.items()]
+        return "\n".join(lines + [f"warning: look at the range of {line}" for line in self.warnings()])
 
 
 def approximate_(
@@ -112,6 +127,7 @@ def _approximate(
     check_rules(rules, [name for name in planned.layers if name not in kept])
     numbers = (integer if isinstance(integer, IntegerConfig) else IntegerConfig()) if integer else None
     record = Conversion(type(model).__name__, example, kept, numbers, signature(model), structure_facts(model))
+    added: dict[str, tuple[OperandRange, ...]] = {}
     with all_or_nothing(model, parameters=vit is not None):
         if vit is not None:
             observed = observe_and_fold_(vit, inputs)
@@ -120,9 +136,11 @@ def _approximate(
         for name, layer in table_layers(model).items():
             layer.path = name
         assign_(model, {})
+        if vit is not None:
+            choose_scales_(vit)
         missed = calibrate(model, inputs, config, seed)
         if vit is not None and numbers is not None:
-            integer_(vit, observed, numbers)
+            added = integer_(vit, observed, numbers)
             with evaluating(model):
                 count_codes(model, inputs)
         assign_(model, rules)
@@ -131,6 +149,7 @@ def _approximate(
         torch.compiler.reset()  # what was compiled is of the float model
     report = ConversionReport(unused=list(planned.unused))
     report.layers = {name: describe(layer.grid) for name, layer in table_layers(model).items()}
+    report.ranges = {name: layer.ranges for name, layer in table_layers(model).items()} | added
     report.left_exact = dict.fromkeys(kept, "as asked")
     for found in (planned.left_exact, missed):
         for name, why in found.items():

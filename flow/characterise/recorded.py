@@ -16,6 +16,7 @@ from .operands import LENGTH, SEQUENCES, Operands, load_operands
 
 if TYPE_CHECKING:
     from slipstick.model.data import Images
+    from slipstick.model.layers.config import QuantConfig
     from slipstick.model.zoo import LoadedModel
 
 TILES, TILE_SIZE = 64, 16
@@ -38,14 +39,21 @@ def shipped_operands(store: Store | None = None) -> Operands:
         return load_operands(path)
 
 
-def record_operands(loaded: "LoadedModel", images: "Images", *, seed: int = 0, name: str = "shipped ViT") -> Operands:
+def record_operands(
+    loaded: "LoadedModel",
+    images: "Images",
+    quantisation: "QuantConfig | None" = None,
+    *,
+    seed: int = 0,
+    name: str = "shipped ViT",
+) -> Operands:
     """Convert and calibrate a model on images, and record the operands of all its layers on the first 16."""
     from slipstick.model.convert import approximate_
     from slipstick.model.evaluate import input_batches
     from slipstick.model.workload import record, workload
 
     batches = input_batches(loaded, images)
-    approximate_(loaded.module, {}, batches, seed=seed)
+    approximate_(loaded.module, {}, batches, quantisation, seed)
     recordings = record(loaded.module, batches[0][:RECORDED_IMAGES])
     macs = {layer: shape.macs for layer, shape in workload(loaded.module).items()}
     products = {layer: (one.activations, one.stationary) for layer, one in recordings.items()}

@@ -9,17 +9,21 @@ import typer
 from slipstick.flow.characterise.operands import TOTAL
 from slipstick.flow.characterise.recorded import record_operands
 from slipstick.flow.job.console import Steps
+from slipstick.model.layers.config import QuantConfig
 from slipstick.store import check_writable
 
 from .options import Calibration, ImageFolder, Json, Model, ModelArgs, Seed, Weights, print_json
+from .quantisation import DEFAULT, takes_quantisation
 
 
+@takes_quantisation
 def run(
     model: Model = "vit-cifar10",
     weights: Weights = None,
     model_args: ModelArgs = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
+    quantisation: QuantConfig = DEFAULT,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="The .npz file to write.")] = Path("out/operands.npz"),
     json: Json = False,
@@ -38,7 +42,7 @@ def run(
     with steps.step("operands"):
         loaded = load_model(model, weights, model_args)
         operands = record_operands(
-            loaded, load_images(calibration, images, loaded).calibration, seed=seed, name=loaded.name
+            loaded, load_images(calibration, images, loaded).calibration, quantisation, seed=seed, name=loaded.name
         )
     operands.save(out)
     near = np.minimum(np.arange(256), 256 - np.arange(256)) < 16

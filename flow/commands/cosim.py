@@ -13,6 +13,7 @@ from slipstick.flow.job.workbench import load_images
 from slipstick.limits import PART
 from slipstick.model.convert import approximate_, check_rules, layer_names
 from slipstick.model.evaluate import input_batches
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.workload import record
 from slipstick.model.zoo import SHIPPED, load_model
 from slipstick.sim.compile import SimulationError
@@ -36,14 +37,17 @@ from .options import (
     number,
     print_json,
 )
+from .quantisation import DEFAULT, takes_quantisation
 
 
+@takes_quantisation
 def run(
     model: Model = SHIPPED,
     weights: Weights = None,
     model_args: ModelArgs = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
+    quantisation: QuantConfig = DEFAULT,
     rows: Rows = 16,
     columns: Columns = 16,
     mix: Mix = "exact8s:6,truncated8s_k6:5,drum8s_k4:5",
@@ -78,7 +82,7 @@ def run(
         wanted = [name.strip() for name in layers.split(",") if name.strip()]
         check_rules(dict.fromkeys(wanted, config), layer_names(loaded.module, loaded.example()))
         sets = load_images(calibration, images, loaded)
-        approximate_(loaded.module, {"default": config}, input_batches(loaded, sets.calibration), seed=seed)
+        approximate_(loaded.module, {"default": config}, input_batches(loaded, sets.calibration), quantisation, seed)
         recordings = record(loaded.module, loaded.prepare(sets.test.pixels[:1]))
         chosen = jobs(recordings, wanted or attention_layers(recordings), config)
     with steps.step("co-simulation"):

@@ -1,5 +1,6 @@
 """``slipstick evaluate``: top-1 of a model on chosen cells, or its sensitivity layer by layer."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +13,10 @@ from slipstick.flow.job.sensitivity import measure_sensitivity
 from slipstick.flow.job.workbench import load_images, open_workbench
 from slipstick.flow.report.heat_map import ordered_cells, render_heat_map
 from slipstick.limits import COUNT, NOT_NEGATIVE, Limits
-from slipstick.model.convert import assign_, check_rules, describe, layer_names, table_layers
+from slipstick.model.convert import ConversionReport, assign_, check_rules, describe, layer_names, table_layers
 from slipstick.model.evaluate import correct
 from slipstick.model.integer.config import IntegerConfig
-from slipstick.model.layers.quantise import Method, QuantConfig
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.paired import Paired, standard_error
 from slipstick.model.sensitivity import TOLERANCE
 from slipstick.model.zoo import SHIPPED, load_model
@@ -37,6 +38,7 @@ from .options import (
     print_json,
     print_table,
 )
+from .quantisation import DEFAULT, takes_quantisation
 
 IMAGES_COUNT = 256
 HEAT_MAP = Path("out/sensitivity.html")
@@ -54,6 +56,7 @@ def read_rules(lines: list[str]) -> dict[str, str | list[str]]:
     return rules
 
 
+@takes_quantisation
 def run(
     rule: Annotated[
         list[str] | None,
@@ -64,7 +67,7 @@ def run(
     model_args: ModelArgs = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
-    method: Annotated[Method, typer.Option(help="How activation ranges are chosen.")] = "percentile",
+    quantisation: QuantConfig = DEFAULT,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Measure every layer on every cell alone, all others exact.")
     ] = False,
@@ -104,7 +107,7 @@ def run(
         check_writable(out)
         document = measure_sensitivity(
             load_model(model, weights, model_args), chosen[1:], Steps(quiet=json), calibration=calibration,
-            images=images, count=images_count, tolerance=tolerance, quantisation=QuantConfig(method), seed=seed,
+            images=images, count=images_count, tolerance=tolerance, quantisation=quantisation, seed=seed,
         )  # fmt: skip
         page = render_heat_map(document)
         write_text(out, page)
@@ -119,7 +122,7 @@ def run(
     with steps.step("model and calibration"):
         bench = open_workbench(
             loaded=loaded, images=load_images(calibration, images, loaded, test_images),
-            quantisation=QuantConfig(method), seed=seed, progress=steps.bar,
+            quantisation=quantisation, seed=seed, progress=steps.bar,
             integer=IntegerConfig(entries=entries) if integer else None,
         )  # fmt: skip
     exact = "integer" if integer else "int8"
@@ -136,6 +139,8 @@ def run(
             "accuracy": figures, "standard_error": {name: standard_error(own) for name, own in right.items()},
             "loss": {name: {"mean": one.loss, "standard_error": one.standard_error} for name, one in losses.items()},
             "test_images": len(bench.images.test), "layers": layers, "left_exact": bench.report.left_exact,
+            "quantisation": asdict(quantisation), "warnings": bench.report.warnings(),
+            "clipped": [{"layer": name} | asdict(one) for name, one in bench.report.worst_ranges()],
         })  # fmt: skip
         return
     rows = [
@@ -145,6 +150,21 @@ def run(
     ]  # fmt: skip
     headers = ("arithmetic", "top-1", f"points lost against {exact}")
     print_table(f"top-1 on {len(bench.images.test)} images", headers, rows)
+    _show_clipped(bench.report)
+
+
+def _show_clipped(report: ConversionReport) -> None:
+    """The ranges that clip most of what calibration saw, and how many more deserve a look."""
+    rows = [
+        (f"{name}: {one.operand}", f"{one.range:.4g}", one.method, f"{one.beyond:.2f} x", f"{100 * one.values:.2g} %",
+         f"{100 * one.energy:.2g} %")
+        for name, one in report.worst_ranges()
+    ]  # fmt: skip
+    if rows:
+        headers = ("operand", "range", "chosen by", "largest", "values beyond", "energy beyond")
+        print_table("ranges that clip most", headers, rows)
+    if found := report.warnings():
+        typer.echo(f"{len(found)} ranges clip beyond twice their size or err more by clipping than by rounding")
 
 
 def _show_sensitivity(document: dict[str, Any], page: Path) -> None:

@@ -15,6 +15,7 @@ from slipstick.flow.report.finetuning import write_recovery
 from slipstick.limits import NOT_NEGATIVE, PART, POSITIVE, Limits
 from slipstick.model.convert import check_rules, layer_names
 from slipstick.model.integer.config import IntegerConfig
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.layers.slopes import GradientConfig, Kind
 from slipstick.model.training.finetune import FinetuneConfig, finetune
 from slipstick.model.training.images import training_images
@@ -43,10 +44,13 @@ from .options import (
     print_json,
     print_table,
 )
+from .quantisation import DEFAULT as QUANTISATION
+from .quantisation import takes_quantisation
 
 DEFAULT, GRADIENT = FinetuneConfig(), GradientConfig()
 
 
+@takes_quantisation
 def run(
     data: Annotated[
         Path, typer.Argument(help="JPEG pack with a split train_ (model/data.py), or folder of class folders.")
@@ -80,6 +84,7 @@ def run(
         Path | None, typer.Option(help="Write a table of all gradients on cells that break the model; no rules then.")
     ] = None,
     cells: Annotated[str, typer.Option(help="Comma-separated cells of the table.")] = ",".join(CELLS),
+    quantisation: QuantConfig = QUANTISATION,
     integer: Integer = False,
     entries: Entries = ENTRIES,
     threads: Threads = 0,
@@ -113,7 +118,7 @@ def run(
     with progress.step("images"):
         images = training_images(data, loaded.size, limit, loaded.classes())
     if table is not None:
-        recovery = recover([name.strip() for name in cells.split(",")], images, config, out, progress)
+        recovery = recover([name.strip() for name in cells.split(",")], images, config, out, progress, quantisation)
         write_recovery(recovery, table)
         if json:
             print_json(asdict(recovery))
@@ -127,7 +132,7 @@ def run(
             bar(int(record["step"]), steps)
             progress.note(", ".join(f"{key} {value:g}" for key, value in record.items()))
 
-        done = finetune(loaded, rules, images, out, config, show, manifest(), numbers)
+        done = finetune(loaded, rules, images, out, config, show, manifest(), numbers, quantisation)
     validation = done.manifest["validation"]
     if json:
         print_json({"weights": str(done.weights), "validation": validation, "curve": done.manifest["curve"]})

@@ -9,6 +9,7 @@ import typer
 
 from slipstick.flow.job.config import LIMITS, FlowConfig
 from slipstick.limits import LOSS
+from slipstick.model.layers.config import QuantConfig
 
 from .options import (
     Calibration,
@@ -26,6 +27,7 @@ from .options import (
     Weights,
     number,
 )
+from .quantisation import takes_quantisation
 
 DEFAULT = FlowConfig()
 
@@ -55,6 +57,7 @@ def _options(
         number(LOSS, help="Points of top-1 that may be lost against exact int8, confirmed at 95 % on other images."),
     ] = DEFAULT.max_loss,
     test_images: TestImages = None,
+    quantisation: QuantConfig = DEFAULT.quantisation,
     seed: Seed = DEFAULT.seed,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: out/<model>-<settings>.")] = None,
     json: Json = False,
@@ -67,10 +70,11 @@ def takes_settings(action: Callable[[FlowConfig, Path, bool], None]) -> Callable
 
     def run(**given: Any) -> None:
         json, out = given.pop("json"), given.pop("out")
+        quantisation = given.pop("quantisation")
         plain: dict[str, Any] = {n: str(value) if isinstance(value, Path) else value for n, value in given.items()}
-        config = FlowConfig(**plain)
+        config = FlowConfig(**plain, quantisation=quantisation)
         action(config, out or Path("out") / config.name, json)
 
     run.__doc__, run.__annotations__ = action.__doc__, _options.__annotations__
     run.__signature__ = inspect.signature(_options)  # type: ignore[attr-defined]
-    return run
+    return takes_quantisation(run)

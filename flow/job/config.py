@@ -1,6 +1,6 @@
 """The settings of the main job, and the cells that its patterns name."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from slipstick.errors import UserError
@@ -8,6 +8,7 @@ from slipstick.flow.cost.cost import CLOCK_MHZ
 from slipstick.flow.search.study import check_sampler
 from slipstick.limits import CLOCK_MHZ as CLOCKS
 from slipstick.limits import COUNT, LOSS, SEED, SIDE, Limits
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.zoo import SHIPPED
 from slipstick.rtl.cells import cell, names
 from slipstick.rtl.cells.cell import Cell
@@ -45,6 +46,7 @@ class FlowConfig:
     search_images: int = 600
     max_loss: float = 1.0
     test_images: int | None = None
+    quantisation: QuantConfig = field(default_factory=QuantConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -86,7 +86,12 @@ def find_mix(
         write_text(out / "config.json", json.dumps(asdict(config), indent=1) + "\n")
         with steps.step("model and calibration"):
             bench = open_workbench(
-                loaded=loaded, images=images, judge_test=judge_test, seed=config.seed, progress=steps.bar
+                loaded=loaded,
+                images=images,
+                judge_test=judge_test,
+                quantisation=config.quantisation,
+                seed=config.seed,
+                progress=steps.bar,
             )
         with steps.step("cells: synthesis and power"):
             model, energy = _costs(config, bench, cells, liberty, steps)

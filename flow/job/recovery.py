@@ -8,6 +8,7 @@ from typing import Any
 from slipstick.model.convert import approximate_, grid_of
 from slipstick.model.data import shipped
 from slipstick.model.evaluate import input_batches, top1
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.layers.slopes import KINDS
 from slipstick.model.training.finetune import FinetuneConfig, finetune
 from slipstick.model.training.images import TrainingImages
@@ -40,7 +41,12 @@ class Recovery:
 
 
 def recover(
-    cells: Sequence[str], images: TrainingImages, config: FinetuneConfig, folder: Path, progress: Steps
+    cells: Sequence[str],
+    images: TrainingImages,
+    config: FinetuneConfig,
+    folder: Path,
+    progress: Steps,
+    quantisation: QuantConfig | None = None,
 ) -> Recovery:
     """Finetune the shipped network with every gradient on every cell, in ``folder``; resumable run by run.
 
@@ -49,13 +55,13 @@ def recover(
     for name in cells:
         grid_of(name)
     images, test = replace(images, validation=images.validation[:VALIDATION]), shipped("test")
-    float_model, int8 = load_model(), _converted("exact8s", images, config)
+    float_model, int8 = load_model(), _converted("exact8s", images, config, quantisation)
     result = Recovery(
         top1(float_model, test), top1(int8, test), {}, {}, {}, asdict(config), len(images.train), manifest()
     )
     for name in cells:
         with progress.step(name):
-            result.before[name] = top1(_converted(name, images, config), test)
+            result.before[name] = top1(_converted(name, images, config, quantisation), test)
             progress.note(f"{name} before: {100 * result.before[name]:.1f} %")
             result.after[name], result.seconds[name] = {}, {}
             for kind in KINDS:
@@ -63,7 +69,7 @@ def recover(
                 own = replace(config, gradient=replace(config.gradient, kind=kind))
                 done = finetune(
                     loaded, {"default": name}, images, folder / f"{name}-{kind}", own,
-                    _into(progress.bar(kind), config.steps), manifest(),
+                    _into(progress.bar(kind), config.steps), manifest(), quantisation=quantisation,
                 )  # fmt: skip
                 result.after[name][kind] = top1(loaded, test)
                 result.seconds[name][kind] = sum(record["cpu_s"] for record in done.manifest["curve"])
@@ -75,7 +81,10 @@ def _into(bar: Update, total: int) -> Callable[[dict[str, float]], None]:
     return lambda record: bar(int(record["step"]), total)
 
 
-def _converted(name: str, images: TrainingImages, config: FinetuneConfig) -> LoadedModel:
+def _converted(
+    name: str, images: TrainingImages, config: FinetuneConfig, quantisation: QuantConfig | None
+) -> LoadedModel:
     loaded = load_model()
-    approximate_(loaded.module, {"default": name}, input_batches(loaded, images.calibration), seed=config.seed)
+    batches = input_batches(loaded, images.calibration)
+    approximate_(loaded.module, {"default": name}, batches, quantisation, config.seed)
     return loaded

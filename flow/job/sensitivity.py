@@ -11,7 +11,7 @@ from slipstick.errors import UserError
 from slipstick.model.convert import approximate_
 from slipstick.model.data import Images
 from slipstick.model.evaluate import input_batches
-from slipstick.model.layers.quantise import QuantConfig
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.sensitivity import Sweep
 from slipstick.model.zoo import LoadedModel
 from slipstick.rtl.cells.cell import Cell

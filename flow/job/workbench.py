@@ -11,7 +11,7 @@ from slipstick.model.convert import ConversionReport, approximate_
 from slipstick.model.data import Images, read_folder, shipped
 from slipstick.model.evaluate import correct, input_batches
 from slipstick.model.integer.config import IntegerConfig
-from slipstick.model.layers.quantise import QuantConfig
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.workload import LayerShape, Recording, record, tile_streams, workload
 from slipstick.model.zoo import LoadedModel, check_shipped
 from slipstick.rtl.spec.streams import TileStream

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from slipstick.errors import UserError
 
 from ..layers.attention import ApproxAttention
+from ..layers.config import QuantConfig
 from ..layers.mixed import EXACT_GRID
-from ..layers.quantise import QuantConfig
 from ..layers.table_layer import TableLayer
 from .audit import audit
 from .batch import Batch, count, differentiable, forward, logits, some
@@ -43,7 +43,7 @@ def _calibrate(
         layer.begin_observing()
     missed = _observe(model, layers, inputs, torch.Generator().manual_seed(seed))
     for layer in layers:
-        if layer.input_observer.range == 0:
+        if layer.input_observer.total == 0:
             raise UserError(f"layer {layer.path!r} saw no calibration data; is it used by the model's forward?")
         layer.calibrated(config)
     for module in model.modules():

@@ -44,6 +44,7 @@ class IntegerAttention(ApproxAttention):
                 strict=True,
             )
         )
+        k, v = (Codes(layer.held(one.codes), one.scale, one.values) for layer, one in ((qk, k), (av, v)))
         logits = accumulate_pair(qk, q, k.map(_transposed))
         mixed = accumulate_pair(av, self.softmax(logits, av.activation_scale), v)
         joined = self.to_projection(mixed, proj.activation_scale).map(self._join)

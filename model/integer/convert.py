@@ -18,6 +18,7 @@ from ..conversion.batch import Batch, forward
 from ..conversion.state import evaluating
 from ..layers.derived import Derived
 from ..layers.linear import ApproxLinear
+from ..layers.ranges import OperandRange
 from ..reuse.blocks import ReuseAttention, SourceAttention
 from ..vit_parts import activated, blocks, stem
 from ..weightless.mlp import WeightlessMlp
@@ -31,7 +32,7 @@ from .norm import IntegerLayerNorm
 from .observe import Observed, observing
 from .products import RESIDUAL_RANGE, Requantiser
 from .softmax import IntegerSoftmax
-from .tables import activation_function, activation_table, root_table, softmax_tables
+from .tables import activation_function, activation_table, input_range, root_table, softmax_tables
 from .transform import IntegerReuseAttention
 from .vit import IntegerVit, stem_requantisers
 
@@ -96,21 +97,39 @@ def observe_and_fold_(model: VisionTransformer, inputs: Sequence[Batch]) -> Obse
     return observed
 
 
-def integer_(model: VisionTransformer, observed: Observed, config: IntegerConfig) -> None:
+def choose_scales_(model: VisionTransformer) -> None:
+    """Ask a ViT on cells, before it is calibrated, for the scales that integer operators take."""
+    for block in blocks(model):
+        if not isinstance(block.attn, ReuseAttention):
+            block.attn.av.power_of_two = True
+
+
+def integer_(
+    model: VisionTransformer, observed: Observed, config: IntegerConfig
+) -> dict[str, tuple[OperandRange, ...]]:
     """Turn a folded and calibrated ViT on cells, in place, into an ``IntegerVit``.
 
-    ``observed`` is what calibration saw in float. Probabilities get a power-of-two scale; all other scales
-    of the int8 model stay.
+    ``observed`` is what calibration saw in float. All scales of the int8 model stay; those of probabilities are
+    powers of two, as calibration was told by ``choose_scales_``. Returns the ranges that integer operators add.
     """
-    tables = {
-        name: activation_table(activation_function(parent.act)[0], observed.inputs[name], config)
-        for name, parent in activated(model)
-    }
+    tables: dict[str, PwlTable] = {}
+    seen: dict[str, tuple[OperandRange, ...]] = {}
+    for name, parent in activated(model):
+        function, counts, following = (
+            activation_function(parent.act)[0],
+            observed.inputs[name],
+            getattr(parent, "fc2", None),
+        )
+        held = following.activation_range if isinstance(following, ApproxLinear) else (-math.inf, math.inf)
+        table = tables[name] = activation_table(function, counts, config, *held)
+        found = input_range(function, counts, observed.furthest[name], table.input_fraction)
+        seen[f"blocks.{name}.act"] = (found,)
     largest = max(observed.largest, *(_largest(part) for part in (model.pos_embed, model.cls_token)))
     head = model.head
     assert isinstance(head, ApproxLinear)
     logits = LOGIT_HEADROOM * head.output_observer.largest
     integer_form_(model, tables, config, config.headroom * largest, logits)
+    return seen
 
 
 def integer_form_(
@@ -136,8 +155,8 @@ def integer_form_(
         if isinstance(attention, ReuseAttention):
             IntegerReuseAttention.take_over_(attention)
         else:
-            fraction = math.floor(-math.log2(float(attention.av.activation_scale)))
-            attention.av.activation_scale = torch.tensor(2.0**-fraction, device=device)
+            fraction = round(-math.log2(float(attention.av.activation_scale)))
+            assert float(attention.av.activation_scale) == 2.0**-fraction
             IntegerAttention.take_over_(attention, IntegerSoftmax(attention.scale, exponential, reciprocal, fraction))
         if isinstance(block.mlp, WeightlessMlp):
             IntegerWeightlessMlp.take_over_(block.mlp)

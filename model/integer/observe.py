@@ -16,10 +16,14 @@ BINS, EDGE = 1 << 16, 128.0  # of activation functions' inputs: int8 codes of sc
 
 @dataclass
 class Observed:
-    """``largest`` |x| of the residual stream and its branches; ``inputs``: name -> histogram float64 [BINS]."""
+    """``largest`` |x| of the residual stream, its branches and constants; of activation functions' inputs by name.
+
+    ``inputs``: histograms float64 [BINS]; ``furthest``: largest |x|.
+    """
 
     largest: float = 0.0
     inputs: dict[str, Tensor] = field(default_factory=dict)
+    furthest: dict[str, float] = field(default_factory=dict)
 
     def stream(self, values: Tensor) -> None:
         """Add values of the stream."""
@@ -36,6 +40,7 @@ class Observed:
         clamped = values.detach().float().clamp(-EDGE, EDGE * (1 - 1 / BINS))
         counts = torch.histc(clamped, BINS, -EDGE, EDGE).double().cpu()
         self.inputs[name] = self.inputs.get(name, 0) + counts
+        self.furthest[name] = max(self.furthest.get(name, 0.0), float(values.detach().abs().max()))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The piecewise linear tables of an integer ViT, fitted to the codes that occur."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from slipstick.errors import UserError
 from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
 
+from ..layers.ranges import OperandRange
 from ..pwl.functions import EXP, GELU, HSWISH, RECIPROCAL, RSQRT, SIGMOID, SILU, TANH, Function
 from ..pwl.optimal import fit
 from .config import IntegerConfig
@@ -49,27 +51,51 @@ def _wide(form: PwlFormat) -> PwlFormat:
     return PwlFormat(form.slope_width + WIDE, form.intercept_width + WIDE, form.fraction + WIDE)
 
 
-def activation_table(function: Function, counts: Tensor, config: IntegerConfig) -> PwlTable:
+def activation_table(
+    function: Function, counts: Tensor, config: IntegerConfig, low: float = -math.inf, high: float = math.inf
+) -> PwlTable:
     """The table of an activation function for the input scale that errs least on recorded inputs.
 
-    ``counts`` float64 [observe.BINS]. The scale is chosen by what rounding and clamping the input does to
-    the function, the segments by the codes that then occur.
+    ``counts`` float64 [observe.BINS]. The scale is chosen by what rounding and clamping the input does to the
+    function's values, of which the next layer holds those from ``low`` to ``high``; the segments by the codes that
+    then occur.
     """
-    values = centres().numpy()
-    seen = counts.numpy() > 0
-    values, weights = values[seen], counts.numpy()[seen]
-    wanted = function(values)
-
-    def codes(fraction: int) -> np.ndarray:
-        return np.clip(np.rint(np.ldexp(values, fraction)), -128, 127).astype(np.int64)
+    values, weights = _seen(counts)
+    wanted = np.clip(function(values), low, high)
 
     def error(fraction: int) -> float:
-        return float(weights @ (function(np.ldexp(codes(fraction).astype(float), -fraction)) - wanted) ** 2)
+        found = np.clip(function(_codes(values, fraction) * 2.0**-fraction), low, high)
+        return float(weights @ (found - wanted) ** 2)
 
     fraction = min(FRACTIONS, key=error)
-    occurring = np.bincount(codes(fraction) + 128, weights, minlength=256)
+    occurring = np.bincount(_codes(values, fraction) + 128, weights, minlength=256)
     occurring += UNSEEN * occurring.mean()
     return fit(function, config.entries, fraction, config.format, weights=occurring)
+
+
+def input_range(function: Function, counts: Tensor, furthest: float, fraction: int) -> OperandRange:
+    """What int8 of scale 2^-``fraction`` clips of a function's recorded inputs; energy is that of its values."""
+    values, weights = _seen(counts)
+    clipped = np.clip(values, -128 * 2.0**-fraction, 127 * 2.0**-fraction)
+    wanted, share = function(values), weights / weights.sum()
+    lost = float(share @ (function(clipped) - wanted) ** 2)
+    rounding = float(share @ (function(_codes(values, fraction) * 2.0**-fraction) - function(clipped)) ** 2)
+    range_ = 128 * 2.0**-fraction
+    return OperandRange(
+        f"input of {function.name}", range_, f"scale 2^-{fraction}", furthest, max(1.0, furthest / range_),
+        float(share @ (clipped != values)), lost / (float(share @ wanted**2) or 1.0), lost > rounding,
+    )  # fmt: skip
+
+
+def _seen(counts: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Values that occur, and how often."""
+    weights = counts.numpy()
+    seen = weights > 0
+    return centres().numpy()[seen], weights[seen]
+
+
+def _codes(values: np.ndarray, fraction: int) -> np.ndarray:
+    return np.clip(np.rint(np.ldexp(values, fraction)), -128, 127).astype(np.int64)
 
 
 def activation_function(module: nn.Module) -> tuple[Function, Callable[[Tensor], Tensor]]:

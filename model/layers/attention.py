@@ -77,6 +77,8 @@ class ApproxAttention(Hidden):
             scales = (self.qk.activation_scale, self.qk.stationary_scale, self.av.stationary_scale)
             self.qkv.output_scale = torch.stack(scales).repeat_interleave(self.attn_dim)
             self.av.output_scale = self.proj.activation_scale.view(1)
+            for layer in (self.qkv, self.av):  # their outputs have the ranges of the next operands
+                layer.ranges = tuple(one for one in layer.ranges if one.operand != "output")
 
     def _heads(self, values: Tensor) -> tuple[Tensor, ...]:
         batch, tokens, _ = values.shape
@@ -115,6 +117,7 @@ class ApproxAttention(Hidden):
         Otherwise a code times a float32 scale, divided by that scale, rounds to the code again.
         """
         q, k, v = self._heads(self.qkv.output_codes(self.qkv.accumulate(self.qkv.quantise_input(x.float()))))
+        k, v = self.qk.held(k), self.av.held(v)
         logits = self.qk.accumulate(q, k.transpose(-2, -1)).float() * self.qk.product_scale()
         probabilities = self.av.quantise_input(self._weights(logits, attn_mask, is_causal))
         mixed = self._join(self.av.output_codes(self.av.accumulate(probabilities, v)))

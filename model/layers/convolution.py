@@ -68,10 +68,10 @@ class ApproxConv2d(WeightLayer):
             return self(images[None])[0]
         if self.observing:
             self.observe(self.input_observer, images, "input")
-            images = F.pad(images, self.margin) if any(self.margin) else images
-            result = F.conv2d(images, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+            result = self._convolve(images, self.weight, self.bias)
             self.count_rows(len(result) * result.shape[-1] * result.shape[-2])
             self.observe(self.output_observer, result, "output")
+            self.keep(images, self.weight)
             return result
         own = images.dtype
         padded = (F.pad(images, self.margin) if any(self.margin) else images).float()
@@ -80,6 +80,14 @@ class ApproxConv2d(WeightLayer):
         else:  # unfolded codes are those of the unfolded image
             rows = self.values(self.patches(self.quantise_input(padded)))
         return rows.transpose(1, 2).unflatten(2, self.map_size(padded)).to(own)
+
+    def float_product(self, values: Tensor, held: Tensor) -> Tensor:
+        """Images [B, C, H, W] and weights [N, C / G, h, w] -> rows [B, H' * W', N]."""
+        return self.as_rows(self._convolve(values, held, None))
+
+    def _convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        images = F.pad(images, self.margin) if any(self.margin) else images
+        return F.conv2d(images, weight, bias, self.stride, 0, self.dilation, self.groups)
 
 
 def pair(value: Any) -> tuple[int, int]:

@@ -27,4 +27,9 @@ class ApproxLinear(WeightLayer):
         self.count_rows(values.shape[:-1].numel())
         self.observe(self.input_observer, values, "input")
         self.observe(self.output_observer, result, "output")
+        self.keep(values, self.weight)
         return result
+
+    def float_product(self, values: Tensor, held: Tensor) -> Tensor:
+        """Rows [..., K] and weights [N, K] -> [..., N]."""
+        return F.linear(values, held)

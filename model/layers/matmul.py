@@ -6,12 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .config import QuantConfig
 from .derived import Derived
 from .gradients import product
 from .heads import HeadGrids, multiply_heads
 from .mixed import MixedWeights
 from .moments import Moments, matmul_moments
-from .quantise import Observer, QuantConfig, clamped
+from .observe import Observer
+from .quantise import clamped
+from .ranges import OperandChoice, OperandRange, OutputError, choose_pair, seen_range, single_method
 from .table_layer import Cells, IntegerProduct, TableLayer
 
 
@@ -25,6 +28,7 @@ class ApproxMatmul(TableLayer):
         """Give a new layer its state."""
         super().begin(device)
         self.stationary_counts: Tensor | None = None
+        self.stationary_low, self.stationary_high = -128, 127  # codes of the second operand
         self.head_count = 0  # length of the dimension of heads [..., H, M, K]; 0 without one
         self.compensate = True
         self._bias_codes: dict[tuple[Cells, int], Tensor] = {}  # by cells and length of the reduction
@@ -41,10 +45,31 @@ class ApproxMatmul(TableLayer):
 
     def calibrated(self, config: QuantConfig) -> None:
         """Fix the scales of both operands."""
+        self.stationary_low, self.stationary_high = -config.held_limit - 1, config.held_limit
         super().calibrated(config)
-        self.stationary_scale = torch.tensor(
-            self.stationary_observer.scale(config), device=self.activation_scale.device
-        )
+        self.forget_prepared()
+
+    def choose_operands(self, config: QuantConfig, error: OutputError | None) -> tuple[OperandRange, ...]:
+        """Fix the scales of both operands together."""
+        seen, limits = (self.input_observer, self.stationary_observer), (self.high, self.stationary_high)
+        powers = self.power_of_two, False
+        operands = list(zip(seen, limits, powers, strict=True))
+        if error is None or any(observer.largest == 0 for observer in seen):
+            found = [single_method(one, config, limit, power) for one, limit, power in operands]
+        else:
+            found = choose_pair(error, [
+                OperandChoice(error.operands[place], error.sensitivity(place), one, limit, config, power)
+                for place, (one, limit, power) in enumerate(operands)
+            ])  # fmt: skip
+        scales = [torch.tensor(one[1] / limit, device=self.activation_scale.device)
+                  for one, limit in zip(found, limits, strict=True)]  # fmt: skip
+        self.activation_scale, self.stationary_scale = scales
+        named = zip(("first operand", "second operand"), seen, found, limits, strict=True)
+        return tuple(seen_range(what, one, range_, name, limit) for what, one, (name, range_), limit in named)
+
+    def float_product(self, values: Tensor, held: Tensor) -> Tensor:
+        """[..., M, K] and [..., K, N] -> [..., M, N]."""
+        return values @ held
 
     def product_scale(self) -> Tensor:
         """Value of one unit of the accumulators: [1]."""
@@ -121,7 +146,7 @@ class ApproxMatmul(TableLayer):
 
     def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
         """Flat places where the second operand's quantiser clamps."""
-        return clamped(stationary, codes, self.stationary_scale, self.low, self.high)
+        return clamped(stationary, codes, self.stationary_scale, self.stationary_low, self.stationary_high)
 
     def forward(self, values: Tensor, stationary: Tensor) -> Tensor:
         """[..., M, K] and [..., K, N] -> [..., M, N], differentiable where gradients are on."""
@@ -140,9 +165,17 @@ class ApproxMatmul(TableLayer):
         self.observe(self.input_observer, values, "first operand")
         self.observe(self.stationary_observer, stationary, "second operand")
         self.observe(self.output_observer, result, "output")
+        self.keep(values, stationary)
         return result
 
     def quantise_both(self, values: Tensor, stationary: Tensor) -> tuple[Tensor, Tensor]:
         """Codes int8 of both operands."""
-        held = self.quantised_operand(stationary, self.stationary_scale, "second operand", self.low, self.high)
+        limits = self.stationary_low, self.stationary_high
+        held = self.quantised_operand(stationary, self.stationary_scale, "second operand", *limits)
         return self.quantise_input(values), held
+
+    def held(self, codes: Tensor) -> Tensor:
+        """Activation codes int8 of the second operand's scale, within the limits of the place of weights."""
+        if self.stationary_high == self.high:
+            return codes
+        return codes.clamp(self.stationary_low, self.stationary_high)

@@ -12,10 +12,13 @@ from slipstick.errors import UserError
 from slipstick.rtl.spec.fixed import Requant
 
 from ..kernels.ops import NotFinite
+from .config import QuantConfig
 from .heads import HeadGrids
 from .mixed import Grid
 from .moments import Moments
-from .quantise import Observer, QuantConfig, quantise, requantise_codes
+from .observe import Observer
+from .quantise import quantise, requantise_codes
+from .ranges import Named, OperandChoice, OperandRange, OutputError, seen_range, single_method
 from .routing import Hidden
 from .slopes import GradientConfig
 
@@ -25,13 +28,15 @@ class Sample:
     """A few images' operand codes of a layer, and the gradient of their loss by its accumulators' values.
 
     ``gradient`` has the shape of the accumulators: float32 [..., M, N]. A layer that runs several times
-    in a forward pass keeps its first run.
+    in a forward pass keeps its first run. ``values`` and ``held`` are its operands in float, until ranges are chosen.
     """
 
     images: int = 0
     gradient: Tensor | None = None
     codes: Tensor | None = None
     stationary: Tensor | None = None
+    values: Tensor | None = None
+    held: Tensor | None = None
 
     def by_image(self, values: Tensor) -> Tensor:
         """Values [..., M, N] of the kept run as [images, all of one image].
@@ -63,7 +68,13 @@ Cells = Grid | HeadGrids
 Recorder = Callable[[str, "TableLayer", Tensor, Tensor, Tensor], None]
 
 
-SCALES = ("activation_scale", "output_scale", "stationary_scale", "mean_error")  # buffers that keep their type
+SCALES = (
+    "activation_scale",
+    "output_scale",
+    "stationary_scale",
+    "weight_clip",
+    "mean_error",
+)  # buffers that keep their type
 
 
 class TableLayer(Hidden, ABC):
@@ -87,6 +98,8 @@ class TableLayer(Hidden, ABC):
         self.observing, self.ready = False, False
         self.chained = False  # outputs are the values of int8 codes, which the next product takes as they are
         self.passive = False  # observed without notice: another pass over inputs that were seen
+        self.ranges: tuple[OperandRange, ...] = ()
+        self.power_of_two = False  # whether the activations' scale must be one
         self.low, self.high = -128, 127  # activation codes
         self.begin_observing()
         self.observing = False
@@ -160,12 +173,63 @@ class TableLayer(Hidden, ABC):
 
     def calibrated(self, config: QuantConfig) -> None:
         """Fix the scales from what was observed and leave the observing state."""
-        device = self.activation_scale.device
-        self.activation_scale = torch.tensor(self.input_observer.scale(config), device=device)
-        self.output_scale = torch.tensor([self.output_observer.scale(config)], device=device)
         self.low, self.high = -config.activation_limit - 1, config.activation_limit
-        self._requant = None
+        error = self._output_error() if config.method == "output" else None
+        with torch.no_grad():
+            operands = self.choose_operands(config, error)
+            name, range_ = self._output_range(config, error)
+        self.output_scale = torch.tensor([range_ / self.high], device=self.activation_scale.device)
+        self.ranges = (*operands, seen_range("output", self.output_observer, range_, name, self.high))
+        self.sample.values = self.sample.held = self._requant = None
         self.observing, self.ready = False, True
+
+    @abstractmethod
+    def choose_operands(self, config: QuantConfig, error: OutputError | None) -> tuple[OperandRange, ...]:
+        """Fix the scales of both operands, by the error of the outputs where it can be told, and say what they clip."""
+
+    @abstractmethod
+    def float_product(self, values: Tensor, held: Tensor) -> Tensor:
+        """The float product, without bias, in the shape of the accumulators: [..., M, N]."""
+
+    @torch.no_grad()
+    def _output_error(self) -> OutputError | None:
+        """The measure of what operands do to the outputs on the sample; None without a sample."""
+        values, held = self.sample.values, self.sample.held
+        return (
+            None
+            if values is None or held is None
+            else OutputError(self.float_product, values, held, self.sample.gradient)
+        )
+
+    def _output_range(self, config: QuantConfig, error: OutputError | None) -> Named:
+        observer = self.output_observer
+        if error is None or observer.largest == 0:
+            return single_method(observer, config, self.high)
+        bias = getattr(self, "bias", None)
+        outputs = error.reference if bias is None else error.reference + bias
+        choice = OperandChoice(outputs, error.weight, observer, self.high, config)
+        return choice.best(
+            lambda values: float((values - outputs).square_().mul_(error.weight).sum(dtype=torch.float64))
+        )
+
+    def choose_activations(
+        self, config: QuantConfig, error: OutputError | None, held: Tensor | None
+    ) -> tuple[float, OperandRange]:
+        """Scale of the first operand, against the second as its codes ``held`` stand for it, and its report."""
+        observer = self.input_observer
+        if error is None or held is None or observer.largest == 0:
+            name, range_ = single_method(observer, config, self.high, self.power_of_two)
+        else:
+            choice = OperandChoice(
+                error.operands[0], error.sensitivity(0), observer, self.high, config, self.power_of_two
+            )
+            name, range_ = choice.best(lambda values: error(values, held))
+        return range_ / self.high, seen_range("input", observer, range_, name, self.high)
+
+    def keep(self, values: Tensor, held: Tensor) -> None:
+        """Keep the operands of the first observed run as the sample that ranges are chosen on."""
+        if self.measuring and not self.passive and self.sample.values is None:
+            self.sample.values, self.sample.held = values.detach().float(), held.detach().float()
 
     def count_rows(self, rows: int) -> None:
         """Count what the first observed batch makes the layer do."""
@@ -216,6 +280,11 @@ class TableLayer(Hidden, ABC):
     def output_codes(self, accumulators: Tensor, unit: Tensor | None = None) -> Tensor:
         """Requantise accumulators int32 [..., N] to int8 [..., N], as the hardware does."""
         return requantise_codes(accumulators, self.requant(unit))
+
+    @property
+    def activation_range(self) -> tuple[float, float]:
+        """Least and largest value that activation codes stand for."""
+        return self.low * float(self.activation_scale), self.high * float(self.activation_scale)
 
     def quantise_input(self, values: Tensor) -> Tensor:
         """Activation codes int8 of float values. Raises UserError for NaN and Inf, which no code stands for."""

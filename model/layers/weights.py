@@ -15,13 +15,15 @@ from slipstick.errors import UserError
 from ..kernels import ops
 from ..kernels.fingerprint import Fingerprint, fingerprint
 from ..kernels.ops import available
+from .config import QuantConfig
 from .derived import Derived
 from .gradients import product
 from .heads import HeadGrids
 from .mixed import MixedWeights
 from .moments import Moments, weight_moments
 from .offset import OffsetLayer
-from .quantise import QuantConfig, quantise
+from .quantise import clamped, quantise, weight_scale
+from .ranges import OperandRange, OutputError, clipped_weights, rounded, weight_clip
 from .scales import channel_scale
 from .table_layer import Cells, IntegerProduct
 
@@ -58,6 +60,7 @@ class WeightLayer(OffsetLayer):
 
     weight: Tensor
     bias: Tensor | None
+    weight_clip: Tensor  # [N]: the part of its largest weight that a channel's codes hold
 
     def begin(self, device: torch.device | None = None) -> None:
         """Give a module with weight and bias what it needs beside them."""
@@ -65,6 +68,8 @@ class WeightLayer(OffsetLayer):
         self.groups: int = getattr(self, "groups", 1)  # a Conv2d has them
         self._weight_limit = 127
         self._quantised: Derived[Quantised] = Derived()
+        device = self.activation_scale.device
+        self.register_buffer("weight_clip", torch.ones(len(self.weight), dtype=torch.float32, device=device))
 
     def sources(self) -> tuple[Tensor | None, ...]:
         """The parameters that weight and bias come from, those of the weight first."""
@@ -75,20 +80,34 @@ class WeightLayer(OffsetLayer):
 
     def calibrated(self, config: QuantConfig) -> None:
         """Fix the scales of both operands. Raises UserError for weights or biases with NaN or Inf."""
-        super().calibrated(config)
         self._weight_limit = config.weight_limit
+        super().calibrated(config)
         self.mean_error = torch.zeros(len(self.weight), dtype=torch.float64, device=self.weight.device)
         self._drop()
         self.forget_prepared()
         self.quantised()
 
+    def choose_operands(self, config: QuantConfig, error: OutputError | None) -> tuple[OperandRange, ...]:
+        """Fix the scale of the activations, then the part of every channel's weights that codes hold."""
+        limit, device = self._weight_limit, self.weight.device
+        self.weight_clip, held = torch.ones_like(self.weight_clip), None
+        if error is not None:
+            weight = error.operands[1]
+            held = rounded(weight, self._by_channel(weight_scale(weight, limit)), -limit, limit)
+        activation_scale, activations = self.choose_activations(config, error, held)
+        if error is not None and config.clip_weights:
+            inputs = rounded(error.operands[0], activation_scale, self.low, self.high)
+            self.weight_clip = weight_clip(error, inputs, limit)
+        self.activation_scale = torch.tensor(activation_scale, device=device)
+        return activations, clipped_weights(self.weight, self.weight_clip)
+
     def quantised(self) -> Quantised:
         """Weight and bias as they are now. Raises UserError when they hold NaN or Inf."""
-        return self._quantised(self._quantise, self.weight, self.bias, self.activation_scale)
+        return self._quantised(self._quantise, self.weight, self.bias, self.activation_scale, self.weight_clip)
 
     def numbers(self) -> Fingerprint:
-        """What weight, bias and the activations' scale hold now."""
-        return tuple(map(fingerprint, (self.weight, self.bias, self.activation_scale)))
+        """What weight, bias, the activations' scale and the weights' clipping hold now."""
+        return tuple(map(fingerprint, (self.weight, self.bias, self.activation_scale, self.weight_clip)))
 
     def _quantise(self) -> Quantised:
         for what, part in (("weight", self.weight), ("bias", self.bias)):
@@ -96,7 +115,7 @@ class WeightLayer(OffsetLayer):
                 raise UserError(f"layer {self.path!r}: its {what} holds NaN or Inf")
         weight, limit = self.weight.float(), self._weight_limit
         bias = None if self.bias is None else self.bias.double()
-        scale = channel_scale(weight, bias, self.activation_scale, limit)
+        scale = channel_scale(weight, bias, self.activation_scale, limit, self.weight_clip)
         codes = self.matrix(quantise(weight, self._by_channel(scale), -limit, limit))
         unit = self.activation_scale * scale
         if not torch.isfinite(unit).all():
@@ -244,5 +263,8 @@ class WeightLayer(OffsetLayer):
         return IntegerProduct(codes, now.codes, self.accumulate(codes, now), now.scale, now.unit)
 
     def clamped_stationary(self, stationary: Tensor, codes: Tensor) -> Tensor | None:
-        """None: the scale is that of the largest weight, so none is clamped."""
-        return None
+        """Flat places where a channel's range clips its weights; None where every range holds the largest."""
+        if bool((self.weight_clip == 1).all()):
+            return None
+        scale = self.weight_scale if self.groups == 1 else self.weight_scale.view(self.groups, 1, -1)
+        return clamped(stationary / scale, codes, scale.new_ones(1), -self._weight_limit, self._weight_limit)

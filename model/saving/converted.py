@@ -22,8 +22,8 @@ from ..integer.convert import integer_form_
 from ..integer.fold import fold_
 from ..integer.vit import IntegerVit
 from ..layers.matmul import ApproxMatmul
+from ..layers.observe import Observer
 from ..layers.offset import OffsetLayer
-from ..layers.quantise import Observer
 from ..layers.table_layer import Sample, TableLayer, table_layers
 from ..structure import restore_structure_, structure_facts
 from ..vit_parts import activated

@@ -31,6 +31,7 @@ from ..evaluate import input_batches, top1
 from ..integer.config import IntegerConfig
 from ..integer.fold import unfold
 from ..integer.vit import IntegerVit
+from ..layers.config import QuantConfig
 from ..layers.gradients import set_gradient_
 from ..layers.slopes import GradientConfig
 from ..structure import structure_facts
@@ -116,10 +117,11 @@ def finetune(
     report: Callable[[dict[str, float]], None] = lambda record: None,
     provenance: Mapping[str, Any] | None = None,
     integer: IntegerConfig | None = None,
+    quantisation: QuantConfig | None = None,
 ) -> Finetuned:
     """Convert a float model in place by ``rules``, train it, and leave it converted with the averaged weights.
 
-    With ``integer`` it trains, and stays, an ``IntegerVit``.
+    With ``integer`` it trains, and stays, an ``IntegerVit``. ``quantisation`` calibrates it.
 
     Writes ``out``.safetensors, float weights under their own names, and ``out``.json, what made them.
     Every ``config.every`` steps the whole state goes to ``out``.resume.safetensors; the same call goes
@@ -134,10 +136,11 @@ def finetune(
     if max(images.train.labels.max(), images.validation.labels.max()) >= outputs:
         raise UserError(f"the images have {len(images.train.classes)} classes, {loaded.name} has {outputs} outputs")
     inputs = fingerprints(loaded, images)
-    approximate_(loaded.module, rules, calibrating, seed=config.seed, integer=integer or False)
+    approximate_(loaded.module, rules, calibrating, quantisation, config.seed, integer=integer or False)
     set_gradient_(loaded.module, config.gradient)
     layers = {name: describe(layer.grid) for name, layer in table_layers(loaded.module).items()}
     settings = asdict(config) | {"model": loaded.name, "layers": layers} | inputs
+    settings["quantisation"] = asdict(quantisation or QuantConfig())
     if integer is not None:
         settings["integer"] = asdict(integer)
     run = TrainingRun(loaded, teacher.module, images, config)
@@ -148,7 +151,7 @@ def finetune(
     if "after" not in facts["validation"]:
         facts["validation"]["after"] = top1(loaded, images.validation)
         teacher.module.load_state_dict(float_weights)
-        approximate_(teacher.module, rules, calibrating, seed=config.seed, integer=integer or False)
+        approximate_(teacher.module, rules, calibrating, quantisation, config.seed, integer=integer or False)
         facts["validation"]["recalibrated"] = top1(teacher, images.validation)
         save_tensors(resume, run.tensors(), facts)
     save_tensors(weights, float_weights, structure_facts(loaded.module))

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from slipstick.model.convert import approximate_, assign_, table_layers
-from slipstick.model.layers.quantise import QuantConfig
+from slipstick.model.layers.config import QuantConfig
 from tests.pretrained.encoder import Task, cosine, load, top1
 
 CELLS = {"exact8s": "exact", "drum8s_k6": "mild", "truncated8s_k4": "mild", "truncated8s_k6": "harsh",

@@ -61,6 +61,7 @@ class Quantised(TorchFunctionMode):
         """A product with a weight: ``multiply`` takes the weight codes and gives the sums, channels last."""
         scale = weight.flatten(1).abs().amax(1) / self.weight_limit
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+        scale = scale * layer.weight_clip
         shaped = scale.view(-1, *[1] * (weight.ndim - 1))
         sums, product_scale = multiply(codes(weight, shaped, self.weight_limit)), layer.activation_scale * scale
         if bias is not None and layer.bias is not None:
@@ -90,7 +91,9 @@ class Quantised(TorchFunctionMode):
 
     def matmul(self, left, right):
         layer = self.take(ApproxMatmul)
-        sums = self.activations(layer, left) @ codes(right, layer.stationary_scale, layer.high, layer.low)
+        sums = self.activations(layer, left) @ codes(
+            right, layer.stationary_scale, layer.stationary_high, layer.stationary_low
+        )
         return self.scaled(layer, sums, layer.product_scale())
 
     def attention(self, q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, **_):

@@ -7,7 +7,7 @@ import torch
 
 from slipstick.model.conversion.batch import forward, logits
 from slipstick.model.convert import approximate_, assign_, table_layers
-from slipstick.model.layers.quantise import QuantConfig
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.layers.weights import WeightLayer
 from slipstick.model.predict import predicted_damage
 from slipstick.model.workload import record, workload

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from slipstick.errors import UserError
 from slipstick.model.conversion.calibrate import calibrate
 from slipstick.model.convert import approximate_, table_layers
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.layers.matmul import ApproxMatmul
-from slipstick.model.layers.quantise import QuantConfig
 from slipstick.model.layers.table_layer import TableLayer
 from slipstick.model.predict import predicted_damage
 from slipstick.rtl.cells import cell

@@ -17,8 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from slipstick.model.conversion.calibrate import calibrate
 from slipstick.model.conversion.state import evaluating
 from slipstick.model.convert import approximate_, table_layers
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.layers.linear import ApproxLinear
-from slipstick.model.layers.quantise import QuantConfig
 from slipstick.model.workload import workload
 
 KINDS = {"default": "truncated8s_k5"}

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.layers.convolution import ApproxConv2d
-from slipstick.model.layers.quantise import QuantConfig
 from slipstick.rtl.cells import cell, names
 
 SIGNED = names("*8s*")

@@ -12,10 +12,11 @@ from torch import nn
 
 from slipstick.errors import UserError
 from slipstick.model.convert import approximate_, assign_, table_layers
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.layers.gradients import activation_gradient, set_gradient_, stationary_gradient
 from slipstick.model.layers.heads import HeadGrids
 from slipstick.model.layers.matmul import ApproxMatmul
-from slipstick.model.layers.quantise import QuantConfig, weight_scale
+from slipstick.model.layers.quantise import weight_scale
 from slipstick.model.layers.slopes import KINDS, GradientConfig, slope_factors, slope_table
 from slipstick.rtl.cells import cell
 from tests.rounding import assert_same_function, assert_within, product_error

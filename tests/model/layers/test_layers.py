@@ -11,10 +11,10 @@ from torch import nn
 from slipstick.errors import UserError
 from slipstick.model.convert import approximate_, assign_, describe, table_layers
 from slipstick.model.gemm import approx_matmul
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.layers.convolution import ApproxConv2d
 from slipstick.model.layers.heads import PerHead
 from slipstick.model.layers.linear import ApproxLinear
-from slipstick.model.layers.quantise import QuantConfig
 from slipstick.model.predict import predicted_damage
 from slipstick.model.workload import record
 from slipstick.rtl.cells import cell
@@ -340,5 +340,5 @@ def test_a_layer_that_is_not_calibrated_computes_nothing() -> None:
     "bits", [{"activation_bits": 3}, {"activation_bits": 9}, {"weight_bits": 1}, {"weight_bits": 9}]
 )
 def test_bits_out_of_range_are_refused(bits: dict) -> None:
-    with pytest.raises(UserError, match="have [42] to 8 bits"):
+    with pytest.raises(UserError, match="give [42] to 8 bits"):
         QuantConfig(**bits)

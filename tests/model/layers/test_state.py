@@ -16,7 +16,7 @@ from slipstick.model.layers.slopes import GradientConfig
 from tests.model.layers.test_gradients import Small, images
 
 RULES = {"default": "truncated8s_k9"}
-OWN = ("activation_scale", "output_scale", "stationary_scale", "mean_error")
+OWN = ("activation_scale", "output_scale", "stationary_scale", "weight_clip", "mean_error")
 
 
 def converted(seed: int = 0, calibration_seed: int = 1, rules: dict | None = None) -> nn.Module:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from slipstick.errors import UserError
 from slipstick.model.convert import approximate_, assign_, load_converted, save_converted, table_layers
 from slipstick.model.integer.config import IntegerConfig
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.layers.gradients import set_gradient_
 from slipstick.model.layers.heads import PerHead
-from slipstick.model.layers.quantise import QuantConfig
 from slipstick.model.layers.slopes import GradientConfig
 from slipstick.model.predict import predicted_damage
 from slipstick.model.reuse.config import ReuseConfig
