@@ -5,18 +5,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from timm.layers import DropPath, LayerScale
+from timm.layers import LayerScale
 from timm.layers.attention import Attention
 from timm.layers.mlp import Mlp
+from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
+from torch.nn.utils import parametrize
 
 from slipstick.errors import UserError
 from slipstick.rtl.spec.pwl import PwlTable
 
 from ..conversion.batch import Batch, forward
 from ..conversion.state import evaluating
-from ..layers.derived import Derived
 from ..layers.linear import ApproxLinear
 from ..layers.ranges import OperandRange
 from ..reuse.blocks import ReuseAttention, SourceAttention
@@ -34,24 +35,30 @@ from .products import RESIDUAL_RANGE, Requantiser
 from .softmax import IntegerSoftmax
 from .tables import activation_function, activation_table, input_range, root_table, softmax_tables
 from .transform import IntegerReuseAttention
-from .vit import IntegerVit, stem_requantisers
+from .vit import IntegerVit, prefix_tokens, stem_requantisers
 
 ATTENTIONS = (Attention, SourceAttention, ReuseAttention)
 LOGIT_HEADROOM = 8  # training makes logits grow, and where they saturate their gradient ends
 
 
 def check_supported(model: nn.Module) -> VisionTransformer:
-    """The model, if it has an integer form. Raises UserError naming what has none."""
-    if type(model) is not VisionTransformer:
+    """The model, if it has an integer form. Raises UserError naming what has none.
+
+    Dropout and stochastic depth do nothing in it, in training neither.
+    """
+    if type(model) not in (VisionTransformer, VisionTransformerDistilled):
         raise UserError(f"integer-only inference knows timm's VisionTransformer, not {type(model).__name__}")
+    assert isinstance(model, VisionTransformer)
     problems = [
-        (model.global_pool not in ("avg", "token"), f"global_pool={model.global_pool!r}"),
-        (model.attn_pool is not None, "attention pooling"), (model.reg_token is not None, "register tokens"),
-        (model.pos_embed is None, "no position embedding"), (model.dynamic_img_size, "dynamic image sizes"),
+        (model.global_pool not in ("avg", "max", "token"), f"global_pool={model.global_pool!r}"),
+        (model.attn_pool is not None, "attention pooling"), (model.pos_embed is None, "no position embedding"),
+        (getattr(model.patch_embed, "dynamic_img_pad", False), "padding of images to whole patches"),
+        (any(parameter.dtype != torch.float32 for parameter in model.parameters()), "parameters other than float32"),
+        (any(parametrize.is_parametrized(one) for one in model.modules()), "parametrised weights"),
         (not isinstance(model.norm_pre, nn.Identity), "a norm before the blocks"),
         (not isinstance(model.head, nn.Linear), "no classifier"),
         (len([n for n in (model.norm, model.fc_norm) if isinstance(n, nn.LayerNorm)]) != 1, "other than one last norm"),
-        (model.global_pool == "avg" and isinstance(model.norm, nn.LayerNorm), "a norm before average pooling"),
+        (model.global_pool != "token" and isinstance(model.norm, nn.LayerNorm), "a norm before pooling"),
         (not isinstance(getattr(model.patch_embed, "norm", nn.Identity()), nn.Identity), "a norm of patches"),
         *(problem for block in blocks(model) for problem in _block_problems(block)),
         *((not isinstance(one, (nn.Conv2d, nn.ReLU, nn.BatchNorm2d, nn.Identity)), f"{type(one).__name__} in the stem")
@@ -82,8 +89,6 @@ def _block_problems(block: Any) -> list[tuple[bool, str]]:
         (not all(isinstance(one, nn.Identity) for one in between), "norms inside attention or MLP"),
         (isinstance(mlp, WeightlessMlp) and isinstance(block.ls2, LayerScale), "a layer scale behind a weightless MLP"),
         (getattr(attention, "gate", None) is not None, "gated attention"),
-        (any(isinstance(one, DropPath) and one.drop_prob for one in block.modules()), "stochastic depth"),
-        (any(isinstance(one, nn.Dropout) and one.p for one in block.modules()), "dropout"),
     ]
 
 
@@ -124,10 +129,9 @@ def integer_(
         table = tables[name] = activation_table(function, counts, config, *held)
         found = input_range(function, counts, observed.furthest[name], table.input_fraction)
         seen[f"blocks.{name}.act"] = (found,)
-    largest = max(observed.largest, *(_largest(part) for part in (model.pos_embed, model.cls_token)))
-    head = model.head
-    assert isinstance(head, ApproxLinear)
-    logits = LOGIT_HEADROOM * head.output_observer.largest
+    largest = max(observed.largest, *(_largest(part) for part in (model.pos_embed, *prefix_tokens(model))))
+    heads = [one for one in (model.head, getattr(model, "head_dist", None)) if isinstance(one, ApproxLinear)]
+    logits = LOGIT_HEADROOM * max(head.output_observer.largest for head in heads)
     integer_form_(model, tables, config, config.headroom * largest, logits)
     return seen
 
@@ -168,7 +172,8 @@ def integer_form_(
     assert isinstance(model, IntegerVit)
     for name, largest in (("stream_scale", stream), ("logit_scale", logits)):
         model.register_buffer(name, torch.tensor(largest / RESIDUAL_RANGE[1], device=device))
-    model.stem, model.to_logits, model.constants = stem_requantisers(model), Requantiser(*RESIDUAL_RANGE), Derived()
+    model.stem, model.constants = stem_requantisers(model), {}
+    model.to_logits = Requantiser(*RESIDUAL_RANGE), Requantiser(*RESIDUAL_RANGE)
 
 
 def _largest(parameter: torch.Tensor | None) -> float:

@@ -24,14 +24,15 @@ class IntegerLayerNorm(nn.LayerNorm):
         norm.__class__ = cls
         assert isinstance(norm, IntegerLayerNorm)
         norm.root = root
-        norm.derived = Derived()
+        norm.derived = {}
 
     root: PwlTable
-    derived: "Derived[tuple[LayerNormSpec, Tensor, Tensor]]"
+    derived: dict[int, Derived[tuple[LayerNormSpec, Tensor, Tensor]]]  # by consumer
 
-    def spec(self, scale: Tensor, out: Tensor) -> tuple[LayerNormSpec, Tensor, Tensor]:
+    def spec(self, scale: Tensor, out: Tensor, consumer: int = 0) -> tuple[LayerNormSpec, Tensor, Tensor]:
         """The integer constants for an input and an output scale, and gain and bias int64 [D] as tensors."""
-        return self.derived(lambda: self._make(scale, out), scale, out, self.weight, self.bias)
+        made = self.derived.setdefault(consumer, Derived())
+        return made(lambda: self._make(scale, out), scale, out, self.weight, self.bias)
 
     def _make(self, scale: Tensor, out: Tensor) -> tuple[LayerNormSpec, Tensor, Tensor]:
         dim, device = self.normalized_shape[-1], scale.device
@@ -42,9 +43,9 @@ class IntegerLayerNorm(nn.LayerNorm):
         )
         return spec, torch.from_numpy(spec.gain).to(device), torch.from_numpy(spec.bias).to(device)
 
-    def forward(self, x: Codes, out: Tensor) -> Codes:  # type: ignore[override]  # codes, not floats
-        """Stream codes [..., D] -> int8 codes [..., D] of scale ``out``."""
-        spec, gain, bias = self.spec(x.scale, out)
+    def forward(self, x: Codes, out: Tensor, consumer: int = 0) -> Codes:  # type: ignore[override]  # codes
+        """Stream codes [..., D] -> int8 codes [..., D] of scale ``out``, that of one of several consumers."""
+        spec, gain, bias = self.spec(x.scale, out, consumer)
         codes = spec(x.codes.long(), TORCH, gain, bias).to(torch.int8)
         if x.values is None:
             return Codes(codes, out)

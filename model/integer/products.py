@@ -102,3 +102,10 @@ def token_mean(x: Codes, tokens: int) -> Codes:
     multiplier, shift = int(found.multiplier[0]), int(found.shift[0])
     codes = requantise(x.codes.long().sum(1), multiplier, shift, 0, *RESIDUAL_RANGE, where).int()
     return straight_through(None if x.values is None else x.values.mean(1), codes, x.scale)
+
+
+def half_sum(one: Codes, other: Codes) -> Codes:
+    """Mean of two codes of one scale, rounded half up."""
+    codes = (one.codes + other.codes + 1) >> 1
+    values = None if one.values is None or other.values is None else (one.values + other.values) / 2
+    return straight_through(values, codes, one.scale)

@@ -5,19 +5,38 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+from timm.layers import activations
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
 from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
 
 from ..layers.ranges import OperandRange
-from ..pwl.functions import EXP, GELU, HSWISH, RECIPROCAL, RSQRT, SIGMOID, SILU, TANH, Function
+from ..pwl.functions import (
+    EXP,
+    GELU,
+    GELU_TANH,
+    HSWISH,
+    QUICK_GELU,
+    RECIPROCAL,
+    RELU,
+    RELU6,
+    RSQRT,
+    SIGMOID,
+    SILU,
+    TANH,
+    Function,
+)
 from ..pwl.optimal import fit
 from .config import IntegerConfig
 from .observe import centres
 
 FRACTIONS = range(8)  # scales that an activation function's input may have
 UNSEEN = 0.1  # weight of an input that calibration never saw, over the mean of all: others will come
+ACTIVATIONS: dict[type[nn.Module], Function] = {
+    activations.GELU: GELU, activations.GELUTanh: GELU_TANH, activations.QuickGELU: QUICK_GELU, nn.ReLU: RELU,
+    nn.ReLU6: RELU6, nn.SiLU: SILU, activations.Swish: SILU, nn.Hardswish: HSWISH, nn.Sigmoid: SIGMOID, nn.Tanh: TANH,
+}  # fmt: skip
 WIDE = 2  # bits that coefficients of mantissas need beyond those of activation functions
 
 
@@ -100,13 +119,13 @@ def _codes(values: np.ndarray, fraction: int) -> np.ndarray:
 
 def activation_function(module: nn.Module) -> tuple[Function, Callable[[Tensor], Tensor]]:
     """The function of an activation module, for NumPy and for torch. Raises UserError for an unknown one."""
-    known: list[tuple[type[nn.Module], Function]] = [
-        (nn.GELU, GELU), (nn.SiLU, SILU), (nn.Hardswish, HSWISH), (nn.Sigmoid, SIGMOID), (nn.Tanh, TANH),
-    ]  # fmt: skip
-    for kind, function in known:
+    if isinstance(module, nn.GELU):
+        return (GELU if module.approximate == "none" else GELU_TANH), module.forward
+    for kind, function in ACTIVATIONS.items():
         if isinstance(module, kind):
             return function, module.forward
+    known: list[type[nn.Module]] = [nn.GELU, *ACTIVATIONS]
     raise UserError(
         f"integer-only: no piecewise linear form of {type(module).__name__}; "
-        f"known are {', '.join(kind.__name__ for kind, _ in known)}"
+        f"known are {', '.join(kind.__name__ for kind in known)}"
     )

@@ -72,6 +72,12 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 GELU = Function("gelu", _gelu, -4, 4, tails=FAR)  # exact, with the error function
+GELU_TANH = Function(
+    "gelu_tanh", lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))), -4, 4, tails=FAR
+)
+QUICK_GELU = Function("quick_gelu", lambda x: x * _sigmoid(1.702 * x), -4, 4, tails=FAR)
+RELU = Function("relu", lambda x: np.maximum(x, 0), -4, 4, tails=FAR)
+RELU6 = Function("relu6", lambda x: np.clip(x, 0, 6), -8, 8, tails=FAR)
 HSWISH = Function("hswish", lambda x: x * np.clip(x + 3, 0, 6) / 6, -4, 4, tails=FAR)
 SILU = Function("silu", lambda x: x * _sigmoid(x), -4, 4, tails=FAR)
 SIGMOID = Function("sigmoid", _sigmoid, -8, 8, tails=FAR)  # range of our own: 3e-4 from its limits

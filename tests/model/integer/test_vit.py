@@ -141,11 +141,11 @@ def test_the_same_conversion_gives_the_same_numbers():
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"act_layer": nn.ReLU6}, "ReLU6"),
+        ({"act_layer": nn.Mish}, "no piecewise linear form of Mish"),
         ({"qk_norm": True}, "norms inside attention"),
-        ({"reg_tokens": 2}, "register tokens"),
+        ({"global_pool": "avgmax"}, "global_pool='avgmax'"),
+        ({"qk_norm": True}, "norms inside attention"),
         ({"global_pool": "map"}, "attention pooling"),
-        ({"drop_path_rate": 0.5}, "stochastic depth"),
         ({"pre_norm": True}, "a norm before the blocks"),
     ],
 )
