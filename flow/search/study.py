@@ -1,5 +1,6 @@
 """Run a search as an Optuna study: storage, resume after a kill, samplers behind one option."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def check_settings(storage: BaseStorage, name: str, settings: Mapping[str, Any])
 
 
 def _compare(kept: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    there, now = _flat(kept), _flat(settings)
+    there, now = _flat(kept), _flat(json.loads(json.dumps(settings)))  # as a journal keeps them: tuples are lists
     roots = tuple(settings)
     differ = [
         key

@@ -15,13 +15,14 @@ from slipstick.flow.library.liberty import default_liberty
 from slipstick.flow.search.journal import open_journal
 from slipstick.flow.search.study import search
 from slipstick.model.data import Images
+from slipstick.model.layers.config import QuantConfig
 from slipstick.model.zoo import load_model
 from tests.flow.command_line import call
 from tests.flow.search.test_study import synthetic
 
 OTHER = {
-    "model": "another", "rows": 8, "columns": 8, "clock_mhz": 50.0, "delays": "nldm", "palette": 3, "search_images": 20,
-    "max_loss": 2.0,
+    "model": "another", "model_args": "depth=3", "quantisation": QuantConfig(weight_bits=6), "rows": 8, "columns": 8,
+    "clock_mhz": 50.0, "delays": "nldm", "palette": 3, "search_images": 20, "max_loss": 2.0,
 }  # fmt: skip
 
 
