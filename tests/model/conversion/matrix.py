@@ -114,6 +114,23 @@ that the numbers are those of the quantised float model and that no ATen product
 
 Element-wise products (gates, layer scale), softmax, norms and activations are no products of this kind.
 
+## State, copies and files
+
+A converted model's state dict has the float model's names and, from conversion on, one fixed set more for every layer
+on cells: `activation_scale`, `output_scale`, `mean_error` (the offset that takes the cells' mean error out) and
+`weight_clip`, or, for a product of two activations, `stationary_scale`; an integer-only ViT has `stream_scale` and
+`logit_scale` too. It loads strictly into any other conversion of the same model, and moving averages of every kind
+work. Float weights loaded without an offset get their own. What is derived from weights follows the numbers that they
+hold, however these came there: optimisers (fused too), `.data`, replaced parameters, `torch.func.functional_call`.
+
+`save_converted` and `load_converted` (`slipstick.model.convert`) write and read one safetensors file with a JSON
+manifest and a checksum: cells as netlists, mixes, scales, operand statistics, piecewise linear tables.
+`samples=False` leaves out the layers' sample inputs, which predictions of damage use and which make most of the file.
+
+NaN or Inf in an input, and a bias, sum or embedding that whole numbers of the hardware's widths cannot hold, is an
+error that names the layer. What saturates, as the hardware does, is data: int8 operands beyond their calibrated
+range, requantised outputs, the int16 residual stream.
+
 ## Limits
 
 - Products are told apart by their order in the module that makes them. A forward that makes others than the traced
