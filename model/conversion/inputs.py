@@ -48,6 +48,7 @@ def _read(number: int, batch: Any, parameters: Sequence[inspect.Parameter], dtyp
 
     if isinstance(batch, Tensor):
         return fitted(batch)
+    _check_lengths(number, batch)
     if isinstance(batch, Mapping):
         chosen = _by_name(number, dict(batch), parameters)
         return tuple(map(fitted, chosen)) if isinstance(chosen, tuple) else {k: fitted(v) for k, v in chosen.items()}
@@ -55,6 +56,14 @@ def _read(number: int, batch: Any, parameters: Sequence[inspect.Parameter], dtyp
         inputs = _by_place(number, batch, parameters)
         return fitted(inputs[0]) if len(inputs) == 1 else tuple(map(fitted, inputs))
     raise UserError(f"calibration batch {number} is of type {type(batch).__name__}; {FORMS}")
+
+
+def _check_lengths(number: int, batch: Any) -> None:
+    """UserError where tensors of a batch, labels among them, are of different numbers of examples."""
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, tuple | list) else ()
+    lengths = {len(part) for part in parts if isinstance(part, Tensor) and part.ndim}
+    if len(lengths) > 1:
+        raise UserError(f"the tensors of calibration batch {number} differ in their first dimension: {sorted(lengths)}")
 
 
 def _by_place(number: int, parts: Sequence[Any], parameters: Sequence[inspect.Parameter]) -> tuple[Tensor, ...]:
@@ -90,5 +99,7 @@ def _by_name(
         return inputs
     if not inputs and len(others) == len(needed) == 1:  # one tensor, whatever the data set calls it
         return tuple(others.values())
+    if wrong := [name for name in needed if name in parts and name not in tensors]:
+        raise UserError(f"{wrong[0]!r} of calibration batch {number} is {type(parts[wrong[0]]).__name__}; {FORMS}")
     raise UserError(f"calibration batch {number} has {', '.join(map(str, parts))}; the model's forward takes "
                     f"{', '.join(one.name for one in parameters)}")  # fmt: skip

@@ -90,5 +90,6 @@ exact_array.register()
 exact_wallace.register(fast=(0, 1))
 exact_booth.register(fast=(0, 1))
 exact_magnitude.register(signed=True)
+exact_multiples.register(signed=True)
 for _widths in ((4, 4), (8, 2), (8, 4)):
     exact.register(widths=_widths)

@@ -315,7 +315,7 @@ def test_nan_and_inf_are_refused_before_anything_is_touched(spoil, message: str)
     [
         ([], "no calibration batches"),
         ([torch.zeros(0, 3, 12, 12)], "batch 0 is empty"),
-        ([{"x": 3}], "a calibration batch is a tensor"),
+        ([{"x": 3}], "'x' of calibration batch 0 is int; give a tensor"),
         ([(torch.zeros(3, 2), torch.zeros(4, 2))], "differ in their first dimension"),
     ],
 )

@@ -155,7 +155,7 @@ def compressor(design: str) -> Callable[..., Array]:
 
 MODELS: dict[str, Callable[..., Array]] = {
     "exact": exact, "exact_array": exact, "exact_wallace": exact, "exact_booth": exact,
-    "exact_magnitude": exact, "truncated": truncated,
+    "exact_magnitude": exact, "exact_multiples": exact, "truncated": truncated,
     "broken_array": broken_array, "perforated": perforated, "narrowed": narrowed, "merged": merged,
     "broken_booth": broken_booth, "approximate_booth": approximate_booth,
     **{f"compressor_{design}": compressor(design) for design in DEVIATIONS},
