@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from slipstick.model.layers.config import Method, QuantConfig
+from slipstick.model.layers.config import (
+    ACTIVATION_BITS,
+    PERCENTILE,
+    STATIONARY_BITS,
+    WEIGHT_BITS,
+    Method,
+    QuantConfig,
+)
+
+from .options import number
 
 DEFAULT = QuantConfig()
 
@@ -20,15 +29,17 @@ def _options(
         ),
     ] = DEFAULT.method,
     percentile: Annotated[
-        float, typer.Option(help="Of the sizes that are not zero, for --method percentile.")
+        float, number(PERCENTILE, help="Of the sizes that are not zero, for --method percentile.")
     ] = DEFAULT.percentile,
-    activation_bits: Annotated[int, typer.Option(help="Bits of activation codes, 4 to 8.")] = DEFAULT.activation_bits,
-    weight_bits: Annotated[int, typer.Option(help="Bits of weight codes, 2 to 8.")] = DEFAULT.weight_bits,
+    activation_bits: Annotated[
+        int, number(ACTIVATION_BITS, help=f"Bits of activation codes, {ACTIVATION_BITS}.")
+    ] = DEFAULT.activation_bits,
+    weight_bits: Annotated[
+        int, number(WEIGHT_BITS, help=f"Bits of weight codes, {WEIGHT_BITS}.")
+    ] = DEFAULT.weight_bits,
     stationary_bits: Annotated[
         int | None,
-        typer.Option(
-            help="Bits of K and V, activations in the place of weights; default: the fewer of both.", show_default=False
-        ),
+        number(STATIONARY_BITS, help="Bits of K and V, activations held as weights; default: the fewer of both."),
     ] = DEFAULT.stationary_bits,
     clip_weights: Annotated[
         bool, typer.Option(help="With --method output: clip a channel's largest weights where that errs less.")

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from slipstick.errors import UserError
+from slipstick.limits import Limits
 
+ACTIVATION_BITS, WEIGHT_BITS = Limits(4, 8), Limits(2, 8)
+STATIONARY_BITS = Limits(WEIGHT_BITS.least, ACTIVATION_BITS.most)
+PERCENTILE = Limits(0, 100, above=True)
 Method = Literal["output", "percentile", "minmax", "mse"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
@@ -32,17 +36,12 @@ class QuantConfig:
     clip_weights: bool = True
 
     def __post_init__(self) -> None:
-        for kind, bits, least, most in (
-            ("activation", self.activation_bits, 4, 8),
-            ("weight", self.weight_bits, 2, 8),
-            ("stationary", self.held_bits, 2, self.activation_bits),
-        ):
-            if not least <= bits <= most:
-                raise UserError(f"{kind}_bits is {bits}; give {least} to {most} bits")
+        ACTIVATION_BITS.check("activation_bits", self.activation_bits)
+        WEIGHT_BITS.check("weight_bits", self.weight_bits)
+        Limits(STATIONARY_BITS.least, self.activation_bits).check("stationary_bits", self.held_bits)
+        PERCENTILE.check("percentile", self.percentile)
         if self.method not in METHODS:
             raise UserError(f"method is {self.method!r}; choose one of {', '.join(METHODS)}")
-        if not 0 < self.percentile <= 100:
-            raise UserError(f"percentile is {self.percentile}; give more than 0 and at most 100")
 
     @property
     def held_bits(self) -> int:

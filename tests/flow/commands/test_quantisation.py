@@ -36,8 +36,8 @@ def test_options_become_the_configuration() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value", "named"),
-    [("--weight-bits", "9", "weight_bits is 9"), ("--activation-bits", "3", "activation_bits is 3"),
-     ("--percentile", "0", "percentile is 0"), ("--stationary-bits", "1", "stationary_bits is 1")],
+    [("--weight-bits", "9", "--weight-bits 9: must be"), ("--activation-bits", "3", "--activation-bits 3: must be"),
+     ("--percentile", "0", "--percentile 0.0: must be"), ("--stationary-bits", "1", "--stationary-bits 1: must be")],
 )  # fmt: skip
 @pytest.mark.parametrize("command", ["evaluate", "search", "cosim"])
 def test_bits_out_of_range_are_one_line_before_anything_starts(

@@ -340,5 +340,5 @@ def test_a_layer_that_is_not_calibrated_computes_nothing() -> None:
     "bits", [{"activation_bits": 3}, {"activation_bits": 9}, {"weight_bits": 1}, {"weight_bits": 9}]
 )
 def test_bits_out_of_range_are_refused(bits: dict) -> None:
-    with pytest.raises(UserError, match="give [42] to 8 bits"):
+    with pytest.raises(UserError, match="must be from [42] to 8"):
         QuantConfig(**bits)
