@@ -59,5 +59,5 @@ def check_arrays_of_their_own(parts: ArrayParts) -> None:
     assert layers.image.delay_ms == pytest.approx(one[2].delay_ms)
     busy = parts.cost(SHIPPED_VIT, 2).delay_ms
     waiting = 32 * layers.interval_ms - busy  # of all arrays, at so much energy a cycle
-    idle_fj = sum(parts.model.idle_cycle_fj("exact8s", "blocks.0.mlp.fc1"))
-    assert layers.image.energy_mj - one[2].energy_mj == pytest.approx(waiting * 1e5 * idle_fj * 1e-12, rel=0.01)
+    idle_fj = sum(parts.model.idle_cycle_fj("exact8s", next(iter(parts.model.streams))))
+    assert layers.image.energy_mj - one[2].energy_mj == pytest.approx(waiting * 1e5 * idle_fj * 1e-12)
