@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from slipstick.errors import UserError
+from slipstick.files import write_whole
 from slipstick.rtl.spec.fixed import Requant
-from slipstick.store import write_whole
 
 _REQUANT = ("zero", "low", "high")
 

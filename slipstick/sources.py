@@ -7,7 +7,7 @@ from pathlib import Path
 from slipstick.store import digest
 
 ROOT = Path(__file__).parent
-DECIDE_NOTHING = {"slipstick", "slipstick.errors", "slipstick.store", "slipstick.sources"}
+DECIDE_NOTHING = {"slipstick", "slipstick.errors", "slipstick.files", "slipstick.store", "slipstick.sources"}
 """Modules that keep, hash or refuse, and compute no value."""
 _FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:(?: +.*)?\n)+", re.M)
 _COMMENT = re.compile(r"#.*")

@@ -18,11 +18,7 @@ import numpy as np
 import platformdirs
 
 from slipstick.errors import Notice, UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two first builds at once are on their own
-    fcntl = None  # type: ignore[assignment]
+from slipstick.files import locked, write_text, write_whole
 
 
 def cache_root() -> Path:
@@ -42,15 +38,6 @@ def cache_root() -> Path:
 def data_root() -> Path:
     """Where a user's own data is kept on this platform, such as ``$XDG_DATA_HOME/slipstick``: no cleaner empties it."""
     return platformdirs.user_data_path("slipstick", appauthor=False)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path`` against other processes; OSError where it cannot be made."""
-    with path.open("w") as lock:
-        if fcntl:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager
@@ -83,38 +70,6 @@ def digest(*parts: Any) -> str:
             text = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
         total.update(len(text).to_bytes(8, "little") + text)
     return total.hexdigest()
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file, then move it to ``path`` in one step.
-
-    Raises UserError when the folder cannot be written; ``path`` is never half-written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            temporary = Path(folder) / path.name
-            write(temporary)
-            temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """``write_whole`` for a text, in UTF-8."""
-    write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
-
-
-def check_writable(path: Path) -> None:
-    """UserError unless ``write_whole`` could write ``path``: told before something slow, not after it."""
-    if path.is_dir():
-        raise UserError(f"cannot write {path}: it is a folder; name a file")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}."):
-            pass
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 class Store:

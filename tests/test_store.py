@@ -12,6 +12,7 @@ import pytest
 
 from slipstick import store as store_module
 from slipstick.errors import Notice, UserError
+from slipstick.files import locked, write_text
 from slipstick.flow.library.liberty import DEFAULT_LIBERTY, load_liberty
 from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.measure import measure_power, random_vectors
@@ -262,4 +263,11 @@ def test_figures_are_the_same_without_a_cache(tmp_path, monkeypatch):
 
 def test_what_a_user_asked_to_write_still_fails(unwritable):
     with pytest.raises(UserError, match="cannot write"):
-        store_module.write_text(unwritable / "report.html", "text")
+        write_text(unwritable / "report.html", "text")
+
+
+def test_a_lock_that_is_held_is_told_and_not_waited_for(tmp_path):
+    with locked(tmp_path / "lock"), pytest.raises(BlockingIOError), locked(tmp_path / "lock", wait=False):
+        pass
+    with locked(tmp_path / "lock", wait=False):
+        pass

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from slipstick.errors import UserError
+from slipstick.files import write_whole
 from slipstick.rtl.cells.cell import Cell, operand_values
 from slipstick.rtl.spec.streams import TileStream
-from slipstick.store import digest, write_whole
+from slipstick.store import digest
 
 TOTAL = 1 << 15
 """Sum of the whole-number weights of an operand's codes: what 16-bit products of weights and errors allow."""

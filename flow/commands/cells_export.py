@@ -7,10 +7,10 @@ import numpy as np
 import typer
 
 from slipstick.errors import UserError
+from slipstick.files import write_text, write_whole
 from slipstick.rtl.cells import cell
 from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.multiplier import Multiplier
-from slipstick.store import write_text, write_whole
 
 from .options import Json, print_json
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from slipstick.files import check_writable, write_text
 from slipstick.flow.characterise.document import document, errors_document
 from slipstick.flow.characterise.operands import load_operands
 from slipstick.flow.characterise.table import WORKERS, characterise
@@ -19,7 +20,6 @@ from slipstick.flow.report.cells_page import render_cells
 from slipstick.limits import Limits
 from slipstick.rtl import cells as registry
 from slipstick.rtl.cells import Cell
-from slipstick.store import check_writable, write_text
 
 from .options import ClockMhz, Json, Library, number, print_json, print_table
 

@@ -6,11 +6,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from slipstick.files import check_writable
 from slipstick.flow.characterise.operands import TOTAL
 from slipstick.flow.characterise.recorded import record_operands
 from slipstick.flow.job.console import Steps
 from slipstick.model.layers.config import QuantConfig
-from slipstick.store import check_writable
 
 from .options import Calibration, ImageFolder, Json, Model, ModelArgs, Seed, Weights, print_json
 from .quantisation import DEFAULT, takes_quantisation

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from slipstick.errors import UserError
+from slipstick.files import check_writable
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.verify import attention_layers, jobs
 from slipstick.flow.job.workbench import load_images
@@ -20,7 +21,6 @@ from slipstick.sim.compile import SimulationError
 from slipstick.sim.cosim import cosimulate
 from slipstick.sim.drive import top_module
 from slipstick.sim.verilator import find_verilator
-from slipstick.store import check_writable
 
 from .options import (
     Calibration,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from slipstick.errors import UserError
+from slipstick.files import check_writable, write_text
 from slipstick.flow.job.config import CELLS, searched_cells
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.sensitivity import measure_sensitivity
@@ -20,7 +21,6 @@ from slipstick.model.layers.config import QuantConfig
 from slipstick.model.paired import Paired, standard_error
 from slipstick.model.sensitivity import TOLERANCE
 from slipstick.model.zoo import SHIPPED, load_model
-from slipstick.store import check_writable, write_text
 
 from .options import (
     ENTRIES,

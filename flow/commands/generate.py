@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from slipstick.files import check_writable, write_text
 from slipstick.flow.handoff.design import TIME_UNIT_PS, HandedDesign
 from slipstick.flow.handoff.handoff import hand_off
 from slipstick.flow.job.manifest import manifest
@@ -13,7 +14,6 @@ from slipstick.rtl.accelerator import Accelerator
 from slipstick.rtl.emit import accelerator_verilog
 from slipstick.rtl.names import check_module_name
 from slipstick.rtl.spec.schedule import MAX_ACCUMULATOR_ROWS
-from slipstick.store import check_writable, write_text
 
 from .options import ClockMhz, Columns, Json, Mix, Rows, array_config, number, print_json
 

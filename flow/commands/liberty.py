@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from slipstick.files import write_text
 from slipstick.flow.library.liberty import Liberty, load_liberty, parse_liberty, read_text
 from slipstick.flow.library.merge import merge as merged_text
 from slipstick.flow.library.slim import write_slim
-from slipstick.store import write_text
 
 from .options import Json, print_json
 

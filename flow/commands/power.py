@@ -7,6 +7,7 @@ import numpy as np
 import typer
 
 from slipstick.errors import UserError
+from slipstick.files import write_text
 from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
 from slipstick.flow.importer.hierarchy import choose_top, texts_of
 from slipstick.flow.importer.verilog_text import load_sources
@@ -22,7 +23,6 @@ from slipstick.flow.power.saif import read_saif, write_saif
 from slipstick.flow.power.synth import SynthesisError, synthesise, tool_versions
 from slipstick.flow.power.vcd import read_vcd
 from slipstick.rtl.cells import cell as find_cell
-from slipstick.store import write_text
 
 from .options import ClockMhz, DelayModel, Json, Library, Seed, print_json, print_table
 

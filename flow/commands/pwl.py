@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from slipstick.errors import UserError
+from slipstick.files import check_writable, write_text
 from slipstick.limits import Limits
 from slipstick.model.pwl.curve import PwlCurve, codes_inside, mse_of_codes
 from slipstick.model.pwl.functions import FUNCTIONS, Function, named
@@ -17,7 +18,6 @@ from slipstick.model.pwl.optimal import fit as fit_codes
 from slipstick.model.pwl.optimal import fit_float
 from slipstick.model.pwl.published import from_published, is_published, table_at
 from slipstick.rtl.spec.pwl import NarrowFormat, PwlFormat, PwlTable
-from slipstick.store import check_writable, write_text
 
 from .options import Json, Seed, number, print_json, print_table
 

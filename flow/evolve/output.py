@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from slipstick.errors import UserError
+from slipstick.files import write_text
 from slipstick.flow.job.manifest import manifest
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.library import cell_document
 from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.multiplier import Multiplier
-from slipstick.store import write_text
 
 from .archive import Archive, Member
 from .search import Settings

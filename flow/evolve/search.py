@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from slipstick.errors import UserError
+from slipstick.files import write_text
 from slipstick.flow.characterise.operands import Operands
 from slipstick.flow.library.liberty import Liberty
 from slipstick.rtl.cells.cell import Cell
-from slipstick.store import write_text
 
 from .archive import Archive, Member, keeps_zero, measure
 from .genome import Genome

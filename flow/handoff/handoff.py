@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from slipstick.store import write_text
+from slipstick.files import write_text
 
 from .bench import testbench
 from .design import HandedDesign

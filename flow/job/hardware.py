@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from slipstick.files import write_text
 from slipstick.flow.search.problem import Assignment
 from slipstick.model.convert import assign_
 from slipstick.model.workload import Recording, record
@@ -13,7 +14,6 @@ from slipstick.rtl.emit import accelerator_verilog
 from slipstick.rtl.spec.array import ArrayConfig
 from slipstick.rtl.spec.schedule import required_depth
 from slipstick.sim.cosim import CosimResult, cosimulate
-from slipstick.store import write_text
 
 from .tiles import Placement, Tile
 from .verify import ACCUMULATOR_ROWS, attention_layers, job, jobs

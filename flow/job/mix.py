@@ -11,6 +11,7 @@ import numpy as np
 
 import slipstick
 from slipstick.errors import Notice
+from slipstick.files import check_writable, write_text
 from slipstick.flow.cost.cost import CostModel
 from slipstick.flow.cost.requantiser_words import requantiser_peripheral
 from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
@@ -22,7 +23,6 @@ from slipstick.flow.search.sweep import swept_front
 from slipstick.model.data import Images
 from slipstick.model.zoo import LoadedModel, load_model
 from slipstick.rtl.cells.cell import Cell
-from slipstick.store import check_writable, write_text
 
 from .choose import TileCosts, damage_matrix, palette, problem
 from .config import FlowConfig, searched_cells

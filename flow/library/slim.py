@@ -3,7 +3,7 @@
 import gzip
 from pathlib import Path
 
-from slipstick.store import write_whole
+from slipstick.files import write_whole
 
 from .reader import library_model, usable
 from .syntax import Attribute, Group, header, numbers, read, write

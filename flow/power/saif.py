@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.store import write_text
+from slipstick.files import write_text
 
 from .activity import Activity
 from .annotation import MINIMUM_COVERAGE, TIME_PS, Annotation

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from slipstick.files import write_text
 from slipstick.flow.job.recovery import Recovery
 from slipstick.model.layers.slopes import KINDS
-from slipstick.store import write_text
 
 TOOLS = ("slipstick", "python", "torch", "timm", "numpy")
 

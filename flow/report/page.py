@@ -11,7 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from slipstick.errors import UserError
-from slipstick.store import write_text
+from slipstick.files import write_text
 
 from . import charts
 

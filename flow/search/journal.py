@@ -4,7 +4,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from slipstick.errors import Notice, UserError
-from slipstick.store import write_whole
-
-try:
-    import fcntl
-except ImportError:  # Windows: two searches in one folder at once are on their own
-    fcntl = None  # type: ignore[assignment]
+from slipstick.files import locked, write_whole
 
 LOST_SUFFIX = ".lost"
 
@@ -44,17 +39,14 @@ def open_journal(path: Path) -> Iterator[JournalStorage]:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(path.name + ".process").open("w")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    with lock:
-        if fcntl:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"{path}: another search is running on it; give another --out") from None
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(path.with_name(path.name + ".process"), wait=False))
+        except BlockingIOError:
+            raise UserError(f"{path}: another search is running on it; give another --out") from None
+        except OSError as error:
+            raise _unwritable(path, error) from error
         yield
 
 

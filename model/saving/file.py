@@ -13,7 +13,7 @@ from torch import Tensor
 
 import slipstick
 from slipstick.errors import UserError
-from slipstick.store import write_whole
+from slipstick.files import write_whole
 
 FORMAT = 1
 KIND = "slipstick converted model"

@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from slipstick.errors import UserError
-from slipstick.store import write_text
+from slipstick.files import write_text
 
 from ..convert import Rules, approximate_, describe, table_layers
 from ..data import Images

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from slipstick.store import write_text
+from slipstick.files import write_text
 
 from ..evaluate import input_batches, top1
 from ..reuse.config import ReuseConfig

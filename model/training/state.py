@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from slipstick.errors import UserError
-from slipstick.store import write_whole
+from slipstick.files import write_whole
 
 FACTS = "facts"
 

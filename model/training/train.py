@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slipstick.store import write_text
+from slipstick.files import write_text
 
 from ..data import read_pack, write_subset
 from ..vit import build_vit, normalise

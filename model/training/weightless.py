@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from slipstick.errors import UserError
-from slipstick.store import write_text
+from slipstick.files import write_text
 
 from ..evaluate import input_batches, top1
 from ..structure import structure_facts

@@ -10,8 +10,8 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from slipstick.errors import UserError
+from slipstick.files import write_text, write_whole
 from slipstick.rtl.spec.lutnet import LutLayerSpec, LutNetSpec
-from slipstick.store import write_text, write_whole
 
 from .mapping import FixedMapping
 from .mlp import WeightlessMlp

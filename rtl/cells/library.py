@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from slipstick.errors import UserError
-from slipstick.store import data_root, write_text
+from slipstick.files import write_text
+from slipstick.store import data_root
 
 from . import moved
 from .cell import Cell

@@ -8,7 +8,8 @@ from itertools import count
 from pathlib import Path
 
 from slipstick.errors import Notice, UserError
-from slipstick.store import cache_root, locked, write_whole
+from slipstick.files import locked, write_whole
+from slipstick.store import cache_root
 
 
 def former_folder() -> Path:

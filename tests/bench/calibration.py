@@ -21,13 +21,14 @@ import torch
 from jinja2 import Environment, StrictUndefined
 from torch import Tensor
 
+from slipstick.files import write_text
 from slipstick.flow.job.manifest import manifest
 from slipstick.model.convert import approximate_
 from slipstick.model.data import read_pack, shipped
 from slipstick.model.evaluate import input_batches, logits
 from slipstick.model.layers.config import QuantConfig
 from slipstick.model.zoo import LoadedModel, load_model
-from slipstick.store import digest, write_text
+from slipstick.store import digest
 from tests.pretrained import encoder, vit_s14
 
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"

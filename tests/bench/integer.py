@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from jinja2 import Environment, StrictUndefined
 
+from slipstick.files import write_text
 from slipstick.flow.job.manifest import manifest
 from slipstick.model.convert import approximate_
 from slipstick.model.data import Images, read_pack
@@ -30,7 +31,6 @@ from slipstick.model.integer.softmax import IntegerSoftmax
 from slipstick.model.training.finetune import FinetuneConfig, finetune
 from slipstick.model.training.images import TrainingImages, training_images
 from slipstick.model.zoo import LoadedModel, load_model
-from slipstick.store import write_text
 
 PAGE = Path(__file__).parents[2] / "docs" / "integer.md"
 STATES = Path("out/integer")

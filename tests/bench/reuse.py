@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from jinja2 import Environment, StrictUndefined
 
+from slipstick.files import write_text, write_whole
 from slipstick.flow.job.manifest import manifest
 from slipstick.flow.reuse.array_cost import ArrayParts
 from slipstick.flow.reuse.crossbar import crossbar_cost
@@ -37,7 +38,6 @@ from slipstick.model.training.finetune import FinetuneConfig
 from slipstick.model.training.images import TrainingImages, training_images
 from slipstick.model.training.reuse import finetune_reuse
 from slipstick.model.zoo import LoadedModel, load_model
-from slipstick.store import write_text, write_whole
 from tests.bench.reuse_cosim import LANES, verify
 from tests.bench.reuse_figures import Point, draw
 from tests.flow.reuse.published import ROWS, Row

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from slipstick.files import write_whole
 from slipstick.flow.job.manifest import tool_versions
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.sim.cosim import cosimulate
 from slipstick.sim.vectors import GemmJob
-from slipstick.store import write_whole
 from tests.bench.emulation import emulation
 from tests.bench.page import page
 from tests.flow.search.test_study import SAMPLERS, search, synthetic, volume

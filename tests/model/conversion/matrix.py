@@ -13,13 +13,13 @@ import timm
 import torch
 from torch import nn
 
+from slipstick.files import write_whole
 from slipstick.model.conversion.batch import Batch
 from slipstick.model.convert import approximate_, table_layers
 from slipstick.model.layers.convolution import ApproxConv2d
 from slipstick.model.layers.linear import ApproxLinear
 from slipstick.model.layers.matmul import ApproxMatmul
 from slipstick.model.layers.table_layer import TableLayer
-from slipstick.store import write_whole
 
 FILE = Path(__file__).resolve().parents[3] / "docs" / "conversion.md"
 IMAGES = 2
