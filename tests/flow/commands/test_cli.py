@@ -152,13 +152,13 @@ def test_an_unwritable_output_folder_is_named(command: str, monkeypatch, capsys,
 
 def test_a_full_disk_is_one_line(monkeypatch, capsys, tmp_path: Path) -> None:
     def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+        raise OSError(errno.ENOSPC, "No space left on device", "scratch/x")
 
     monkeypatch.setenv("SLIPSTICK_CACHE", str(tmp_path))
     monkeypatch.setattr("slipstick.flow.power.synth.tempfile.TemporaryDirectory", full)
     assert call(monkeypatch, "power", "--cell", "exact8s", "--vectors", "8") == 2
     told = [line for line in capsys.readouterr().err.splitlines() if "warning" not in line]
-    assert told == ["slipstick: No space left on device (/tmp/x): make room, or set TMPDIR to a disk that has some"]
+    assert told == ["slipstick: No space left on device (scratch/x): make room, or set TMPDIR to a disk that has some"]
 
 
 def test_a_missing_compiler_is_told(monkeypatch, capsys) -> None:
