@@ -27,12 +27,11 @@ from .spec.schedule import (
     KIND_BITS,
     MAX_ACCUMULATOR_ROWS,
     MAX_COLUMNS,
+    SIGNED_FIELDS,
     Kind,
     data_bytes,
 )  # fmt: skip
 from .systolic import SystolicArray, sums_layout
-
-SIGNED_FIELDS = {"bias", "zero", "low", "high"}
 
 
 class Accelerator(Component):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from slipstick.rtl import accelerator
 from slipstick.rtl.spec import schedule
-from slipstick.rtl.spec.schedule import COLUMN_FIELDS, DRAIN_FIELDS, KIND_BITS, Kind, data_bytes
+from slipstick.rtl.spec.schedule import COLUMN_FIELDS, DRAIN_FIELDS, KIND_BITS, SIGNED_FIELDS, Kind, data_bytes
 
 from .design import HandedDesign
 
@@ -46,7 +46,7 @@ Here R + C + 1 = {array.rows + array.columns + 1}.
 def _fields(listed: dict[str, int]) -> str:
     rows, low = [], 0
     for name, width in listed.items():
-        sign = "signed" if name in accelerator.SIGNED_FIELDS else "unsigned"
+        sign = "signed" if name in SIGNED_FIELDS else "unsigned"
         rows.append(f"| {name} | {low + width - 1}:{low} | {sign} |")
         low += width
     return _lines(["| field | bits of `s_axis_tdata` | |", "|---|---|---|", *rows])

@@ -48,8 +48,8 @@ class Kind(IntEnum):
 
 KIND_BITS = 3
 COLUMN_FIELDS = {"bias": 32, "multiplier": 16, "shift": 6, "column": 10}
-SIGNED = ("bias", "zero", "low", "high")
 DRAIN_FIELDS = {"last_row": 16, "zero": 8, "low": 8, "high": 8}
+SIGNED_FIELDS = {"bias", "zero", "low", "high"}
 MAX_COLUMNS = 1 << COLUMN_FIELDS["column"]
 MAX_ACCUMULATOR_ROWS = 1 << DRAIN_FIELDS["last_row"]
 
@@ -208,23 +208,21 @@ def _weight_rows(config: ArrayConfig, weights: np.ndarray, k: int, n: int, colum
 
 
 def _drain_beat(rows: int, requant: Requant) -> np.ndarray:
-    for name in ("zero", "low", "high"):
-        if not -128 <= getattr(requant, name) <= 127:
-            raise UserError(f"requantiser {name} = {getattr(requant, name)} does not fit int8")
     return pack(DRAIN_FIELDS, last_row=rows - 1, zero=requant.zero, low=requant.low, high=requant.high)
 
 
 def pack(fields: dict[str, int], **values: Any) -> np.ndarray:
-    """Bit fields, lowest first, as bytes uint8 [n, 8]; negative values in two's complement.
+    """Bit fields, lowest first, as bytes uint8 [n, 8]; those of ``SIGNED_FIELDS`` in two's complement.
 
     Raises UserError for a value that a field cannot hold.
     """
     word, place = np.zeros(1, np.uint64), 0
     for name, width in fields.items():
         given = np.atleast_1d(values[name]).astype(np.int64)
-        if (given < -(1 << (width - 1))).any() or (given >= 1 << (width - (name in SIGNED))).any():
-            raise UserError(f"{name} {given.min()} to {given.max()} does not fit {width} bits")
-        bits = np.atleast_1d(values[name]).astype(np.int64).view(np.uint64) & np.uint64((1 << width) - 1)
+        low = -(1 << (width - 1)) if name in SIGNED_FIELDS else 0
+        for wrong in given[(given < low) | (given >= low + (1 << width))]:
+            raise UserError(f"{name} = {wrong} does not fit {width} bits")
+        bits = given.view(np.uint64) & np.uint64((1 << width) - 1)
         word = word | bits << np.uint64(place)
         place += width
     return word[:, None].view(np.uint8)

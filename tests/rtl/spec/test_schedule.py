@@ -73,6 +73,16 @@ def test_fields_are_packed_lowest_first_in_twos_complement() -> None:
     assert data.view("<u8")[0, 0] == (5 << 54) | (63 << 48) | (65535 << 32) | 0xFFFFFFFE
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("bias", 1 << 31), ("bias", -(1 << 31) - 1), ("multiplier", -1), ("shift", 64), ("column", 1024)],
+)
+def test_a_value_that_does_not_fit_its_field_is_refused(name: str, value: int) -> None:
+    values = {"bias": 0, "multiplier": 1, "shift": 0, "column": 0} | {name: value}
+    with pytest.raises(UserError, match=f"{name} = {value} does not fit"):
+        pack(COLUMN_FIELDS, **values)
+
+
 def test_a_requantiser_that_does_not_fit_a_drain_is_refused() -> None:
     ones = np.ones((1, 1), np.int8)
     requant = Requant(np.array([1]), np.array([1]), zero=200)
