@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 
-from ..cells.netlist import AND, NOT, OR, Netlist
+from .cells.netlist import Netlist, gate_value
 
 
 def place_gates(m: Module, netlist: Netlist, left: Value, right: Value) -> list[Value]:
@@ -15,7 +15,7 @@ def place_gates(m: Module, netlist: Netlist, left: Value, right: Value) -> list[
     nodes: list[Value] = [Const(0, 1), Const(1, 1), *left, *right]
     for gate, x, y in netlist.gates:
         signal = Signal(name=f"n{len(nodes)}")
-        m.d.comb += signal.eq(_value(gate, nodes[x], nodes[y]))
+        m.d.comb += signal.eq(gate_value(gate, nodes[x], nodes[y]))
         nodes.append(signal)
     read = {node for _, x, y in netlist.gates for node in (x, y)} | set(netlist.outputs)
     ignored = [nodes[node] for node in range(2, netlist.first_gate) if node not in read]
@@ -23,12 +23,6 @@ def place_gates(m: Module, netlist: Netlist, left: Value, right: Value) -> list[
         unused = Signal()
         m.d.comb += unused.eq(Cat(*ignored).all())
     return [nodes[node] for node in netlist.outputs]
-
-
-def _value(gate: int, x: Value, y: Value) -> Value:
-    if gate == NOT:
-        return ~x
-    return x & y if gate == AND else x | y if gate == OR else x ^ y
 
 
 def gathered(word: Value, places: Sequence[int]) -> Value:

@@ -1,10 +1,10 @@
 """A cell as hardware: one named signal a gate, exactly the gates of its netlist."""
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, signed, unsigned
 from amaranth.lib.wiring import Component, In, Out
 
 from .cells.cell import Cell
-from .cells.netlist import AND, NOT, OR
+from .gates import place_gates
 from .place import Library
 
 
@@ -27,19 +27,5 @@ class Multiplier(Component):
     def elaborate(self, platform: object) -> Module:
         """Gate by gate."""
         m = Module()
-        nodes: list[Value] = [Const(0, 1), Const(1, 1), *self.a, *self.w]
-        for gate, x, y in self.cell.netlist.gates:
-            signal = Signal(name=f"n{len(nodes)}")
-            left, right = nodes[x], nodes[y]
-            if gate == NOT:
-                m.d.comb += signal.eq(~left)
-            else:
-                m.d.comb += signal.eq(left & right if gate == AND else left | right if gate == OR else left ^ right)
-            nodes.append(signal)
-        for index, node in enumerate(self.cell.netlist.outputs):
-            m.d.comb += self.product[index].eq(nodes[node])
-        read = {node for _, x, y in self.cell.netlist.gates for node in (x, y)} | set(self.cell.netlist.outputs)
-        if not read.issuperset(range(2, self.cell.netlist.first_gate)):
-            unused = Signal()  # lint asks who reads the operand bits that the cell ignores
-            m.d.comb += unused.eq(Cat(self.a, self.w).all())
+        m.d.comb += self.product.eq(Cat(*place_gates(m, self.cell.netlist, self.a, self.w)))
         return m

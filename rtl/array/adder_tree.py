@@ -13,8 +13,8 @@ from ..cells.bits import AnyBit, prefix_add
 from ..cells.columns import Columns, add_constant, add_word, dadda_add
 from ..cells.dot_form import DotForm
 from ..cells.netlist import Netlist
+from ..gates import place_gates
 from ..place import Library
-from .gates import place_gates
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from slipstick.store import digest
 
 from ..cells.cell import Cell
 from ..cells.dot_form import DotForm, dot_form, shared_encoding
+from ..gates import gathered
 from ..place import Library, place
 from .adder_tree import AdderTree, Term
-from .gates import gathered
 from .product import Encoder, Product
 
 FLIP_FLOP = 9

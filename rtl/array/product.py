@@ -4,8 +4,8 @@ from amaranth.hdl import Cat, Module, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from ..cells.dot_form import DotForm, Encoding
+from ..gates import place_gates
 from ..place import Library
-from .gates import place_gates
 
 
 class Product(Component):

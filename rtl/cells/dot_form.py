@@ -14,7 +14,7 @@ import numpy as np
 from slipstick.errors import UserError
 
 from .cell import Cell
-from .netlist import AND, NOT, OR, Netlist, Tracer, pack_planes, unpack_planes
+from .netlist import NOT, Netlist, Tracer, gate_value, pack_planes, unpack_planes
 
 Planes = list[np.ndarray]
 FULL_ADDER = 5  # gates that a bit of the word costs in the adder tree
@@ -99,11 +99,7 @@ def _planes(netlist: Netlist) -> Planes:
     zero = np.zeros(-(-len(a) // 64), np.uint64)
     planes: Planes = [zero, ~zero, *pack_planes(a, netlist.widths[0]), *pack_planes(w, netlist.widths[1])]
     for gate, x, y in netlist.gates:
-        left, right = planes[x], planes[y]
-        if gate == NOT:
-            planes.append(~left)
-        else:
-            planes.append(left & right if gate == AND else left | right if gate == OR else left ^ right)
+        planes.append(gate_value(gate, planes[x], planes[y]))
     return planes
 
 

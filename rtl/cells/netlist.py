@@ -5,6 +5,7 @@ then one node a gate in topological order.
 """
 
 import hashlib
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,13 @@ from typing import Any
 import numpy as np
 
 AND, OR, XOR, NOT = range(4)
+
+
+def gate_value(gate: int, x: Any, y: Any, invert: Callable[[Any], Any] = operator.invert) -> Any:
+    """What a gate makes of its operands: bits of hardware or of packed planes, or with their ``invert`` any others."""
+    if gate == NOT:
+        return invert(x)
+    return x & y if gate == AND else x | y if gate == OR else x ^ y
 
 
 class Bit:
@@ -117,9 +125,7 @@ class Netlist:
         """The product of two words of bits, LSB first, as ``trace`` gives them: a netlist within another."""
         nodes: list[Any] = [0, 1, *a, *w]
         for gate, x, y in self.gates:
-            left, right = nodes[x], nodes[y]
-            nodes.append(1 ^ left if gate == NOT else left & right if gate == AND else left | right if gate == OR
-                         else left ^ right)  # fmt: skip
+            nodes.append(gate_value(gate, nodes[x], nodes[y], lambda bit: 1 ^ bit))
         return [nodes[node] for node in self.outputs]
 
     @property
@@ -138,14 +144,7 @@ class Netlist:
         zero = np.zeros(-(-count // 64), np.uint64)
         planes: list[np.ndarray] = [zero, ~zero, *pack_planes(a, self.widths[0]), *pack_planes(w, self.widths[1])]
         for index, (gate, x, y) in enumerate(self.gates):
-            if gate == AND:
-                planes.append(planes[x] & planes[y])
-            elif gate == OR:
-                planes.append(planes[x] | planes[y])
-            elif gate == XOR:
-                planes.append(planes[x] ^ planes[y])
-            else:
-                planes.append(~planes[x])
+            planes.append(gate_value(gate, planes[x], planes[y]))
             for node in self._last_reads[index]:
                 planes[node] = zero  # frees what nobody reads again: the next gate finds it in the cache
         return unpack_planes([planes[node] for node in self.outputs], count)
