@@ -18,7 +18,7 @@ from amaranth.utils import ceil_log2
 
 from slipstick.errors import UserError
 
-from .column import LANE_BITS, AccumulatorColumn
+from .column import AccumulatorColumn
 from .place import Library, place
 from .spec.array import ArrayConfig
 from .spec.schedule import (
@@ -31,6 +31,7 @@ from .spec.schedule import (
     Kind,
     data_bytes,
 )  # fmt: skip
+from .spec.widths import LANE_BITS
 from .systolic import SystolicArray, sums_layout
 
 

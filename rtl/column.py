@@ -6,10 +6,9 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
 from .place import Library, place
-from .requantiser import SHIFT_BITS, Requantiser
-from .spec.fixed import MULTIPLIER_BITS
-
-LANE_BITS = 32
+from .requantiser import Requantiser
+from .spec.fixed import MULTIPLIER_BITS, SHIFT_BITS
+from .spec.widths import LANE_BITS
 
 
 class AccumulatorColumn(Component):

@@ -20,8 +20,8 @@ from .pwl_unit import pwl_result
 from .row_buffer import RowBuffer, row_beat, split_row
 from .spec.fixed import MULTIPLIER_BITS
 from .spec.layernorm import INPUT_WIDTH, UNIT_FRACTION, LayerNormSpec
-from .spec.pwl import signed_width
 from .spec.rows import leading_one
+from .spec.widths import signed_width
 from .tree import plus, tree
 
 MEAN_STAGES, DEVIATION_STAGES, ROOT_STAGES, OUTPUT_STAGES = 2, 3, 4, 4

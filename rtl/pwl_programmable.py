@@ -7,9 +7,9 @@ from amaranth.hdl import Mux, ShapeLike, Signal, signed
 from .pipeline import Pipeline
 from .programmable import ProgrammableUnit
 from .pwl_unit import rounded
-from .requantiser import SHIFT_BITS
-from .spec.fixed import MULTIPLIER_BITS
-from .spec.pwl import PwlFormat, line, segment, signed_range
+from .spec.fixed import MULTIPLIER_BITS, SHIFT_BITS
+from .spec.pwl import PwlFormat, line, segment
+from .spec.widths import signed_range
 
 FRACTION_BITS = 3  # of the input: scales 2^0 to 2^-7
 

@@ -14,8 +14,9 @@ from amaranth.lib.wiring import Component, In, Out
 from slipstick.errors import UserError
 
 from .pipeline import Pipeline, pipeline
-from .spec.fixed import MULTIPLIER_BITS, round_shift, saturate
-from .spec.pwl import PwlTable, line, segment, signed_width
+from .spec.fixed import MAX_SHIFT, MULTIPLIER_BITS, round_shift, saturate
+from .spec.pwl import PwlTable, line, segment
+from .spec.widths import signed_width
 
 STAGES = 4
 
@@ -33,7 +34,7 @@ class PwlUnit(Component):
     def __init__(
         self, table: PwlTable, multiplier: int, shift: int, low: int = -128, high: int = 127, lanes: int = 1
     ) -> None:
-        if not 0 <= multiplier < 1 << MULTIPLIER_BITS or not 1 <= shift < 64 or not low < high or lanes < 1:
+        if not 0 <= multiplier < 1 << MULTIPLIER_BITS or not 1 <= shift <= MAX_SHIFT or not low < high or lanes < 1:
             raise UserError(
                 f"PWL unit of {table.function!r}: multiplier {multiplier}, shift {shift}, "
                 f"limits {low} to {high}, {lanes} lanes"

@@ -4,9 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from .place import Library
-from .spec.fixed import MULTIPLIER_BITS, round_shift, saturate
-
-SHIFT_BITS = 6
+from .spec.fixed import MULTIPLIER_BITS, SHIFT_BITS, round_shift, saturate
 
 
 class Requantiser(Component):

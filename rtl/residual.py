@@ -8,10 +8,9 @@ from slipstick.errors import UserError
 
 from .channels import channel_constants
 from .pipeline import pipeline
-from .requantiser import SHIFT_BITS
 from .row_buffer import row_beat
 from .spec import residual
-from .spec.fixed import MULTIPLIER_BITS
+from .spec.fixed import MULTIPLIER_BITS, SHIFT_BITS
 from .spec.residual import ResidualSpec
 
 CODE_WIDTH = 16

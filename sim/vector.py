@@ -18,7 +18,8 @@ from amaranth.lib.wiring import Component
 from slipstick.errors import UserError
 from slipstick.rtl.pwl_programmable import FRACTION_BITS, ProgrammablePwlUnit
 from slipstick.rtl.spec.fixed import requantise
-from slipstick.rtl.spec.pwl import PwlFormat, PwlTable, signed_range
+from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
+from slipstick.rtl.spec.widths import signed_range
 
 from .runner import SimulationError
 from .unit import UnitAnswers, parts, play

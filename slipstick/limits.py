@@ -1,6 +1,7 @@
 """Limits of numbers that a user gives, stated once and checked before anything slow starts."""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .errors import UserError
@@ -29,6 +30,17 @@ class Limits:
         return f"{start} {self.least:g} and {end} {self.most:.10g}"
 
 
+def check_fields(config: object, limits: Mapping[str, Limits], form: Callable[[str], str] = str) -> None:
+    """UserError unless every one of a configuration's fields lies within its limits, or is None.
+
+    ``form`` makes of a field's name what the user knows it by.
+    """
+    for name, one in limits.items():
+        value = getattr(config, name)
+        if value is not None:
+            one.check(form(name), value)
+
+
 COUNT = Limits(1, 10**9)
 """Of images, steps, trials: anything of which none would be nothing."""
 SEED = Limits(0, 2**32 - 1)
@@ -41,5 +53,7 @@ LOSS = Limits(0, 100, above=True)
 SHARE = Limits(0, 1)
 PART = Limits(0, 1, below=True)
 """A share that is never the whole."""
+STEPS = Limits(0, 10**9)
+"""Of what may also be left out."""
 POSITIVE = Limits(0, 1e12, above=True)
 NOT_NEGATIVE = Limits(0, 1e12)

@@ -15,15 +15,16 @@ from slipstick.flow.cost.cost import CLOCK_MHZ
 from slipstick.flow.evolve.kernel import Evaluator
 from slipstick.flow.evolve.output import Found, found_cells, open_folder, write_cells
 from slipstick.flow.evolve.proxy import gate_costs
-from slipstick.flow.evolve.search import SLICES, Search, Settings, State
+from slipstick.flow.evolve.search import Search, Settings, State
 from slipstick.flow.evolve.seeds import scored, seed_cells
 from slipstick.flow.job.console import Steps, Update
 from slipstick.flow.library.liberty import default_liberty, load_liberty
-from slipstick.limits import COUNT, NOT_NEGATIVE, POSITIVE, Limits
+from slipstick.limits import COUNT, POSITIVE
 
 from .options import ClockMhz, Json, Library, Seed, number, print_json, print_table
 
 SEEDS = "exact*8u"
+LIMITS = Settings.limits
 
 
 def run(
@@ -31,10 +32,10 @@ def run(
         str, typer.Option(help="Bounds on the weighted MAE, comma-separated: a cell for each.")
     ] = "10,30,100",
     wce: Annotated[
-        int | None, number(Limits(1, 32767), help="Bound on the WCE over all pairs. [default: 20 x MAE]")
+        int | None, number(LIMITS["wce"], help="Bound on the WCE over all pairs. [default: 20 x MAE]")
     ] = None,
     bias: Annotated[
-        float, number(NOT_NEGATIVE, help="Bound on |weighted mean error|, as a fraction of the MAE's.")
+        float, number(LIMITS["bias"], help="Bound on |weighted mean error|, as a fraction of the MAE's.")
     ] = 0.1,
     keep_zero: Annotated[
         bool, typer.Option("--keep-zero/--no-keep-zero", help="A zero operand gives a zero product.")
@@ -49,18 +50,16 @@ def run(
     uniform: Annotated[bool, typer.Option("--uniform", help="All operand pairs equally often.")] = False,
     minutes: Annotated[float | None, number(POSITIVE, help="Time in all. [default: 1, without --rounds]")] = None,
     rounds: Annotated[int | None, number(COUNT, help="Walks for each bound: reproducible, unlike time.")] = None,
-    generations: Annotated[
-        int, number(Limits(SLICES, COUNT.most), help="Generations of a walk.")
-    ] = Settings.generations,
-    children: Annotated[int, number(Limits(1, 1000), help="Candidates a generation.")] = Settings.children,
+    generations: Annotated[int, number(LIMITS["generations"], help="Generations of a walk.")] = Settings.generations,
+    children: Annotated[int, number(LIMITS["children"], help="Candidates a generation.")] = Settings.children,
     mutations: Annotated[
-        int, number(Limits(1, 1000), help="Most active genes that a candidate changes.")
+        int, number(LIMITS["mutations"], help="Most active genes that a candidate changes.")
     ] = Settings.mutations,
     liberty: Library = None,
     clock_mhz: ClockMhz = CLOCK_MHZ,
     bit_fj: Annotated[
         float,
-        number(Limits(0, 1e4, below=True), help="Energy that a product bit costs in adder and registers: about 60."),
+        number(LIMITS["bit_fj"], help="Energy that a product bit costs in adder and registers: about 60."),
     ] = 0.0,
     seed: Seed = 0,
     name: Annotated[str, typer.Option(help="What the names of the cells begin with.")] = "own",

@@ -12,12 +12,12 @@ from slipstick.flow.job.console import Steps
 from slipstick.flow.job.manifest import manifest
 from slipstick.flow.job.recovery import CELLS, recover
 from slipstick.flow.report.finetuning import write_recovery
-from slipstick.limits import NOT_NEGATIVE, PART, POSITIVE, Limits
 from slipstick.model.convert import check_rules, layer_names
 from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.layers.config import QuantConfig
 from slipstick.model.layers.slopes import GradientConfig, Kind
-from slipstick.model.training.finetune import FinetuneConfig, finetune
+from slipstick.model.training.config import FinetuneConfig
+from slipstick.model.training.finetune import finetune
 from slipstick.model.training.images import training_images
 from slipstick.model.zoo import SHIPPED, load_model
 
@@ -48,6 +48,7 @@ from .quantisation import DEFAULT as QUANTISATION
 from .quantisation import takes_quantisation
 
 DEFAULT, GRADIENT = FinetuneConfig(), GradientConfig()
+LIMITS = FinetuneConfig.limits | GradientConfig.limits
 
 
 @takes_quantisation
@@ -65,18 +66,26 @@ def run(
     out: Out = Path("out/finetuned"),
     gradient: Annotated[Kind, typer.Option(help="How gradients pass the cells.")] = GRADIENT.kind,
     half_window: Annotated[
-        int, number(Limits(0, 127), help="Codes to either side that smooth a table's slope.")
+        int, number(LIMITS["half_window"], help="Codes to either side that smooth a table's slope.")
     ] = GRADIENT.half_window,
     steps: TrainingSteps = DEFAULT.steps,
     batch: Batch = DEFAULT.batch,
     rate: Rate = DEFAULT.rate,
-    weight_decay: Annotated[float, number(NOT_NEGATIVE, help="Of AdamW, for matrices.")] = DEFAULT.weight_decay,
-    warmup: Annotated[float, number(PART, help="Share of the steps in which the rate rises.")] = DEFAULT.warmup,
-    smoothing: Annotated[float, number(PART, help="Label smoothing.")] = DEFAULT.smoothing,
+    weight_decay: Annotated[
+        float, number(LIMITS["weight_decay"], help="Of AdamW, for matrices.")
+    ] = DEFAULT.weight_decay,
+    warmup: Annotated[
+        float, number(LIMITS["warmup"], help="Share of the steps in which the rate rises.")
+    ] = DEFAULT.warmup,
+    smoothing: Annotated[float, number(LIMITS["smoothing"], help="Label smoothing.")] = DEFAULT.smoothing,
     distillation: Distillation = DEFAULT.distillation,
     features: Features = DEFAULT.features,
-    temperature: Annotated[float, number(POSITIVE, help="That softens both models' logits.")] = DEFAULT.temperature,
-    average: Annotated[float, number(PART, help="Decay of the weights' moving average.")] = DEFAULT.average,
+    temperature: Annotated[
+        float, number(LIMITS["temperature"], help="That softens both models' logits.")
+    ] = DEFAULT.temperature,
+    average: Annotated[
+        float, number(LIMITS["average"], help="Decay of the weights' moving average.")
+    ] = DEFAULT.average,
     checkpointing: Annotated[bool, typer.Option(help="Compute blocks twice to save memory.")] = False,
     every: Every = DEFAULT.every,
     limit: Limit = None,

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from slipstick.errors import UserError
-from slipstick.limits import CLOCK_MHZ, COUNT, NOT_NEGATIVE, POSITIVE, SEED, SHARE, SIDE, Limits
+from slipstick.limits import CLOCK_MHZ, COUNT, SEED, SIDE, Limits
 from slipstick.model.integer.config import IntegerConfig
+from slipstick.model.training.config import FinetuneConfig
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
 
@@ -61,17 +62,21 @@ DelayModel = Annotated[
 Integer = Annotated[
     bool, typer.Option("--integer", help="Integer-only: softmax, GELU, LayerNorm and the residual stream too.")
 ]
+TRAINING = FinetuneConfig.limits
 ENTRIES = IntegerConfig().entries
-Entries = Annotated[int, number(Limits(2, 64), help="With --integer: segments of every piecewise linear function.")]
-Threads = Annotated[int, number(Limits(0, 4096), help="CPU threads; 0 lets torch choose.")]
-TrainingSteps = Annotated[int, number(COUNT, "--steps", help="Optimiser steps of the final training.")]
-Batch = Annotated[int, number(COUNT, help="Images a step.")]
-Rate = Annotated[float, number(POSITIVE, help="Highest learning rate.")]
-Distillation = Annotated[float, number(SHARE, help="Weight of the float model's loss.")]
-Features = Annotated[
-    float, number(NOT_NEGATIVE, help="Weight of the distance between encoders' outputs and the float model's.")
+Entries = Annotated[
+    int, number(IntegerConfig.limits["entries"], help="With --integer: segments of every piecewise linear function.")
 ]
-Every = Annotated[int, number(COUNT, help="Steps between saved states.")]
+Threads = Annotated[int, number(Limits(0, 4096), help="CPU threads; 0 lets torch choose.")]
+TrainingSteps = Annotated[int, number(TRAINING["steps"], "--steps", help="Optimiser steps of the final training.")]
+Batch = Annotated[int, number(TRAINING["batch"], help="Images a step.")]
+Rate = Annotated[float, number(TRAINING["rate"], help="Highest learning rate.")]
+Distillation = Annotated[float, number(TRAINING["distillation"], help="Weight of the float model's loss.")]
+Features = Annotated[
+    float,
+    number(TRAINING["features"], help="Weight of the distance of encoders' outputs from the float model's."),
+]
+Every = Annotated[int, number(TRAINING["every"], help="Steps between saved states.")]
 Limit = Annotated[int | None, number(COUNT, help="Use only so many training images.")]
 Out = Annotated[Path, typer.Option(help="Weights: OUT.safetensors, what made them: OUT.json.")]
 Mix = Annotated[str, typer.Option(help="Cells by column, such as 'exact8s:8,truncated8s_k6:8', or one cell.")]

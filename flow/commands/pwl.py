@@ -10,19 +10,18 @@ import typer
 
 from slipstick.errors import UserError
 from slipstick.files import check_writable, write_text
-from slipstick.limits import Limits
+from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.pwl.curve import PwlCurve, codes_inside, mse_of_codes
 from slipstick.model.pwl.functions import FUNCTIONS, Function, named
 from slipstick.model.pwl.genetic import fit_genetic
 from slipstick.model.pwl.optimal import fit as fit_codes
 from slipstick.model.pwl.optimal import fit_float
 from slipstick.model.pwl.published import from_published, is_published, table_at
-from slipstick.rtl.spec.pwl import NarrowFormat, PwlFormat, PwlTable
+from slipstick.rtl.spec.pwl import FRACTION, WIDTH, NarrowFormat, PwlFormat, PwlTable
 
 from .options import Json, Seed, number, print_json, print_table
 
 FRACTIONS = range(7)  # the published input scales, 2^0 to 2^-6
-FINEST = 24
 WIDEST = 16  # bits of coefficients that are tried unasked
 TOLERANCE = 1.05
 
@@ -37,19 +36,17 @@ def _group() -> None:
 @app.command()
 def fit(
     function: Annotated[str, typer.Argument(help=f"One of {', '.join(FUNCTIONS)}.")],
-    entries: Annotated[int, number(Limits(2, 64), help="Segments of the table.")] = 8,
+    entries: Annotated[int, number(IntegerConfig.limits["entries"], help="Segments of the table.")] = 8,
     method: Annotated[
         Literal["optimal", "genetic"], typer.Option(help="Least squares on the grid, or GQA-LUT's search.")
     ] = "optimal",
     scale: Annotated[
         list[str] | None, typer.Option(help="Input scale such as 2^-4 or 0.0625; repeatable. [default: 2^0 to 2^-6]")
     ] = None,
-    fraction: Annotated[
-        int, number(Limits(0, FINEST), help="Fraction bits of slopes and intercepts.")
-    ] = PwlFormat.fraction,
+    fraction: Annotated[int, number(FRACTION, help="Fraction bits of slopes and intercepts.")] = PwlFormat.fraction,
     width: Annotated[
         int | None,
-        number(Limits(2, 32), help="Bits of slopes and intercepts. [default: 8, or the fewest that suffice]"),
+        number(WIDTH, help="Bits of slopes and intercepts. [default: 8, or the fewest that suffice]"),
     ] = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="File to write: all that --json prints.")] = None,
@@ -112,8 +109,10 @@ def _fraction(text: str) -> int:
     except (ValueError, OverflowError):
         raise UserError(f"scale {text!r} is no number; give for example 2^-4 or 0.0625") from None
     mantissa, exponent = math.frexp(value) if math.isfinite(value) else (0.0, 0)
-    if mantissa != 0.5 or not 0 <= 1 - exponent <= FINEST:
-        raise UserError(f"scale {text} is not a power of two from 2^0 to 2^-{FINEST}; give for example 2^-4 or 0.0625")
+    if mantissa != 0.5 or not 0 <= 1 - exponent <= FRACTION.most:
+        raise UserError(
+            f"scale {text} is not a power of two from 2^0 to 2^-{FRACTION.most}; give for example 2^-4 or 0.0625"
+        )
     return 1 - exponent
 
 

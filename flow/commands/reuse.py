@@ -16,11 +16,11 @@ from slipstick.flow.reuse.geometry import GEOMETRIES, Geometry
 from slipstick.flow.reuse.select import Judged, Report, SelectConfig, finish, judge, smallest_reuse
 from slipstick.flow.reuse.shape import vit_shape
 from slipstick.flow.reuse.systolic import systolic_delay_ms
-from slipstick.limits import COUNT, POSITIVE, Limits
+from slipstick.limits import POSITIVE, Limits
 from slipstick.model.reuse.config import ReuseConfig, Run, Transform
 from slipstick.model.reuse.convert import check_pattern
 from slipstick.model.reuse.patterns import Named, families, random_patterns
-from slipstick.model.training.finetune import FinetuneConfig
+from slipstick.model.training.config import FinetuneConfig
 from slipstick.model.training.images import training_images
 from slipstick.model.workload import LayerShape
 from slipstick.model.zoo import SHIPPED, load_model
@@ -85,9 +85,11 @@ def run(
     ] = 0,
     candidates: Annotated[int, number(Limits(0, 10_000), help="Judge only the first so many; 0 for all.")] = 0,
     fraction: Annotated[
-        float, number(Limits(0, 1, above=True), help="Share of the images that partial training has.")
+        float, number(SELECT.limits["fraction"], help="Share of the images that partial training has.")
     ] = SELECT.fraction,
-    partial_steps: Annotated[int, number(COUNT, help="Steps that judge a pattern.")] = SELECT.partial_steps,
+    partial_steps: Annotated[
+        int, number(SELECT.limits["partial_steps"], help="Steps that judge a pattern.")
+    ] = SELECT.partial_steps,
     steps: TrainingSteps = TRAINING.steps,
     batch: Batch = TRAINING.batch,
     rate: Rate = TRAINING.rate,

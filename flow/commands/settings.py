@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from slipstick.flow.job.config import LIMITS, FlowConfig
+from slipstick.flow.job.config import FlowConfig
 from slipstick.limits import LOSS
 from slipstick.model.layers.config import QuantConfig
 
@@ -45,12 +45,12 @@ def _options(
     liberty: Library = None,
     delays: DelayModel = DEFAULT.delays,
     sampler: Annotated[str, typer.Option(help="mcts, random, nsga2 or tpe.")] = DEFAULT.sampler,
-    trials: Annotated[int, number(LIMITS["trials"], help="Assignments to evaluate.")] = DEFAULT.trials,
+    trials: Annotated[int, number(DEFAULT.limits["trials"], help="Assignments to evaluate.")] = DEFAULT.trials,
     palette: Annotated[
-        int, number(LIMITS["palette"], help="Cells the search may use, with the exact one.")
+        int, number(DEFAULT.limits["palette"], help="Cells the search may use, with the exact one.")
     ] = DEFAULT.palette,
     search_images: Annotated[
-        int, number(LIMITS["search_images"], help="Images that judge a trial; their labels do not count.")
+        int, number(DEFAULT.limits["search_images"], help="Images that judge a trial; their labels do not count.")
     ] = DEFAULT.search_images,
     max_loss: Annotated[
         float,

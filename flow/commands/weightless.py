@@ -10,8 +10,8 @@ from torch import nn
 from slipstick.errors import UserError
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.manifest import manifest
-from slipstick.limits import COUNT, POSITIVE, Limits
-from slipstick.model.training.finetune import FinetuneConfig
+from slipstick.limits import Limits
+from slipstick.model.training.config import FinetuneConfig
 from slipstick.model.training.images import training_images
 from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
 from slipstick.model.weightless.counts import count
@@ -43,6 +43,7 @@ from .options import (
 )
 
 MLP, MATCH = WeightlessConfig(luts=(2048,)), MatchConfig(steps=240)
+LIMITS = WeightlessConfig.limits | WeightlessTraining.limits
 TRAINING = FinetuneConfig(steps=1000, rate=2e-4, distillation=0.9, features=1.0, every=50)
 DEFAULT = WeightlessTraining((), MLP, MATCH, TRAINING, table_rate=5.0)
 
@@ -64,7 +65,7 @@ def run(
     luts: Annotated[str, typer.Option(help="Look-up tables of every layer, such as 2048 or 256,512.")] = "2048",
     arity: Annotated[int, number(Limits(ARITIES[0], ARITIES[-1]), help="Inputs of a table, 2 to 6.")] = MLP.arity,
     thresholds: Annotated[
-        int, number(Limits(1, 255), help="Thresholds of a feature's thermometer code.")
+        int, number(LIMITS["thresholds"], help="Thresholds of a feature's thermometer code.")
     ] = MLP.thresholds,
     mapping: Annotated[
         Literal["random", "learnable", "sampled"],
@@ -73,15 +74,19 @@ def run(
     sum: Annotated[
         Literal["conditional", "group"], typer.Option(help="Learnt rows of entries, or counts of groups.")
     ] = "conditional",
-    entry_width: Annotated[int, number(Limits(2, 16), help="Bits of an entry of the sum.")] = MLP.entry_width,
+    entry_width: Annotated[int, number(LIMITS["entry_width"], help="Bits of an entry of the sum.")] = MLP.entry_width,
     match_steps: Annotated[
-        int, number(Limits(0, COUNT.most), help="Steps that teach an MLP's replacement alone.")
+        int, number(MatchConfig.limits["steps"], help="Steps that teach an MLP's replacement alone.")
     ] = MATCH.steps,
-    recorded: Annotated[int, number(COUNT, help="Images whose activations these steps see.")] = DEFAULT.recorded,
+    recorded: Annotated[
+        int, number(LIMITS["recorded"], help="Images whose activations these steps see.")
+    ] = DEFAULT.recorded,
     steps: TrainingSteps = TRAINING.steps,
     batch: Batch = TRAINING.batch,
     rate: Rate = TRAINING.rate,
-    table_rate: Annotated[float, number(POSITIVE, help="Of tables, as a multiple of --rate.")] = DEFAULT.table_rate,
+    table_rate: Annotated[
+        float, number(LIMITS["table_rate"], help="Of tables, as a multiple of --rate.")
+    ] = DEFAULT.table_rate,
     distillation: Distillation = TRAINING.distillation,
     features: Features = TRAINING.features,
     every: Every = TRAINING.every,

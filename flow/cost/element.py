@@ -18,8 +18,8 @@ from slipstick.flow.power.glitches import with_glitches
 from slipstick.flow.power.power import GroupEnergy, PowerModel, power_model
 from slipstick.flow.power.synth import Synthesis
 from slipstick.rtl.cells.cell import Cell
-from slipstick.rtl.spec.array import signed_width
 from slipstick.rtl.spec.streams import ElementSequences, TileStream
+from slipstick.rtl.spec.widths import signed_width
 from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 

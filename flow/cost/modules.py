@@ -16,7 +16,8 @@ from slipstick.rtl.cells.wrapped import for_arrays
 from slipstick.rtl.multiplier import Multiplier
 from slipstick.rtl.pe import ProcessingElement
 from slipstick.rtl.requantiser import Requantiser
-from slipstick.rtl.spec.array import signed_width, sum_range
+from slipstick.rtl.spec.array import sum_range
+from slipstick.rtl.spec.widths import signed_width
 from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 

@@ -22,7 +22,8 @@ from slipstick.rtl.pwl_programmable import ProgrammablePwlUnit
 from slipstick.rtl.reference.float_arithmetic import BFLOAT16, SINGLE, FloatFormat
 from slipstick.rtl.reference.float_pwl import FloatPwlUnit
 from slipstick.rtl.spec.fixed import MULTIPLIER_BITS
-from slipstick.rtl.spec.pwl import PwlFormat, signed_range
+from slipstick.rtl.spec.pwl import PwlFormat
+from slipstick.rtl.spec.widths import signed_range
 
 TOP = "pwl"
 SHORT_LINES = "float32, int8's lines"

@@ -18,8 +18,9 @@ from slipstick.flow.power.glitches import with_glitches
 from slipstick.flow.power.power import power_model
 from slipstick.flow.power.synth import Synthesis, synthesise
 from slipstick.rtl.cells.cell import Cell
-from slipstick.rtl.spec.array import signed_width, sum_range
+from slipstick.rtl.spec.array import sum_range
 from slipstick.rtl.spec.streams import TileStream
+from slipstick.rtl.spec.widths import signed_width
 from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 

@@ -5,11 +5,10 @@ result as one that was not.
 """
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,14 +16,16 @@ from slipstick.errors import UserError
 from slipstick.files import write_text
 from slipstick.flow.characterise.operands import Operands
 from slipstick.flow.library.liberty import Liberty
+from slipstick.limits import CLOCK_MHZ, COUNT, NOT_NEGATIVE, POSITIVE, SEED, Limits, check_fields
 from slipstick.rtl.cells.cell import Cell
 
 from .archive import Archive, Member, keeps_zero, measure
 from .genome import Genome
-from .kernel import Bounds, Evaluator, Rules, Statistics, Walk
+from .kernel import WORST_ERROR, Bounds, Evaluator, Rules, Statistics, Walk
 from .seeds import Seed, within
 
 SLICES = 20
+MAE = Limits(0, WORST_ERROR, above=True)
 PRICE = (0.5, 0.05)
 """Energy of the seed that an error as large as the bound is worth, at the start and at the end of a walk."""
 TEMPERATURE = (3e-3, 3e-5)
@@ -44,6 +45,11 @@ class Settings:
     for values out of range.
     """
 
+    limits: ClassVar[dict[str, Limits]] = {
+        "wce": Limits(1, WORST_ERROR), "wce_factor": Limits(1, POSITIVE.most), "bias": NOT_NEGATIVE,
+        "generations": Limits(SLICES, COUNT.most), "children": Limits(1, 1000), "mutations": Limits(1, 1000),
+        "clock_mhz": CLOCK_MHZ, "bit_fj": Limits(0, 1e4, below=True), "seed": SEED,
+    }  # fmt: skip
     mae: tuple[float, ...] = (10.0, 30.0, 100.0)
     wce: int | None = None
     wce_factor: float = 20.0
@@ -58,25 +64,18 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.mae or not all(0 < bound <= 32767 for bound in self.mae):
-            raise UserError("a bound on the MAE must be above 0 and at most 32767, such as --mae 10,50")
+        if not self.mae:
+            raise UserError("give a bound on the MAE, such as --mae 10,50")
+        for bound in self.mae:
+            MAE.check("a bound on the MAE of", bound)
         if list(self.mae) != sorted(set(self.mae)):
             raise UserError("give each bound on the MAE once, the smallest first")
-        if (
-            not 0 <= self.bias < math.inf
-            or not self.wce_factor >= 1
-            or (self.wce is not None and not 0 < self.wce <= 32767)
-        ):
-            raise UserError("the bound on the WCE must be from 1 to 32767, that on the bias at least 0")
-        if self.generations < SLICES or self.children < 1 or self.mutations < 1 or self.seed < 0:
-            raise UserError(f"a walk needs {SLICES} generations or more, a child and a mutation; a seed is 0 or more")
-        if not 0 < self.clock_mhz < math.inf or not 0 <= self.bit_fj < 1e4:
-            raise UserError("the clock must be above 0 MHz, the energy of a product bit from 0 to 10,000 fJ")
+        check_fields(self, self.limits, "evolution {}".format)
 
     def bounds(self, target: int) -> Bounds:
         """The bounds of one target."""
         mae = self.mae[target]
-        wce = self.wce or min(32767, max(1, round(self.wce_factor * mae)))
+        wce = self.wce or min(WORST_ERROR, max(1, round(self.wce_factor * mae)))
         return Bounds(mae, self.bias * mae, wce, self.keep_zero)
 
 

@@ -1,13 +1,13 @@
 """The settings of the main job, and the cells that its patterns name."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from slipstick.errors import UserError
 from slipstick.flow.cost.cost import CLOCK_MHZ
 from slipstick.flow.search.study import check_sampler
 from slipstick.limits import CLOCK_MHZ as CLOCKS
-from slipstick.limits import COUNT, LOSS, SEED, SIDE, Limits
+from slipstick.limits import COUNT, LOSS, SEED, SIDE, Limits, check_fields
 from slipstick.model.layers.config import QuantConfig
 from slipstick.model.zoo import SHIPPED
 from slipstick.rtl.cells import cell, names
@@ -18,17 +18,16 @@ from slipstick.store import digest
 EXACT = "exact8s"
 CELLS = "exact8s,truncated8s_k[12],truncated_magnitude8s_k*_c2,evolved8s_*"
 """About the front of array energy against the workload's weighted error (docs/cells.md)."""
-PALETTE = Limits(2, SIDE.most)
-LIMITS = {
-    "rows": SIDE, "columns": SIDE, "clock_mhz": CLOCKS, "trials": COUNT, "palette": PALETTE, "search_images": COUNT,
-    "test_images": COUNT, "max_loss": LOSS, "seed": SEED,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class FlowConfig:
     """Everything that decides the result of the main job. ``max_loss`` in points of top-1."""
 
+    limits: ClassVar[dict[str, Limits]] = {
+        "rows": SIDE, "columns": SIDE, "clock_mhz": CLOCKS, "trials": COUNT, "palette": Limits(2, SIDE.most),
+        "search_images": COUNT, "test_images": COUNT, "max_loss": LOSS, "seed": SEED,
+    }  # fmt: skip
     model: str = SHIPPED
     weights: str | None = None
     model_args: str | None = None
@@ -50,9 +49,7 @@ class FlowConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, limits in LIMITS.items():
-            if getattr(self, name) is not None:
-                limits.check(f"--{name.replace('_', '-')}", getattr(self, name))
+        check_fields(self, self.limits, lambda name: f"--{name.replace('_', '-')}")
         check_sampler(self.sampler)
         if self.palette > self.columns:
             raise UserError(f"{self.palette} cells do not fit into {self.columns} columns; lower --palette")

@@ -10,7 +10,8 @@ from slipstick.model.data import shipped
 from slipstick.model.evaluate import input_batches, top1
 from slipstick.model.layers.config import QuantConfig
 from slipstick.model.layers.slopes import KINDS
-from slipstick.model.training.finetune import FinetuneConfig, finetune
+from slipstick.model.training.config import FinetuneConfig
+from slipstick.model.training.finetune import finetune
 from slipstick.model.training.images import TrainingImages
 from slipstick.model.zoo import LoadedModel, load_model
 

@@ -8,13 +8,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from slipstick.errors import UserError
 from slipstick.flow.job.manifest import manifest
+from slipstick.limits import COUNT, Limits, check_fields
 from slipstick.model.reuse.config import ReuseConfig
 from slipstick.model.reuse.patterns import Named
-from slipstick.model.training.finetune import FinetuneConfig, Finetuned
+from slipstick.model.training.config import FinetuneConfig
+from slipstick.model.training.finetune import Finetuned
 from slipstick.model.training.images import TrainingImages
 from slipstick.model.training.reuse import finetune_reuse
 from slipstick.model.zoo import LoadedModel
@@ -29,6 +31,7 @@ class SelectConfig:
     ``fit`` lets projections start in closed form.
     """
 
+    limits: ClassVar[dict[str, Limits]] = {"fraction": Limits(0, 1, above=True), "partial_steps": COUNT}
     fraction: float = 0.2
     partial_steps: int = 60
     reuse: ReuseConfig = field(default_factory=ReuseConfig)
@@ -36,10 +39,7 @@ class SelectConfig:
     training: FinetuneConfig = field(default_factory=FinetuneConfig)
 
     def __post_init__(self) -> None:
-        if not 0 < self.fraction <= 1:
-            raise UserError(f"the fraction of images is {self.fraction}; it must be above 0 and at most 1")
-        if self.partial_steps < 1:
-            raise UserError(f"partial training of {self.partial_steps} steps judges nothing; give at least 1")
+        check_fields(self, self.limits, "reuse {}".format)
 
 
 @dataclass(frozen=True)

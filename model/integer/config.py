@@ -1,8 +1,9 @@
 """The choices of integer-only inference that are not fixed by the contract."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-from slipstick.errors import UserError
+from slipstick.limits import Limits, check_fields
 from slipstick.rtl.spec.pwl import PwlFormat
 
 
@@ -16,6 +17,10 @@ class IntegerConfig:
     times the range that calibration saw. Raises UserError for values out of range.
     """
 
+    limits: ClassVar[dict[str, Limits]] = {
+        "entries": Limits(2, 64), "exponential_width": Limits(4, 12), "exponential_fraction": Limits(0, 10),
+        "mantissa_fraction": Limits(4, 12), "headroom": Limits(1, 100),
+    }  # fmt: skip
     entries: int = 8
     format: PwlFormat = field(default_factory=PwlFormat)
     exponential_width: int = 8
@@ -24,9 +29,4 @@ class IntegerConfig:
     headroom: float = 1.5
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("entries", 2, 64), ("exponential_width", 4, 12), ("exponential_fraction", 0, 10),
-            ("mantissa_fraction", 4, 12), ("headroom", 1, 100),
-        ):  # fmt: skip
-            if not low <= getattr(self, name) <= high:
-                raise UserError(f"integer {name} is {getattr(self, name)}; it lies between {low} and {high}")
+        check_fields(self, self.limits, "integer {}".format)

@@ -7,13 +7,14 @@ needs the slope of something smooth near it.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from slipstick.errors import UserError
+from slipstick.limits import COUNT, PART, Limits, check_fields
 from slipstick.rtl.cells.cell import Cell
 
 Kind = Literal["straight_through", "clipped", "table_difference"]
@@ -32,6 +33,7 @@ class GradientConfig:
     slope table), and no more than ``max_rank``.
     """
 
+    limits: ClassVar[dict[str, Limits]] = {"half_window": Limits(0, 127), "tolerance": PART, "max_rank": COUNT}
     kind: Kind = "straight_through"
     half_window: int = 32
     tolerance: float = 0.1
@@ -40,12 +42,7 @@ class GradientConfig:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UserError(f"unknown gradient {self.kind!r}; choose one of {', '.join(KINDS)}")
-        if not 0 <= self.half_window < 128:
-            raise UserError(f"a half window of {self.half_window} codes is not 0 to 127; 32 is usual")
-        if not 0 <= self.tolerance < 1:
-            raise UserError(f"a tolerance of {self.tolerance} is not a fraction below 1; 0.1 is usual")
-        if self.max_rank < 1:
-            raise UserError(f"at least one separable term is needed, not {self.max_rank}")
+        check_fields(self, self.limits, "gradient {}".format)
 
 
 def slope_table(cell: Cell, operand: Operand, half_window: int) -> np.ndarray:

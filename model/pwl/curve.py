@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec.pwl import PwlFormat, PwlTable, check_coefficients, signed_range
+from slipstick.rtl.spec.pwl import PwlFormat, PwlTable, check_coefficients
+from slipstick.rtl.spec.widths import signed_range
 
 from .functions import Function
 

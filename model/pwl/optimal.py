@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec.pwl import MAX_INPUT_WIDTH, NarrowFormat, PwlFormat, PwlTable, check_coefficients, signed_range
+from slipstick.rtl.spec.pwl import MAX_INPUT_WIDTH, NarrowFormat, PwlFormat, PwlTable, check_coefficients
+from slipstick.rtl.spec.widths import signed_range
 
 from .curve import Q1_6, PwlCurve
 from .functions import Function, named

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec.pwl import PwlFormat, PwlTable, signed_width
+from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
+from slipstick.rtl.spec.widths import signed_width
 
 from .curve import PwlCurve
 from .functions import FUNCTIONS

@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,56 +33,13 @@ from ..integer.fold import unfold
 from ..integer.vit import IntegerVit
 from ..layers.config import QuantConfig
 from ..layers.gradients import set_gradient_
-from ..layers.slopes import GradientConfig
 from ..structure import structure_facts
 from ..zoo import LoadedModel
+from .config import FinetuneConfig
 from .features import encoder_outputs, feature_loss
 from .images import TrainingImages, fingerprints
 from .state import load_state, restore_training, save_tensors, training_tensors
 from .train import augment, batches
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """Everything but model, cells and images that decides the result of finetuning.
-
-    ``distillation`` is the weight of the teacher's loss, the labels have the rest; ``features`` that of the distance
-    between encoders' and the teacher's outputs, on top; ``average`` the decay of the weights' moving average;
-    ``every`` how many steps lie between saved states.
-    """
-
-    steps: int = 300
-    batch: int = 64
-    rate: float = 5e-4
-    weight_decay: float = 0.01
-    warmup: float = 0.1
-    smoothing: float = 0.1
-    distillation: float = 0.5
-    temperature: float = 2.0
-    features: float = 0.0
-    average: float = 0.98
-    clip_norm: float = 1.0
-    checkpointing: bool = False
-    every: int = 25
-    seed: int = 0
-    gradient: GradientConfig = field(default_factory=GradientConfig)
-
-    def __post_init__(self) -> None:
-        for name, good, wanted in (
-            ("steps", self.steps >= 1, "at least 1"),
-            ("batch", self.batch >= 1, "at least 1"),
-            ("rate", 0 < self.rate < math.inf, "above 0"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
-            ("warmup", 0 <= self.warmup < 1, "a fraction below 1"),
-            ("smoothing", 0 <= self.smoothing < 1, "a fraction below 1"),
-            ("distillation", 0 <= self.distillation <= 1, "between 0 and 1"),
-            ("temperature", 0 < self.temperature < math.inf, "above 0"),
-            ("features", 0 <= self.features < math.inf, "0 or more"),
-            ("average", 0 <= self.average < 1, "a fraction below 1"),
-            ("every", self.every >= 1, "at least 1"),
-        ):
-            if not good:
-                raise UserError(f"finetuning {name} is {getattr(self, name)}; it must be {wanted}")
 
 
 @dataclass(frozen=True)

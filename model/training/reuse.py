@@ -17,7 +17,8 @@ from ..reuse.convert import reuse_
 from ..reuse.fit import fit_projections_
 from ..structure import structure_facts
 from ..zoo import LoadedModel
-from .finetune import FinetuneConfig, Finetuned, TrainingRun, train_resumably
+from .config import FinetuneConfig
+from .finetune import Finetuned, TrainingRun, train_resumably
 from .images import TrainingImages, fingerprints
 from .state import save_tensors
 

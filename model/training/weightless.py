@@ -2,16 +2,16 @@
 
 import copy
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from slipstick.errors import UserError
 from slipstick.files import write_text
+from slipstick.limits import COUNT, POSITIVE, Limits, check_fields
 
 from ..evaluate import input_batches, top1
 from ..structure import structure_facts
@@ -19,7 +19,8 @@ from ..weightless.match import MatchConfig
 from ..weightless.mlp import WeightlessConfig
 from ..weightless.replace import weightless_, weightless_mlps
 from ..zoo import LoadedModel
-from .finetune import FinetuneConfig, Finetuned, TrainingRun, train_resumably
+from .config import FinetuneConfig
+from .finetune import Finetuned, TrainingRun, train_resumably
 from .images import TrainingImages, fingerprints
 from .state import save_tensors
 
@@ -31,6 +32,7 @@ class WeightlessTraining:
     ``table_rate`` is by how much the tables' rate exceeds that of other weights while finetuning.
     """
 
+    limits: ClassVar[dict[str, Limits]] = {"recorded": COUNT, "table_rate": POSITIVE}
     blocks: tuple[int, ...]
     mlp: WeightlessConfig = field(default_factory=WeightlessConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
@@ -39,8 +41,7 @@ class WeightlessTraining:
     table_rate: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.recorded < 1 or not 0 < self.table_rate < math.inf:
-            raise UserError(f"{self.recorded} recorded images, table rate {self.table_rate}: both must be positive")
+        check_fields(self, self.limits, "weightless {}".format)
 
 
 def finetune_weightless(

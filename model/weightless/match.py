@@ -1,14 +1,14 @@
 """Teach a weightless MLP to do what the MLP in its place does, on recorded activations."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slipstick.errors import UserError
+from slipstick.limits import COUNT, POSITIVE, SEED, STEPS, Limits, check_fields
 
 from .mlp import SOLVED, WeightlessMlp
 from .sum import solve
@@ -20,18 +20,17 @@ WARMUP = 0.1
 class MatchConfig:
     """``steps`` of Adam on batches of ``tokens``; ``rate`` for tables and scores, a tenth of it for thresholds.
 
-    Raises UserError for values that are not positive.
+    Raises UserError for values out of range.
     """
 
+    limits: ClassVar[dict[str, Limits]] = {"steps": STEPS, "tokens": COUNT, "rate": POSITIVE, "seed": SEED}
     steps: int = 200
     tokens: int = 2048
     rate: float = 0.02
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.tokens < 1 or not 0 < self.rate < math.inf:
-            raise UserError(f"matching {self.steps} steps of {self.tokens} tokens at a rate of {self.rate}: "
-                            "the steps cannot be negative, tokens and rate must be positive")  # fmt: skip
+        check_fields(self, self.limits, "matching {}".format)
 
 
 def explained(mlp: WeightlessMlp, inputs: Tensor, outputs: Tensor) -> float:

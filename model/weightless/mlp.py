@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
+from slipstick.limits import SEED, Limits, check_fields
 
 from .bits import Bits
 from .lut import LutLayer, check_arity
 from .mapping import SAMPLED, FixedMapping, LearnableMapping, check_reach, random_index
-from .sum import SUMS, ConditionalSum, group_entries, solve
-from .thermometer import RULES, SURROGATES, Thermometer
+from .sum import ENTRY_WIDTH, SUMS, ConditionalSum, group_entries, solve
+from .thermometer import RULES, SURROGATES, THRESHOLDS, Thermometer
 
 MAPPINGS = ("random", "learnable", "sampled")
 TOKENS = 2048  # that are computed at a time: what lies between the layers is large
@@ -31,6 +33,7 @@ class WeightlessConfig:
     Raises UserError for values out of range.
     """
 
+    limits: ClassVar[dict[str, Limits]] = {"thresholds": THRESHOLDS, "entry_width": ENTRY_WIDTH, "seed": SEED}
     thresholds: int = 8
     rule: str = "distributive"
     learnt: bool = True
@@ -44,6 +47,7 @@ class WeightlessConfig:
 
     def __post_init__(self) -> None:
         check_arity(self.arity)
+        check_fields(self, self.limits, "weightless {}".format)
         for name, value, known in (
             ("rule", self.rule, tuple(RULES)), ("surrogate", self.surrogate, SURROGATES),
             ("mapping", self.mapping, MAPPINGS), ("sum", self.sum, SUMS),

@@ -8,12 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
+from slipstick.limits import Limits
 from slipstick.model.kernels.ops import available
 from slipstick.model.kernels.weightless import conditional_gradients, conditional_sum
 
 from .bits import Bits
 
 SUMS = ("conditional", "group")
+ENTRY_WIDTH = Limits(2, 16)
 
 
 class GroupSum(nn.Module):
@@ -55,8 +57,7 @@ class ConditionalSum(nn.Module):
 
     def __init__(self, entries: Tensor, width: int = 8, learnt: bool = True) -> None:
         super().__init__()
-        if not 2 <= width <= 16:
-            raise UserError(f"entries of {width} bits; they have 2 to 16")
+        ENTRY_WIDTH.check("bits of an entry", width)
         self.width = width
         self.entries = nn.Parameter(entries, requires_grad=learnt)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
+from slipstick.limits import Limits
 from slipstick.model.kernels.ops import available
 from slipstick.model.kernels.weightless import compare, window
 from slipstick.rtl.spec.lutnet import CODE_RANGE
@@ -39,6 +40,7 @@ def distributive(data: Tensor, count: int) -> Tensor:
 
 RULES = {"linear": linear, "gaussian": gaussian, "distributive": distributive}
 SURROGATES = ("window", "identity")
+THRESHOLDS = Limits(1, CODE_RANGE[1] - CODE_RANGE[0])  # of a feature: as many as tell int8 codes apart
 
 
 class _Compare(torch.autograd.Function):
@@ -98,11 +100,10 @@ class Thermometer(nn.Module):
     ) -> None:  # fmt: skip
         """``data`` float [M, D] are features as they occur; ``rule`` and ``surrogate`` from RULES and SURROGATES.
 
-        Raises UserError for a count below 1 and an unknown rule or surrogate.
+        Raises UserError for a count out of range and an unknown rule or surrogate.
         """
         super().__init__()
-        if count < 1:
-            raise UserError(f"{count} thresholds give no bits; use at least 1")
+        THRESHOLDS.check("thresholds", count)
         if rule not in RULES or surrogate not in SURROGATES:
             raise UserError(
                 f"thermometer {rule!r}, {surrogate!r}: rules are {', '.join(RULES)}, surrogates {', '.join(SURROGATES)}"

@@ -24,7 +24,8 @@ from slipstick.errors import UserError
 from ..place import Library, place
 from ..spec.beats import CONSTANTS, FIELDS, MAX_ROWS, OF_LAYER
 from ..spec.machine import AcceleratorConfig
-from .column import CONSTANT_BYTES, LANE_BITS, AccumulatorColumn
+from ..spec.widths import LANE_BITS
+from .column import CONSTANT_BYTES, AccumulatorColumn
 from .mesh import Mesh, sums_layout
 
 Tags = dict[str, list[Signal]]

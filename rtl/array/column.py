@@ -8,11 +8,11 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
 from ..place import Library, place
-from ..requantiser import SHIFT_BITS, Requantiser
+from ..requantiser import Requantiser
 from ..spec.beats import CONSTANTS
-from ..spec.fixed import MULTIPLIER_BITS
+from ..spec.fixed import MULTIPLIER_BITS, SHIFT_BITS
+from ..spec.widths import LANE_BITS
 
-LANE_BITS = 32
 OF_COLUMN = ("bias", "multiplier", "shift")
 CONSTANT_BYTES = sum(CONSTANTS[name] for name in OF_COLUMN)
 

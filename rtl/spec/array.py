@@ -14,6 +14,7 @@ from slipstick.errors import UserError
 
 from ..cells.cell import Cell
 from ..cells.wrapped import for_arrays
+from .widths import signed_width
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,6 @@ def sum_range(cells: Sequence[Cell]) -> tuple[int, int]:
         low, high = low + int(cell.table.min()), high + int(cell.table.max())
         least, greatest = min(least, low), max(greatest, high)
     return least, greatest
-
-
-def signed_width(low: int, high: int) -> int:
-    """Two's complement bits that hold every integer of [low, high]."""
-    return 1 + max((-low - 1).bit_length() if low < 0 else 0, high.bit_length() if high > 0 else 0)
 
 
 def matmul(

@@ -24,14 +24,16 @@ import numpy as np
 from slipstick.errors import UserError
 
 from .array import padding_sums
-from .fixed import Requant
+from .fixed import MULTIPLIER_BITS, SHIFT_BITS, Requant
 from .machine import AcceleratorConfig
+from .widths import LANE_BITS
 
 FIELDS = {
     "compute": 1, "first": 1, "last": 1, "raw": 1, "bank": 1, "constants": 1, "write": 1, "write_bank": 1,
     "row": 12, "address": 12,
 }  # fmt: skip
-CONSTANTS = {"bias": 4, "multiplier": 2, "shift": 1, "zero": 1, "low": 1, "high": 1}
+_BITS = {"bias": LANE_BITS, "multiplier": MULTIPLIER_BITS, "shift": SHIFT_BITS, "zero": 8, "low": 8, "high": 8}
+CONSTANTS = {name: -(-bits // 8) for name, bits in _BITS.items()}
 """Bytes of a column's constants, in order of address; ``zero``, ``low`` and ``high`` count in column 0 for all."""
 OF_LAYER = ("zero", "low", "high")
 MAX_ROWS = 1 << FIELDS["row"]

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 Mux = Callable[[Any, Any, Any], Any]
-MULTIPLIER_BITS = 16
+MULTIPLIER_BITS, SHIFT_BITS = 16, 6
+MAX_SHIFT = (1 << SHIFT_BITS) - 1
 
 
 def choose(condition: Any, when_true: Any, when_false: Any) -> Any:
@@ -45,7 +46,7 @@ def requantise(
 class Requant:
     """Requantisation of N output channels: ``multiplier`` int64 [N], ``shift`` int64 [N].
 
-    ``multiplier`` < 2^MULTIPLIER_BITS and 1 <= ``shift`` < 64.
+    ``multiplier`` < 2^MULTIPLIER_BITS and 1 <= ``shift`` <= MAX_SHIFT.
     """
 
     multiplier: np.ndarray
@@ -56,7 +57,7 @@ class Requant:
 
     def __post_init__(self) -> None:
         fits = (self.multiplier >= 0).all() and (self.multiplier < 1 << MULTIPLIER_BITS).all()
-        if not fits or (self.shift < 1).any() or (self.shift > 63).any():
+        if not fits or (self.shift < 1).any() or (self.shift > MAX_SHIFT).any():
             raise ValueError(f"requantiser out of range: multiplier {self.multiplier}, shift {self.shift}")
 
     @classmethod
@@ -80,8 +81,8 @@ def _dyadic(scale: float) -> tuple[int, int]:
     multiplier, shift = round(math.ldexp(mantissa, MULTIPLIER_BITS)), MULTIPLIER_BITS - exponent
     if multiplier == 1 << MULTIPLIER_BITS:
         multiplier, shift = multiplier >> 1, shift - 1
-    if shift > 63:  # smaller than any product can show
-        multiplier, shift = multiplier >> min(shift - 63, MULTIPLIER_BITS), 63
+    if shift > MAX_SHIFT:  # smaller than any product can show
+        multiplier, shift = multiplier >> min(shift - MAX_SHIFT, MULTIPLIER_BITS), MAX_SHIFT
     if shift < 1:
         raise ValueError(f"a requantisation scale of {scale} is too large for {MULTIPLIER_BITS} bits")
     return multiplier, shift

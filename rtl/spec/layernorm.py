@@ -13,8 +13,9 @@ import numpy as np
 from slipstick.errors import UserError
 
 from .fixed import MULTIPLIER_BITS, Requant, round_shift, saturate
-from .pwl import PwlTable, signed_width
+from .pwl import PwlTable
 from .rows import NUMPY, ArrayKind, leading_one
+from .widths import signed_width
 
 INPUT_WIDTH = 16
 BIAS_BITS = 46

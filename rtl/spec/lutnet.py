@@ -11,8 +11,8 @@ import numpy as np
 from slipstick.errors import UserError
 
 from .fixed import Requant
-from .pwl import signed_width
 from .residual import ResidualSpec
+from .widths import signed_width
 
 ARITIES = range(2, 7)
 CODE_RANGE = (-128, 127)

@@ -8,25 +8,18 @@ Segment i holds ``breakpoints[i - 1] <= q < breakpoints[i]``; the outer ones go 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from slipstick.errors import UserError
+from slipstick.limits import Limits, check_fields
 
 from .fixed import Mux, choose
+from .widths import signed_range, signed_width
 
 MAX_INPUT_WIDTH = 16
-
-
-def signed_range(width: int) -> tuple[int, int]:
-    """Least and largest number of ``width`` bits in two's complement."""
-    return -(1 << (width - 1)), (1 << (width - 1)) - 1
-
-
-def signed_width(low: int, high: int) -> int:
-    """Bits that two's complement needs for every number from ``low`` to ``high``."""
-    return max(max(high, 0).bit_length(), (-min(low, 0) - 1).bit_length() if low < 0 else 0) + 1
+WIDTH, FRACTION = Limits(2, 32), Limits(0, 24)  # bits of coefficients
 
 
 def segment(code: Any, breakpoints: Sequence, slopes: Sequence, intercepts: Sequence, mux: Mux) -> tuple[Any, Any]:
@@ -59,13 +52,15 @@ class PwlFormat:
     Both have ``fraction`` fraction bits. Raises UserError for widths that hold nothing.
     """
 
+    limits: ClassVar[dict[str, Limits]] = {
+        "slope_width": WIDTH, "intercept_width": WIDTH, "fraction": FRACTION,
+    }  # fmt: skip
     slope_width: int = 8
     intercept_width: int = 8
     fraction: int = 6
 
     def __post_init__(self) -> None:
-        if not (2 <= self.slope_width <= 32 and 2 <= self.intercept_width <= 32 and 0 <= self.fraction <= 24):
-            raise UserError(f"format {self}: widths are 2 to 32 bits, fractions 0 to 24")
+        check_fields(self, self.limits, "coefficients' {}".format)
 
     def __str__(self) -> str:
         whole = self.slope_width - 1 - self.fraction, self.intercept_width - 1 - self.fraction
@@ -107,7 +102,7 @@ class PwlTable:
                 f"table of {self.function!r}: {entries} slopes, {len(self.intercepts)} intercepts and "
                 f"{len(self.breakpoints)} breakpoints; N >= 2 segments have N, N and N - 1"
             )
-        if not 2 <= self.input_width <= MAX_INPUT_WIDTH or not 0 <= self.input_fraction <= 24:
+        if not 2 <= self.input_width <= MAX_INPUT_WIDTH or not FRACTION.least <= self.input_fraction <= FRACTION.most:
             raise UserError(f"table of {self.function!r}: input of {self.input_width} bits, 2^-{self.input_fraction}")
         low, high = signed_range(self.input_width)
         ordered = all(a <= b for a, b in zip(self.breakpoints, self.breakpoints[1:], strict=False))

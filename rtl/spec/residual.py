@@ -7,8 +7,8 @@ import numpy as np
 
 from slipstick.errors import UserError
 
-from .fixed import MULTIPLIER_BITS, Mux, choose, round_shift, saturate
-from .pwl import signed_range
+from .fixed import MAX_SHIFT, MULTIPLIER_BITS, Mux, choose, round_shift, saturate
+from .widths import signed_range
 
 LOW, HIGH = signed_range(16)
 
@@ -42,8 +42,8 @@ class ResidualSpec:
         fits = (self.multiplier >= 0).all() and (self.multiplier < 1 << MULTIPLIER_BITS).all()
         if self.multiplier.shape != self.shift.shape or self.multiplier.ndim != 1 or not len(self.shift) or not fits:
             raise UserError(f"residual: multipliers and shifts must be [N], multipliers of {MULTIPLIER_BITS} bits")
-        if (self.shift < 1).any() or (self.shift > 63).any():
-            raise UserError("residual: shifts are 1 to 63")
+        if (self.shift < 1).any() or (self.shift > MAX_SHIFT).any():
+            raise UserError(f"residual: shifts are 1 to {MAX_SHIFT}")
 
     @property
     def channels(self) -> int:

@@ -31,8 +31,9 @@ import numpy as np
 
 from slipstick.errors import UserError
 
-from .array import ArrayConfig, padding_sums, signed_width, sum_range
-from .fixed import Requant
+from .array import ArrayConfig, padding_sums, sum_range
+from .fixed import MULTIPLIER_BITS, SHIFT_BITS, Requant
+from .widths import LANE_BITS, signed_width
 
 
 class Kind(IntEnum):
@@ -47,7 +48,7 @@ class Kind(IntEnum):
 
 
 KIND_BITS = 3
-COLUMN_FIELDS = {"bias": 32, "multiplier": 16, "shift": 6, "column": 10}
+COLUMN_FIELDS = {"bias": LANE_BITS, "multiplier": MULTIPLIER_BITS, "shift": SHIFT_BITS, "column": 10}
 DRAIN_FIELDS = {"last_row": 16, "zero": 8, "low": 8, "high": 8}
 SIGNED_FIELDS = {"bias", "zero", "low", "high"}
 MAX_COLUMNS = 1 << COLUMN_FIELDS["column"]
@@ -182,11 +183,12 @@ def required_depth(config: ArrayConfig, depth: int, bias: np.ndarray, columns: S
             own = bias[group :: len(columns)]
             if len(own):
                 fits &= signed_width(low + min(int(own.min()), 0), high + max(int(own.max()), 0)) <= widths[group]
-        if max(widths) > 32:
+        if max(widths) > LANE_BITS:
             break
         if fits:
             return 1 << exponent
-    raise UserError(f"K = {depth} with biases of up to {int(np.abs(bias).max())} does not fit 32-bit accumulators")
+    largest = int(np.abs(bias).max())
+    raise UserError(f"K = {depth} with biases of up to {largest} does not fit {LANE_BITS}-bit accumulators")
 
 
 def _column_beats(bias: np.ndarray, requant: Requant, first: int, columns: tuple[int, ...]) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from slipstick.errors import UserError
 
-from .fixed import MULTIPLIER_BITS, round_shift, saturate
+from .fixed import MAX_SHIFT, MULTIPLIER_BITS, round_shift, saturate
 from .pwl import PwlTable
 from .rows import NUMPY, ArrayKind, leading_one
 
@@ -34,7 +34,7 @@ class SoftmaxSpec:
     high: int = 127
 
     def __post_init__(self) -> None:
-        if not 0 < self.multiplier < 1 << MULTIPLIER_BITS or not 1 <= self.shift < 64 or self.length < 1:
+        if not 0 < self.multiplier < 1 << MULTIPLIER_BITS or not 1 <= self.shift <= MAX_SHIFT or self.length < 1:
             raise UserError(f"softmax: multiplier {self.multiplier}, shift {self.shift}, length {self.length}")
         if self.exponential(0) < 1:
             raise UserError("softmax: the exponential of 0 is not positive, so a row could sum to nothing")

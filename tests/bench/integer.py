@@ -28,7 +28,8 @@ from slipstick.model.integer.codes import Codes
 from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.integer.norm import IntegerLayerNorm
 from slipstick.model.integer.softmax import IntegerSoftmax
-from slipstick.model.training.finetune import FinetuneConfig, finetune
+from slipstick.model.training.config import FinetuneConfig
+from slipstick.model.training.finetune import finetune
 from slipstick.model.training.images import TrainingImages, training_images
 from slipstick.model.zoo import LoadedModel, load_model
 

@@ -34,7 +34,7 @@ from slipstick.model.reuse.config import ReuseConfig, Run, Transform
 from slipstick.model.reuse.convert import reuse_
 from slipstick.model.reuse.fit import fit_projections_
 from slipstick.model.reuse.noise import put_on_crossbars_
-from slipstick.model.training.finetune import FinetuneConfig
+from slipstick.model.training.config import FinetuneConfig
 from slipstick.model.training.images import TrainingImages, training_images
 from slipstick.model.training.reuse import finetune_reuse
 from slipstick.model.zoo import LoadedModel, load_model

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from slipstick.model.training.finetune import FinetuneConfig
+from slipstick.model.training.config import FinetuneConfig
 from slipstick.model.training.images import TrainingImages, training_images
 from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
 from slipstick.model.weightless.match import MatchConfig

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from slipstick.rtl.spec.pwl import PwlFormat, PwlTable, signed_range
+from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
+from slipstick.rtl.spec.widths import signed_range
 
 FUNCTIONS: dict[str, tuple[Callable[[float], float], float, float]] = {
     "gelu": (lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2, -4, 4),

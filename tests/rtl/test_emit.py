@@ -11,7 +11,8 @@ from slipstick.rtl.accelerator import Accelerator
 from slipstick.rtl.cells import Cell, cell, cells
 from slipstick.rtl.emit import accelerator_verilog
 from slipstick.rtl.names import check_module_name
-from slipstick.rtl.spec.array import ArrayConfig, CellMix, signed_width, sum_range
+from slipstick.rtl.spec.array import ArrayConfig, CellMix, sum_range
+from slipstick.rtl.spec.widths import signed_width
 from slipstick.sim.verilator import find_verilator
 
 POOL = ["exact8s", "truncated8s_k9", "truncated8s_k6_c1", "mitchell8s"]

@@ -13,7 +13,7 @@ from slipstick.flow import cli
 from slipstick.flow.evolve.search import Settings
 from slipstick.flow.job.config import FlowConfig
 from slipstick.flow.reuse.select import SelectConfig
-from slipstick.model.training.finetune import FinetuneConfig
+from slipstick.model.training.config import FinetuneConfig
 from slipstick.model.weightless.match import MatchConfig
 from tests.flow.command_line import call
 

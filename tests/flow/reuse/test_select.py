@@ -53,8 +53,8 @@ def test_a_target_that_cannot_be_met_is_refused_with_what_can() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
-    [("fraction", 0.0, "fraction of images is 0.0"), ("fraction", 1.5, "fraction of images is 1.5"),
-     ("partial_steps", 0, "0 steps judges nothing")],
+    [("fraction", 0.0, "reuse fraction 0.0: must be above 0"), ("fraction", 1.5, "reuse fraction 1.5: must be above 0"),
+     ("partial_steps", 0, "reuse partial_steps 0: must be from 1")],
 )  # fmt: skip
 def test_bad_settings_are_refused(name: str, value: float, message: str) -> None:
     with pytest.raises(UserError, match=message):

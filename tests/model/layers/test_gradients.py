@@ -304,9 +304,9 @@ def test_checkpointed_gradients_are_the_same_bits() -> None:
     ("options", "message"),
     [
         ({"kind": "magic"}, "unknown gradient 'magic'; choose one of straight_through, clipped, table_difference"),
-        ({"half_window": 200}, "half window of 200"),
-        ({"tolerance": 2.0}, "tolerance of 2.0"),
-        ({"max_rank": 0}, "at least one separable term"),
+        ({"half_window": 200}, "gradient half_window 200: must be from 0 to 127"),
+        ({"tolerance": 2.0}, "gradient tolerance 2.0: must be at least 0 and below 1"),
+        ({"max_rank": 0}, "gradient max_rank 0: must be from 1"),
     ],
 )
 def test_bad_settings_are_refused(options: dict, message: str) -> None:

@@ -18,8 +18,9 @@ from slipstick.model.evaluate import logits
 from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.layers.slopes import KINDS, GradientConfig
 from slipstick.model.training import images as reading
+from slipstick.model.training.config import FinetuneConfig
 from slipstick.model.training.features import encoder_outputs, feature_loss
-from slipstick.model.training.finetune import FinetuneConfig, cosine, distilled_loss, finetune
+from slipstick.model.training.finetune import cosine, distilled_loss, finetune
 from slipstick.model.training.images import TrainingImages, training_images
 from slipstick.model.vit import build_vit
 from slipstick.model.zoo import LoadedModel, wrap
@@ -226,7 +227,7 @@ def test_what_cannot_work_is_refused_and_writes_no_weights(tmp_path: Path, optio
      ("temperature", 0.0), ("features", -1.0), ("average", 1.0), ("every", 0)],
 )  # fmt: skip
 def test_bad_settings_are_refused(name: str, value: float) -> None:
-    with pytest.raises(UserError, match=f"finetuning {name} is {value}"):
+    with pytest.raises(UserError, match=f"finetuning {name} {value}: must be"):
         FinetuneConfig(**{name: value})
 
 

@@ -10,7 +10,8 @@ from slipstick.errors import UserError
 from slipstick.model.data import shipped
 from slipstick.model.reuse.config import ReuseConfig
 from slipstick.model.reuse.convert import reuse_, reuse_facts
-from slipstick.model.training.finetune import FinetuneConfig, finetune
+from slipstick.model.training.config import FinetuneConfig
+from slipstick.model.training.finetune import finetune
 from slipstick.model.training.images import TrainingImages
 from slipstick.model.training.reuse import finetune_reuse
 from slipstick.model.zoo import load_model

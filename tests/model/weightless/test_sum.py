@@ -63,7 +63,7 @@ def test_solving_survives_bits_that_are_always_alike():
 
 @pytest.mark.parametrize("width", [0, 1, 17])
 def test_widths_that_hold_no_entry_are_refused(width):
-    with pytest.raises(UserError, match=f"entries of {width} bits"):
+    with pytest.raises(UserError, match=f"bits of an entry {width}: must be from 2 to 16"):
         ConditionalSum(random_entries(2, 2), width)
 
 

@@ -117,7 +117,7 @@ def test_thresholds_that_are_not_learnt_have_no_gradient():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"count": 0}, "0 thresholds give no bits"),
+        ({"count": 0}, "thresholds 0: must be from 1 to 255"),
         ({"rule": "uniform"}, "rules are linear, gaussian, distributive"),
         ({"surrogate": "sigmoid"}, "surrogates window, identity"),
     ],

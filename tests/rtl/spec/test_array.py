@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from slipstick.errors import UserError
 from slipstick.rtl.cells import build, cell
-from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul, signed_width, sum_range
+from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul, sum_range
+from slipstick.rtl.spec.widths import signed_width
 
 EXACT, DRUM, SHIFTED = (cell(name) for name in ("exact8s", "drum8s_k3", "truncated8s_k6_c1"))
 

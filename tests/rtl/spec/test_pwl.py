@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec.pwl import PwlFormat, PwlTable, signed_range, signed_width
+from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
+from slipstick.rtl.spec.widths import signed_range, signed_width
 
 GELU = PwlTable(
     "gelu", 4, (-47, -35, -14, -7, 1, 10, 45), (0, -2, -7, 3, 23, 48, 69, 64), (0, -6, -17, -8, 0, -1, -14, 0)
@@ -117,7 +118,7 @@ def test_tables_that_cannot_be_are_told(change: dict, message: str) -> None:
 
 @pytest.mark.parametrize("form", [(1, 8, 6), (8, 33, 6), (8, 8, -1), (8, 8, 25)])
 def test_formats_that_hold_nothing_are_told(form: tuple[int, int, int]) -> None:
-    with pytest.raises(UserError, match="widths are 2 to 32 bits, fractions 0 to 24"):
+    with pytest.raises(UserError, match=r"coefficients' \w+ -?\d+: must be from (2 to 32|0 to 24)"):
         PwlFormat(*form)
 
 
