@@ -1,7 +1,5 @@
 """Converted layers: exact cells keep the numbers, mixes go to the right columns, geometry is kept."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,6 @@ from slipstick.errors import UserError
 from slipstick.model.convert import approximate_, assign_, describe, table_layers
 from slipstick.model.gemm import approx_matmul
 from slipstick.model.layers.config import QuantConfig
-from slipstick.model.layers.convolution import ApproxConv2d
 from slipstick.model.layers.heads import PerHead
 from slipstick.model.layers.linear import ApproxLinear
 from slipstick.model.predict import predicted_damage
@@ -20,8 +17,6 @@ from slipstick.model.workload import record
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec import array
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
-from tests.model.conversion.reference import quantised_reference
-from tests.rounding import assert_same_model
 
 
 class Small(nn.Module):
@@ -156,80 +151,6 @@ def test_predicted_damage_is_zero_for_exact_and_grows_with_truncation() -> None:
         assert damage[0] == 0 < damage[1] < damage[2]
 
 
-def test_rules_prefer_exact_names_then_regular_expressions_then_the_default() -> None:
-    model, _ = converted({"head": "drum8s_k3", "re:attention\\..*": "drum8s_k4", "default": "drum8s_k5"})
-    chosen = {name: layer.grid[0][0].name for name, layer in table_layers(model).items()}
-    assert chosen["head"] == "drum8s_k3" and chosen["attention.av"] == "drum8s_k4" and chosen["stem"] == "drum8s_k5"
-
-
-@pytest.mark.parametrize(
-    ("rules", "message"),
-    [
-        ({"attention.qvk": "exact8s"}, "matches no layer; near names: .*attention.qk"),
-        ({"re:blocks.*": "exact8s"}, "matches no layer"),
-        ({"re:(": "exact8s"}, "not a regular expression"),
-        ({"head": "exakt8s"}, "unknown cell 'exakt8s'; near names: exact8s"),
-        ({"head": "exact9s"}, "take 8 x 8 cells"),
-        ({"head": []}, "names no cell"),
-    ],
-)
-def test_bad_rules_are_refused_and_leave_the_model_alone(rules: dict, message: str) -> None:
-    model = Small()
-    with pytest.raises(UserError, match=message):
-        approximate_(model, rules, [images()])
-    assert type(model.head) is nn.Linear
-
-
-GEOMETRIES = [
-    {}, {"stride": 2}, {"padding": 2}, {"dilation": 2}, {"stride": (1, 2), "padding": (2, 0)},
-    {"padding": "same"}, {"padding": "valid"}, {"padding": "same", "dilation": (2, 1)},
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("groups", [1, 2, 6])
-@pytest.mark.parametrize("geometry", GEOMETRIES)
-@torch.no_grad()
-def test_convolutions_of_every_geometry_equal_a_float64_convolution_of_codes(groups: int, geometry: dict) -> None:
-    torch.manual_seed(2)
-    model = nn.Sequential(nn.Conv2d(6, 12, (3, 2), groups=groups, **geometry))
-    twin = copy.deepcopy(model)
-    data = torch.randn(40, 6, 13, 11)
-    approximate_(model, {}, [data])
-    assert isinstance(model[0], ApproxConv2d)
-    wanted = quantised_reference(twin, model, data)
-    torch.testing.assert_close(model(data), wanted)
-    torch.testing.assert_close(model(data[0]), wanted[0])
-    with torch.enable_grad():  # the unfolded float image gives the same codes
-        torch.testing.assert_close(model(data).detach(), wanted)
-
-
-@pytest.mark.parametrize("name", ["truncated8s_k7", "drum8s_k4", "mitchell8s"])
-@torch.no_grad()
-def test_grouped_convolutions_take_the_cells_products_group_by_group(name: str) -> None:
-    torch.manual_seed(3)
-    model = nn.Sequential(nn.Conv2d(4, 6, 3, groups=2, padding=1))
-    approximate_(model, {"0": name}, [torch.randn(40, 4, 5, 5)])
-    layer = model[0]
-    rows = torch.randint(-128, 128, (2, 7, 36), dtype=torch.int8)
-    table = torch.from_numpy(cell(name).table).long()
-    own = rows.view(torch.uint8).long().view(2, 7, 2, 18, 1)
-    weights = layer.weight_codes.view(torch.uint8).long()
-    sums = table[own, weights].sum(3).flatten(2) + layer.bias_codes()
-    assert torch.equal(layer.accumulate(rows), sums.int())
-
-
-@torch.no_grad()
-def test_compensation_of_a_depthwise_convolution_takes_out_the_mean_error() -> None:
-    torch.manual_seed(4)
-    model = nn.Sequential(nn.Conv2d(5, 10, 3, groups=5))
-    data = torch.randn(300, 5, 8, 8)
-    twin = copy.deepcopy(model)
-    approximate_(model, {"default": "truncated8s_k7"}, [data])
-    error = (model(data) - quantised_reference(twin, model, data)) / model[0].product_scale().view(-1, 1, 1)
-    assert error.mean((0, 2, 3)).abs().max() < 1.01
-    assert np.abs(model[0].error_moments(model[0].grid)[0]).min() > 100
-
-
 @torch.no_grad()
 def test_heads_have_cells_of_their_own() -> None:
     model, _ = converted()
@@ -254,81 +175,6 @@ def test_heads_have_cells_of_their_own() -> None:
     ).numpy()).all()  # fmt: skip
     both = predicted_damage(layer, layer.grid)
     assert 0 < both < predicted_damage(layer, ((cell("truncated8s_k7"),),))
-
-
-def test_cells_by_head_need_heads() -> None:
-    model, _ = converted()
-    before = model.attention.qk.grid
-    with pytest.raises(UserError, match="layer 'head' has no heads"):
-        assign_(model, {"attention.qk": "drum8s_k4", "head": PerHead(("exact8s",))})
-    assert model.attention.qk.grid == before
-    with pytest.raises(UserError, match="names no cell"):
-        assign_(model, {"attention.qk": PerHead(())})
-
-
-@pytest.mark.parametrize(
-    ("keep", "layers"),
-    [
-        (["head"], ["head"]),
-        (["attention"], ["attention.qkv", "attention.proj", "attention.qk", "attention.av"]),
-        (["attention.qk"], ["attention.qk"]),
-        (["re:.*\\.(qkv|av)", "stem"], ["attention.qkv", "attention.av", "stem"]),
-    ],
-)
-@torch.no_grad()
-def test_layers_the_user_keeps_stay_in_float_and_are_reported(keep: list, layers: list) -> None:
-    torch.manual_seed(0)
-    model = Small().eval()
-    wanted = copy.deepcopy(model)(images())
-    report = approximate_(model, {"default": "exact8s"}, images().split(20), keep=keep)
-    assert report.left_exact == dict.fromkeys(layers, "as asked")
-    assert not set(layers) & table_layers(model).keys() and len(table_layers(model)) == 6 - len(layers)
-    assert (model(images()) - wanted).norm() < 0.05 * wanted.norm()
-
-
-def test_keeping_every_layer_gives_the_float_model() -> None:
-    torch.manual_seed(0)
-    model = Small().eval()
-    original = copy.deepcopy(model)
-    approximate_(model, {}, [images()], keep=["re:.*"])
-    assert_same_model(model(images()), original, images())
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda model, data: model.head.weight.data.fill_(float("nan")), "parameter 'head.weight' holds NaN or Inf"),
-        (lambda model, data: model.head.bias.data.fill_(float("inf")), "parameter 'head.bias' holds NaN or Inf"),
-        (lambda model, data: data[7].fill_(float("nan")), "calibration batch 0 holds NaN or Inf"),
-    ],
-)
-def test_nan_and_inf_are_refused_before_anything_is_touched(spoil, message: str) -> None:
-    model, data = Small(), images()
-    spoil(model, data)
-    with pytest.raises(UserError, match=message):
-        approximate_(model, {}, [data])
-    assert type(model.head) is nn.Linear
-
-
-@pytest.mark.parametrize(
-    ("batches", "message"),
-    [
-        ([], "no calibration batches"),
-        ([torch.zeros(0, 3, 12, 12)], "batch 0 is empty"),
-        ([{"x": 3}], "'x' of calibration batch 0 is int; give a tensor"),
-        ([(torch.zeros(3, 2), torch.zeros(4, 2))], "differ in their first dimension"),
-    ],
-)
-def test_unusable_batches_are_refused(batches: list, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        approximate_(Small(), {}, batches)
-
-
-def test_values_that_overflow_on_the_way_name_the_layer() -> None:
-    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-    model[0].weight.data.fill_(3e38)
-    with pytest.raises(UserError, match="layer '0': its output on the calibration data holds NaN or Inf"):
-        approximate_(model, {}, [torch.full((40, 4), 10.0)])
 
 
 def test_a_layer_that_is_not_calibrated_computes_nothing() -> None:
