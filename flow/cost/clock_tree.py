@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slipstick.errors import UserError
-from slipstick.flow.library.liberty import InternalPower, Liberty, LibertyCell, Pin
+from slipstick.flow.library.cell import InternalPower, LibertyCell, Pin
+from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.cell_power import NO_ENERGY, Energy
 from slipstick.flow.power.timing import INPUT_SLEW_PS
 

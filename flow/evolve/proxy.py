@@ -11,7 +11,8 @@ import numpy as np
 
 from slipstick.errors import UserError
 from slipstick.flow.library.boolean import parse
-from slipstick.flow.library.liberty import InternalPower, Liberty, LibertyCell, Pin
+from slipstick.flow.library.cell import InternalPower, LibertyCell, Pin
+from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.timing import INPUT_SLEW_PS
 from slipstick.rtl.cells.netlist import NOT, XOR
 

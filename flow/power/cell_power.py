@@ -9,7 +9,7 @@ import numpy as np
 
 from slipstick.errors import UserError
 from slipstick.flow.library.boolean import AND, CONSTANT, NOT, OR, XOR, Expression, Plan, parse, pin
-from slipstick.flow.library.liberty import InternalPower, LibertyCell, Pin, Table
+from slipstick.flow.library.cell import InternalPower, LibertyCell, Pin, Table
 
 from .activity import Activity
 from .annotation import Annotation

@@ -3,7 +3,7 @@
 import enum
 
 from slipstick.errors import UserError
-from slipstick.flow.library.liberty import TimingArc
+from slipstick.flow.library.cell import TimingArc
 
 from .gates import Instance, MappedNetlist
 from .timing import FALL, RISE, Timing, causes

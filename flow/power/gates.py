@@ -13,7 +13,8 @@ import numpy as np
 
 from slipstick.errors import UserError
 from slipstick.flow.library.boolean import AND, CONSTANT, NOT, OR, PIN, Expression, parse
-from slipstick.flow.library.liberty import Liberty, LibertyCell
+from slipstick.flow.library.cell import LibertyCell
+from slipstick.flow.library.liberty import Liberty
 from slipstick.rtl.cells.cell import Cell
 
 from .synth import Synthesis

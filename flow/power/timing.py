@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from slipstick.flow.library.boolean import parse
-from slipstick.flow.library.liberty import Table, TimingArc
+from slipstick.flow.library.cell import Table, TimingArc
 
 from .gates import Instance, MappedNetlist
 from .synth import OUTPUT_LOAD_FF

@@ -15,7 +15,8 @@ from .moments import Moments, matmul_moments
 from .observe import Observer
 from .quantise import clamped
 from .ranges import OperandChoice, OperandRange, OutputError, choose_pair, seen_range, single_method
-from .table_layer import Cells, IntegerProduct, TableLayer
+from .sample import IntegerProduct
+from .table_layer import Cells, TableLayer
 
 
 class ApproxMatmul(TableLayer):

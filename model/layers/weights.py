@@ -24,8 +24,9 @@ from .moments import Moments, weight_moments
 from .offset import OffsetLayer
 from .quantise import clamped, quantise, weight_scale
 from .ranges import OperandRange, OutputError, clipped_weights, rounded, weight_clip
+from .sample import IntegerProduct
 from .scales import channel_scale
-from .table_layer import Cells, IntegerProduct
+from .table_layer import Cells
 
 INT32 = (1 << 31) - 1
 

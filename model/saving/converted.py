@@ -24,7 +24,8 @@ from ..integer.vit import IntegerVit
 from ..layers.matmul import ApproxMatmul
 from ..layers.observe import Observer
 from ..layers.offset import OffsetLayer
-from ..layers.table_layer import Sample, TableLayer, table_layers
+from ..layers.sample import Sample
+from ..layers.table_layer import TableLayer, table_layers
 from ..structure import restore_structure_, structure_facts
 from ..vit_parts import activated
 from ..weightless.replace import weightless_mlps

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slipstick.flow.library.boolean import AND, CONSTANT, NOT, OR, PIN, XOR, Expression, parse
-from slipstick.flow.library.liberty import InternalPower, Pin
+from slipstick.flow.library.cell import InternalPower, Pin
 from slipstick.flow.power.annotation import Annotation
 from slipstick.flow.power.cell_power import Energy, edge_energies
 from slipstick.flow.power.gates import Instance, MappedNetlist
