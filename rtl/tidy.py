@@ -95,7 +95,7 @@ def _parse(text: str) -> _Module:
 
 def _with_next_value(module: _Module, statement: str, next_values: dict[str, list[str]]) -> list[str]:
     """``q <= next`` with the process that computes ``next`` written into the clocked block."""
-    register, value = re.fullmatch(r"(\w+) <= (.*);", statement).groups()  # type: ignore[union-attr]
+    register, _, value = statement.removesuffix(";").partition(" <= ")
     if value not in next_values:
         return [f"{register} <= {_short(value)};"]
     default, *lines = next_values[value]

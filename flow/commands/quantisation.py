@@ -60,7 +60,14 @@ def takes_quantisation(action: Callable[..., None]) -> Callable[..., None]:
 
     own = list(inspect.signature(action).parameters.values())
     place = next(number for number, one in enumerate(own) if one.name == "quantisation")
-    run.__signature__ = inspect.Signature([*own[:place], *OPTIONS.values(), *own[place + 1 :]])  # type: ignore[attr-defined]
-    run.__annotations__ = action.__annotations__ | _options.__annotations__
-    run.__doc__ = action.__doc__
+    signature = inspect.Signature([*own[:place], *OPTIONS.values(), *own[place + 1 :]])
+    return as_command(run, signature, action.__annotations__ | _options.__annotations__, action.__doc__)
+
+
+def as_command(
+    run: Callable[..., None], signature: inspect.Signature, annotations: dict[str, Any], doc: str | None
+) -> Callable[..., None]:
+    """``run``, which takes anything, as a command of the options that typer reads from these."""
+    run.__signature__ = signature  # type: ignore[attr-defined]  # inspect knows it, typeshed does not
+    run.__annotations__, run.__doc__ = annotations, doc
     return run

@@ -27,7 +27,7 @@ from .options import (
     Weights,
     number,
 )
-from .quantisation import takes_quantisation
+from .quantisation import as_command, takes_quantisation
 
 DEFAULT = FlowConfig()
 
@@ -75,6 +75,4 @@ def takes_settings(action: Callable[[FlowConfig, Path, bool], None]) -> Callable
         config = FlowConfig(**plain, quantisation=quantisation)
         action(config, out or Path("out") / config.name, json)
 
-    run.__doc__, run.__annotations__ = action.__doc__, _options.__annotations__
-    run.__signature__ = inspect.signature(_options)  # type: ignore[attr-defined]
-    return takes_quantisation(run)
+    return takes_quantisation(as_command(run, inspect.signature(_options), _options.__annotations__, action.__doc__))

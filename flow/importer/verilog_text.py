@@ -32,7 +32,7 @@ _LINE = re.compile(r"(?:\\\n|[^\n])*")
 
 @dataclass
 class Unit:
-    """A module, package or the like: its file, the ``words`` in it, names ``instantiated``, and its ``ports`` if any.
+    """A module, package or the like: its file, the ``words`` in it, names ``instantiated``, and its ``header``.
 
     ``faults`` are complaints that count only where the unit is part of the cell.
     """

@@ -148,16 +148,18 @@ def simulate(
 
 def _is_plain(netlist: MappedNetlist) -> bool:
     """Whether flip-flops take their data at one edge of the clock and are neither cleared nor preset."""
-    controls = [
-        parse(text).evaluate({pin: flop.nets.get(pin, 0) for pin in parse(text).pins()}, 1)
-        if all(flop.nets.get(pin, 0) < 2 for pin in parse(text).pins())
-        else 1
-        for flop in netlist.flops
-        if flop.cell.flop
-        for text in (flop.cell.flop.clear, flop.cell.flop.preset)
-        if text
-    ]
-    return not any(controls) and (not (netlist.flops or netlist.latches) or clocks_of(netlist).is_simple)
+    for gate in netlist.flops:
+        element = gate.cell.flop
+        if element and any(_may_be_one(gate, text) for text in (element.clear, element.preset) if text):
+            return False
+    return not (netlist.flops or netlist.latches) or clocks_of(netlist).is_simple
+
+
+def _may_be_one(gate: Instance, text: str) -> bool:
+    """Whether an expression of a gate's pins is 1 for some inputs, as far as constants tell."""
+    expression = parse(text)
+    nets = {pin: gate.nets.get(pin, 0) for pin in expression.pins()}
+    return any(net > 1 for net in nets.values()) or bool(expression.evaluate(nets, 1))
 
 
 def _sequential(

@@ -1,11 +1,12 @@
 """Products that a converted model still makes in float, seen where no function of torch can hide them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -44,9 +45,9 @@ class _Audit(TorchDispatchMode):
         self.stack, self.names, self.found = stack, names, found
 
     def __torch_dispatch__(
-        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: OpOverload, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        name = func.overloadpacket.__name__  # type: ignore[attr-defined]
+        name = func.overloadpacket.__name__
         if is_product(name) and not is_known_float() and not any(isinstance(one, TableLayer) for one in self.stack):
             floats = [x for x in tree_leaves(args) if isinstance(x, Tensor) and torch.is_floating_point(x)]
             if floats:

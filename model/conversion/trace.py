@@ -95,7 +95,7 @@ def trace(model: nn.Module, batch: Batch, opaque: Callable[[nn.Module], bool]) -
         with tracer:
             try:
                 forward(model, batch)
-            except Exception as error:
+            except Exception as error:  # of any kind, told where and raised again
                 sizes = ", ".join(str(list(part.shape)) for part in tensors(batch).values())
                 error.add_note(
                     f"slipstick: the model raised this itself, on calibration inputs {sizes}; it is unchanged"

@@ -40,7 +40,7 @@ class Observed:
         clamped = values.detach().float().clamp(-EDGE, EDGE * (1 - 1 / BINS))
         counts = torch.histc(clamped, BINS, -EDGE, EDGE).double().cpu()
         self.inputs[name] = self.inputs.get(name, 0) + counts
-        self.furthest[name] = max(self.furthest.get(name, 0.0), float(values.detach().abs().max()))
+        self.furthest[name] = max(self.furthest.get(name, 0.0), size)
 
 
 @contextmanager

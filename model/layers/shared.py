@@ -59,13 +59,13 @@ class ApproxProjection(_Shared, ApproxLinear):
         self.begin()
 
     @property
-    def weight(self) -> Tensor:  # type: ignore[override]
+    def weight(self) -> Tensor:  # type: ignore[override]  # made anew, where torch keeps a parameter
         """The weight [N, K] as it is now."""
         weight = self._owned[0]()
         return (weight.T if self.transposed else weight)[self.rows]
 
     @property
-    def bias(self) -> Tensor | None:  # type: ignore[override]
+    def bias(self) -> Tensor | None:  # type: ignore[override]  # made anew, where torch keeps a parameter
         """The bias [N] as it is now."""
         return None if self._owned[1] is None else self._owned[1]()[self.bias_rows]
 
@@ -80,11 +80,11 @@ class SharedConv2d(_Shared, ApproxConv2d):
         self.begin()
 
     @property
-    def weight(self) -> Tensor:  # type: ignore[override]
+    def weight(self) -> Tensor:  # type: ignore[override]  # made anew, where torch keeps a parameter
         """The weight [N, C, H, W] as it is now."""
         return self._owned[0]()
 
     @property
-    def bias(self) -> None:  # type: ignore[override]
+    def bias(self) -> None:  # type: ignore[override]  # made anew, where torch keeps a parameter
         """None: the module adds its own."""
         return None
