@@ -1,6 +1,6 @@
 """A cell as hardware: one named signal a gate, exactly the gates of its netlist."""
 
-from amaranth.hdl import Cat, Module, signed, unsigned
+from amaranth.hdl import Module, signed, unsigned
 from amaranth.lib.wiring import Component, In, Out
 
 from .cells.cell import Cell
@@ -27,5 +27,6 @@ class Multiplier(Component):
     def elaborate(self, platform: object) -> Module:
         """Gate by gate."""
         m = Module()
-        m.d.comb += self.product.eq(Cat(*place_gates(m, self.cell.netlist, self.a, self.w)))
+        for index, bit in enumerate(place_gates(m, self.cell.netlist, self.a, self.w)):
+            m.d.comb += self.product[index].eq(bit)  # assigned whole, Amaranth would make the bits the module's ports
         return m
