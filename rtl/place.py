@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from amaranth.hdl import ClockSignal, Instance, Module, Signal, Value
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal, Value
 from amaranth.lib.wiring import In
 
 
@@ -62,6 +62,8 @@ def place(
     component = library.part(kind, *parameters)
     outputs = component.signature.create(path=(name,))
     pins: dict[str, Any] = {"i_clk": ClockSignal()} if component.clocked else {}
+    if getattr(component, "resettable", False):
+        pins["i_rst"] = ResetSignal()
     for (member,), description, output in component.signature.flatten(outputs):
         if description.flow is In:
             value = Value.cast(inputs[member])

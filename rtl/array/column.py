@@ -3,15 +3,14 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
-from amaranth.utils import ceil_log2
 
 from ..place import Library, place
 from ..requantiser import Requantiser
 from ..spec.beats import CONSTANTS
 from ..spec.fixed import MULTIPLIER_BITS, SHIFT_BITS
 from ..spec.widths import LANE_BITS
+from .accumulators import Accumulators, row_bits
 
 OF_COLUMN = ("bias", "multiplier", "shift")
 CONSTANT_BYTES = sum(CONSTANTS[name] for name in OF_COLUMN)
@@ -34,7 +33,7 @@ class AccumulatorColumn(Component):
     def __init__(self, width: int, rows: int, library: Library | None = None) -> None:
         self.width, self.rows, self._library = width, rows, library
         self.module_name = f"column_a{width}"
-        row = max(1, ceil_log2(rows))
+        row = row_bits(rows)
         super().__init__({
             "read_row": In(row), "read_set": In(1), "first": In(1), "start": Out(signed(width)),
             "sum": In(signed(width)), "store": In(1), "write_row": In(row), "write_set": In(1), "multiply": In(1),
@@ -45,10 +44,12 @@ class AccumulatorColumn(Component):
         })  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
-        """A memory that is read in the cycle of its address, constants byte by byte, one requantiser."""
+        """The accumulators, constants byte by byte, one requantiser, whose operand rests until it is needed."""
         m = Module()
-        m.submodules.memory = memory = Memory(shape=signed(self.width), depth=self.rows, init=[])
-        read_port, write_port = memory.read_port(domain="comb"), memory.write_port()
+        memory_inputs = {
+            "read_row": self.read_row, "store": self.store, "write_row": self.write_row, "sum": self.sum,
+        }  # fmt: skip
+        memory = place(m, "accumulators", self._library, Accumulators, self.width, self.rows, inputs=memory_inputs)
         sets = [self._constants(m, number) for number in range(2)]
         reading, writing, finishing = (
             self._chosen(sets, which) for which in (self.read_set, self.write_set, self.finish_set)
@@ -56,14 +57,11 @@ class AccumulatorColumn(Component):
         unused = Signal()  # sums of few bits need fewer bytes of bias
         m.d.comb += [
             unused.eq(self.configure.all()),
-            read_port.addr.eq(self.read_row),
-            self.start.eq(Mux(self.first, reading["bias"], read_port.data)),
-            write_port.en.eq(self.store),
-            write_port.addr.eq(self.write_row),
-            write_port.data.eq(self.sum),
+            self.start.eq(Mux(self.first, reading["bias"], memory.stored)),
         ]
         requantiser_inputs = {
-            "accumulator": self.sum, "multiplier": writing["multiplier"], "enable": self.multiply,
+            "accumulator": Mux(self.multiply, self.sum, 0).as_signed(), "multiplier": writing["multiplier"],
+            "enable": self.multiply,
             "shift": finishing["shift"], "zero": self.zero, "low": self.low, "high": self.high,
         }  # fmt: skip
         requantiser = place(m, "requantiser", self._library, Requantiser, self.width, inputs=requantiser_inputs)

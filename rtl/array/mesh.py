@@ -14,7 +14,7 @@ Inside a tile r rows are reduced by one adder tree and activations are broadcast
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
@@ -23,6 +23,8 @@ from ..place import Library, place
 from ..spec.machine import AcceleratorConfig
 from .dot_column import DotColumn
 from .product import Encoder
+from .register import Register
+from .tags import MeshTags
 
 Word = dict[int, Value]  # the bits of an encoded activation that go on, by their place in it
 
@@ -37,7 +39,7 @@ class Mesh(Component):
     int8, go to the rows of ``write`` In (one bit a row) in bank ``write_bank`` In, which must not multiply.
     """
 
-    clocked = True
+    clocked = resettable = True
     module_name = "mesh"
 
     def __init__(self, config: AcceleratorConfig, library: Library | None = None) -> None:
@@ -51,22 +53,20 @@ class Mesh(Component):
         })  # fmt: skip
 
     def elaborate(self, platform: object) -> Module:
-        """Tags, encoded activations of every row, and the columns of every tile."""
+        """Wires between the tags, the encoded activations of every row, and the columns of every tile."""
         m = Module()
         tile_rows, tile_columns = self.config.mesh
-        stages = tile_rows + tile_columns - 1
-        valid = Signal(stages)  # bit s: a row of activations stands before the tiles (i, j) with i + j = s
-        bank = Signal(stages, reset_less=True)
-        with m.If(self.advance):
-            m.d.sync += [valid.eq(Cat(self.valid, valid)), bank.eq(Cat(self.bank, bank))]
+        inputs = {"advance": self.advance, "valid": self.valid, "bank": self.bank}
+        tags = place(m, "tags", self._library, MeshTags, tile_rows + tile_columns - 1, inputs=inputs)
+        arriving = [self.valid, *tags.standing]
         encodings = [self._encoding(row) for row in range(self.config.array.rows)]
         above = [self.sums_in[f"column_{c}"] for c in range(self.config.array.columns)]
         for i in range(tile_rows):
-            encoded = {row: self._encoded(m, row, i, encodings[row], valid) for row in self._rows(i)}
+            encoded = {row: self._encoded(m, row, i, encodings[row], arriving) for row in self._rows(i)}
             for j in range(tile_columns):
                 if j:
                     encoded = {
-                        row: self._moved(m, row, j, word, encodings[row], valid[i + j - 1])
+                        row: self._moved(m, row, j, word, encodings[row], arriving[i + j])
                         for row, word in encoded.items()
                     }
                 for column in range(j * self.config.tile_columns, (j + 1) * self.config.tile_columns):
@@ -74,7 +74,7 @@ class Mesh(Component):
                         "activations": self._operands(column, encoded, encodings),
                         "weight": self.weights[column], "write_bank": self.write_bank,
                         "write": Cat(*(self.write[row] for row in self._rows(i))),
-                        "bank": bank[i + j], "compute": self.advance & valid[i + j], "sum_in": above[column],
+                        "bank": tags.banks[i + j], "compute": tags.compute[i + j], "sum_in": above[column],
                     }  # fmt: skip
                     cells = tuple(self.config.array.mix.at(row, column) for row in self._rows(i))
                     name, width = f"dot_t{i}_c{column}", self.config.sum_width(column)
@@ -90,13 +90,13 @@ class Mesh(Component):
         """What the cells of one row read of its activation."""
         return shared_encoding([dot_form(one).activation for one in self.config.array.mix.grid[row]])
 
-    def _encoded(self, m: Module, row: int, skew: int, encoding: Encoding, valid: Signal) -> Word:
+    def _encoded(self, m: Module, row: int, skew: int, encoding: Encoding, arriving: list[Value]) -> Word:
         """The register before a row's first tile, ``skew`` cycles behind the others; encoded once for all columns."""
-        operand: Any = self.activations[row]
-        arriving = [self.valid, *valid]
+        operand: Any = self.activations[row].as_unsigned()
         for cycle in range(skew):
             operand = self._register(m, operand, f"skew_r{row}_{cycle + 1}", arriving[cycle])
-        encoder = place(m, f"encoder_r{row}", self._library, Encoder, encoding, inputs={"operand": operand})
+        inputs = {"operand": operand.as_signed()}
+        encoder = place(m, f"encoder_r{row}", self._library, Encoder, encoding, inputs=inputs)
         word = self._register(m, encoder.encoded, f"activation_r{row}_t0", arriving[skew])
         return dict(enumerate(word))
 
@@ -106,11 +106,9 @@ class Mesh(Component):
         moved = self._register(m, Cat(*(word[bit] for bit in read)), f"activation_r{row}_t{j}", arriving)
         return dict(zip(read, moved, strict=True))
 
-    def _register(self, m: Module, value: Value, name: str, arriving: Value) -> Signal:
-        register = Signal(len(value), name=name, reset_less=True)
-        with m.If(self.advance & arriving):
-            m.d.sync += register.eq(value)
-        return register
+    def _register(self, m: Module, value: Value, name: str, arriving: Value) -> Value:
+        inputs = {"d": value, "advance": self.advance, "valid": arriving}
+        return place(m, name, self._library, Register, len(value), inputs=inputs).q
 
     def _operands(self, column: int, encoded: dict[int, Word], encodings: list[Encoding]) -> Value:
         """The encoded words that the cells of one column in one tile read."""
