@@ -146,9 +146,9 @@ def record(model: nn.Module, images: Batch) -> dict[str, Recording]:
 
 
 def tile_streams(
-    recording: Recording, *, rows: int, columns: int, count: int, rng: np.random.Generator
+    recording: Recording, *, rows: int, columns: int, count: int, rng: np.random.Generator, longest: int = 256
 ) -> list[TileStream]:
-    """``count`` random weight tiles of a recorded product with the activation rows that stream past.
+    """``count`` random weight tiles of a recorded product with the activation rows that stream past, up to ``longest``.
 
     Tiles at the edge of a layer are padded with zeros, as the array pads them.
     """
@@ -156,15 +156,36 @@ def tile_streams(
     if len(recording.stationary) == 1 and every.shape[1] < SHORT:  # such as a head: rows of several images in a row
         every = every.reshape(1, -1, every.shape[2])
     products, length, depth = every.shape
-    channels = recording.stationary.shape[-1]
+    tiles, channels = -(-depth // rows), recording.stationary.shape[-1]
     streams = []
     for _ in range(count):
         product = int(rng.integers(products))
-        k = rows * int(rng.integers(-(-depth // rows)))
-        n = columns * int(rng.integers(-(-channels // columns)))
-        activations, weights = np.zeros((length, rows), np.int8), np.zeros((rows, columns), np.int8)
-        activations[:, : min(rows, depth - k)] = every[product, :, k : k + rows]
-        block = recording.stationary[product % len(recording.stationary), k : k + rows, n : n + columns]
-        weights[: block.shape[0], : block.shape[1]] = block
-        streams.append(TileStream(recording.layer, activations, weights))
+        tile, n = int(rng.integers(tiles)), columns * int(rng.integers(-(-channels // columns)))
+        first = longest * int(rng.integers(-(-length // longest)))
+        held = recording.stationary[product % len(recording.stationary)]
+        activations = _padded(every[product, first : first + longest], (min(longest, length - first), tiles * rows))
+        weights = _padded(held[:, n : n + columns], (tiles * rows, columns))
+        bias = np.zeros(columns, np.int64)
+        own = recording.bias_of(product)[n : n + columns]
+        bias[: len(own)] = own
+        k, following = tile * rows, (tile + 1) % tiles * rows
+        streams.append(
+            TileStream(
+                recording.layer, activations[:, k : k + rows], weights[k : k + rows], activations[:, :k], weights[:k],
+                bias, weights[following : following + rows], _channels(recording.requant_of(product), n, columns),
+            )  # fmt: skip
+        )
     return streams
+
+
+def _channels(requant: Requant, first: int, columns: int) -> Requant:
+    """The requantiser of some channels; columns without one get the first channel's."""
+    places = np.arange(first, first + columns)
+    places[places >= len(requant.multiplier)] = first
+    return replace(requant, multiplier=requant.multiplier[places], shift=requant.shift[places])
+
+
+def _padded(codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    whole = np.zeros(shape, np.int8)
+    whole[: codes.shape[0], : codes.shape[1]] = codes
+    return whole

@@ -8,15 +8,18 @@ from slipstick.files import write_whole
 from .reader import library_model, usable
 from .syntax import Attribute, Group, header, numbers, read, write
 
-_CELL_ATTRIBUTES = ("area", "cell_leakage_power", "dont_use")
+_CELL_ATTRIBUTES = ("area", "cell_leakage_power", "dont_use", "clock_gating_integrated_cell")
 _PIN_ATTRIBUTES = (
     "direction", "function", "clock", "capacitance", "rise_capacitance", "fall_capacitance", "max_capacitance",
+    "state_function", "internal_node", "clock_gate_clock_pin", "clock_gate_enable_pin", "clock_gate_out_pin",
 )  # fmt: skip
 _ARC_ATTRIBUTES = (
     "related_pin", "related_pg_pin", "power_level", "timing_sense", "timing_type", "when", "value", "clocked_on",
-    "next_state", "clear", "preset", "clear_preset_var1", "clear_preset_var2", "index_1", "index_2", "values",
+    "next_state", "clear", "preset", "clear_preset_var1", "clear_preset_var2", "index_1", "index_2", "values", "table",
 )  # fmt: skip
 _DROPPED_GROUPS = ("wire_load", "wire_load_selection", "wire_load_table")
+PLAIN_GATE = "latch_posedge"
+"""Liberty's name of a clock gate that opens while the clock is low and has no test pin."""
 _CONSTRAINTS = ("hold", "recovery", "removal", "min_", "skew", "nochange", "non_seq")
 _DELAY_CELLS = ("dly", "delay")
 _NOTICE = "/* Changed by slipstick: cells, constraints and digits were dropped; see flow/library/slim.py. */\n"
@@ -26,8 +29,8 @@ def slim(text: str, name: str = "Liberty text") -> str:
     """The library with the cells that mapping uses, tables to four significant digits.
 
     Kept: combinational cells and plain D flip-flops (inverting ones too) that can be used and are not marked
-    ``dont_use``, with timing, setup, internal power and leakage. Dropped: latches, scan and clock-gating cells,
-    three-state, tie, fill, antenna and delay cells, hold and pulse-width constraints, wire loads. Four digits change
+    ``dont_use``, and clock gates for rising edges without a test pin, marked or not: tools place these alone. All with
+    timing, setup, internal power and leakage. Dropped: latches, scan cells, other clock gates, three-state, tie, fill, antenna and delay cells, hold and pulse-width constraints, wire loads. Four digits change
     power by less than 2e-5. The file's leading comments, which hold its licence, stay. Raises UserError when the text
     is not Liberty.
     """
@@ -55,6 +58,8 @@ def write_slim(text: str, path: Path, name: str = "Liberty text") -> None:
 def _is_used(cell: Group) -> bool:
     if any(word in cell.name.lower() for word in _DELAY_CELLS):
         return False
+    if gate := cell.get("clock_gating_integrated_cell"):
+        return gate == PLAIN_GATE
     if cell.get("dont_use") == "true" or any(True for _ in cell.groups("latch", "statetable", "test_cell", "ff_bank")):
         return False
     pins = list(cell.groups("pin"))

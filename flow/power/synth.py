@@ -20,13 +20,17 @@ from typing import Any
 from slipstick.errors import ToolNotFound, UserError
 from slipstick.flow import yosys
 from slipstick.flow.library.boolean import NOT, parse
+from slipstick.flow.library.cell import LibertyCell
 from slipstick.flow.library.liberty import Liberty
+from slipstick.flow.library.slim import PLAIN_GATE
 from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 OUTPUT_LOAD_FF = 10.0
 """Load that ABC assumes at every output of a module: about two or three input pins of SG13G2."""
 TIMEOUT_S = 600
+LEAST_GATED = 4
+"""Bits of a register from which on a clock gate takes less than its flip-flops' clock pins and multiplexers."""
 
 
 class SynthesisError(UserError):
@@ -82,6 +86,7 @@ class Design:
     top: str
     booth: bool = False
     alumacc: bool = False
+    gated: bool = False
 
 
 @cache
@@ -101,17 +106,20 @@ def synthesise(
     clock_ps: float,
     booth: bool = False,
     alumacc: bool = False,
+    gated: bool = False,
     store: Store | None = None,
 ) -> Synthesis:
     """Map module ``top`` of a Verilog text to ``liberty`` for a clock period.
 
     ``booth`` builds ``*`` as Booth multipliers, ``alumacc`` lets Yosys merge multiplications and sums
-    first (its default, 25 % larger here). The text may place cells of the library itself. Kept by content:
+    first (its default, 25 % larger here). ``gated`` gives registers of at least LEAST_GATED bits with one enable a
+    clock gate, where the library has one. The text may place cells of the library itself, and modules that it marks
+    as black boxes. Kept by content:
     a second call takes milliseconds. Raises UserError for a library that nothing can be mapped to,
     SynthesisError with what Yosys said, ToolNotFound without Yosys.
     """
     _check_gates(liberty)
-    script = _script(top, liberty, clock_ps, booth=booth, alumacc=alumacc)
+    script = _script(top, liberty, clock_ps, booth=booth, alumacc=alumacc, gated=gated)
     if _names_cells(verilog, liberty):
         script = f"read_liberty -lib -ignore_miss_func library.lib\n{script}"
     constraints = _constraints(liberty)
@@ -148,7 +156,8 @@ def synthesise_all(
 
     def run(one: Design) -> Synthesis:
         nonlocal done
-        result = synthesise(one.verilog, one.top, liberty, clock_ps=clock_ps, booth=one.booth, alumacc=one.alumacc)
+        result = synthesise(one.verilog, one.top, liberty, clock_ps=clock_ps, booth=one.booth, alumacc=one.alumacc,
+                            gated=one.gated)  # fmt: skip
         with lock:
             done += 1
             if progress:
@@ -178,7 +187,22 @@ def _check_gates(liberty: Liberty) -> None:
         raise UserError(f"library {liberty.name} has no delay tables: gates are mapped and sized by delay")
 
 
-def _script(top: str, liberty: Liberty, clock_ps: float, *, booth: bool, alumacc: bool) -> str:
+def clock_gate(liberty: Liberty) -> LibertyCell | None:
+    """The smallest gate of a library for the clocks of registers that take their data at the rising edge."""
+    gates = [one for one in liberty.cells.values() if one.clock_gate == PLAIN_GATE]
+    return min(gates, key=lambda one: (one.area_um2, one.name), default=None)
+
+
+def _gating(liberty: Liberty) -> str:
+    """Yosys' command that gates clocks; it reads no cell that is marked as not to be used, as clock gates are."""
+    cell = clock_gate(liberty)
+    if cell is None or cell.latch is None:
+        return ""
+    enable, clock, gated = cell.latch.data_in, cell.latch.enable.lstrip("!"), cell.outputs[0].name
+    return f"clockgate -pos {cell.name} {enable}:{clock}:{gated} -min_net_size {LEAST_GATED}"
+
+
+def _script(top: str, liberty: Liberty, clock_ps: float, *, booth: bool, alumacc: bool, gated: bool) -> str:
     options = " -booth" * booth + " -noalumacc" * (not alumacc)
     banned = "".join(f" -dont_use {cell.name}" for cell in liberty.cells.values() if cell.dont_use)
     constraints = " -constr constraints.sdc" if liberty.driving_cell else ""
@@ -186,6 +210,7 @@ def _script(top: str, liberty: Liberty, clock_ps: float, *, booth: bool, alumacc
         "read_verilog design.v",
         f"hierarchy -check -top {top}",
         f"synth -flatten -top {top}{options}",
+        *([_gating(liberty)] if gated and clock_gate(liberty) else []),
         f"dfflibmap -liberty library.lib{banned}",
         f"abc -liberty library.lib{constraints} -D {clock_ps:.0f}{banned}",
         "opt_clean -purge",

@@ -13,20 +13,26 @@ mesh rows + mesh columns   + 2: the answer stands at ``m_axis``
 ========================== ==============================================================================
 """
 
-from amaranth.hdl import ClockDomain, Const, Module, Signal, Value
+from typing import Any
+
+from amaranth.hdl import Cat, ClockDomain, Const, Module, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from slipstick.errors import UserError
 
 from ..place import Library, place
-from ..spec.beats import CONSTANTS, FIELDS, MAX_ROWS
+from ..spec.beats import BITS, CONSTANTS, FIELDS, MAX_ROWS, OF_COLUMN
 from ..spec.machine import AcceleratorConfig
 from ..spec.widths import LANE_BITS
+from .banks import place_banks
 from .column import AccumulatorColumn
 from .control import Control, steps
 from .mesh import Mesh, sums_layout
 from .register import Register
+
+SELECTS = ("read_set", "write_set", "finish_set")
+"""What chooses the set of each constant of ``OF_COLUMN``."""
 
 
 class Accelerator(Component):
@@ -87,12 +93,13 @@ class Accelerator(Component):
         mesh = place(m, "mesh", self._library, Mesh, config, inputs=lanes)
         sums = data.View(sums_layout(config), Value.cast(mesh.sums_out))
         all_steps = data.View(data.ArrayLayout(steps(config), config.mesh[1]), Value.cast(control.columns))
+        constants = [
+            one for j in range(config.mesh[1]) for one in self._constants(m, j, control, all_steps[j])
+        ]  # fmt: skip
         for column in range(config.array.columns):
             j = column // config.tile_columns
-            inputs = {name: all_steps[j][name] for name in steps(config).members} | {
-                "sum": sums[f"column_{column}"], "constant": self._weight(column),
-                "configure": control.configure, "configure_set": control.configure_set,
-            }  # fmt: skip
+            inputs = {name: all_steps[j][name] for name in steps(config).members if name not in SELECTS}
+            inputs |= constants[column] | {"sum": sums[f"column_{column}"]}
             shape = config.sum_width(column), config.accumulator_rows
             placed = place(m, f"column_{column}", self._library, AccumulatorColumn, *shape, inputs=inputs)
             m.d.comb += sums_in[f"column_{column}"].eq(placed.start)
@@ -107,3 +114,25 @@ class Accelerator(Component):
     def _weight(self, column: int) -> Value:
         start = 8 * (self.config.array.rows + column)
         return self.s_axis_tdata[start : start + 8]
+
+    def _constants(self, m: Module, j: int, control: Any, step: data.View) -> list[dict[str, Value]]:
+        """Both sets of every constant of the columns of tile column j, byte by byte; each column's chosen ones."""
+        columns = range(j * self.config.tile_columns, (j + 1) * self.config.tile_columns)
+        found: list[dict[str, Value]] = [{} for _ in columns]
+        byte = 0
+        for name, select in zip(OF_COLUMN, SELECTS, strict=True):
+            widths = [self.config.sum_width(column) if name == "bias" else BITS[name] for column in columns]
+            parts: list[list[Value]] = [[] for _ in columns]
+            for index in range(CONSTANTS[name]):
+                bits = [min(8, max(0, width - 8 * index)) for width in widths]
+                words = [self._weight(column)[:count] for column, count in zip(columns, bits, strict=True)]
+                chosen = place_banks(
+                    m, f"{name}_t{j}_byte{index}", self._library, words, write=control.configure[byte],
+                    write_bank=control.configure_set, bank=step[select],
+                )  # fmt: skip
+                for part, word in zip(parts, chosen, strict=True):
+                    part.append(word)
+                byte += 1
+            for column, part in zip(found, parts, strict=True):
+                column[name] = Cat(*part).as_signed() if name == "bias" else Cat(*part)
+        return found

@@ -9,10 +9,9 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from ..place import Library
-from ..spec.beats import FIELDS, OF_LAYER
+from ..spec.beats import CONSTANT_BYTES, FIELDS, OF_LAYER
 from ..spec.machine import AcceleratorConfig
 from .accumulators import row_bits
-from .column import CONSTANT_BYTES
 
 Tags = dict[str, list[Signal]]
 

@@ -18,10 +18,12 @@ from amaranth.hdl import Cat, Module, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
-from ..cells.dot_form import Encoding, dot_form, shared_encoding
+from ..cells.dot_form import DotForm, Encoding, dot_form, shared_encoding
+from ..gates import gathered
 from ..place import Library, place
 from ..spec.machine import AcceleratorConfig
-from .dot_column import DotColumn
+from .banks import place_banks
+from .dot_column import DotColumn, kept_encoded
 from .product import Encoder
 from .register import Register
 from .tags import MeshTags
@@ -60,6 +62,7 @@ class Mesh(Component):
         tags = place(m, "tags", self._library, MeshTags, tile_rows + tile_columns - 1, inputs=inputs)
         arriving = [self.valid, *tags.standing]
         encodings = [self._encoding(row) for row in range(self.config.array.rows)]
+        weights = [self._kept_weights(m, column) for column in range(self.config.array.columns)]
         above = [self.sums_in[f"column_{c}"] for c in range(self.config.array.columns)]
         for i in range(tile_rows):
             encoded = {row: self._encoded(m, row, i, encodings[row], arriving) for row in self._rows(i)}
@@ -69,12 +72,16 @@ class Mesh(Component):
                         row: self._moved(m, row, j, word, encodings[row], arriving[i + j])
                         for row, word in encoded.items()
                     }
-                for column in range(j * self.config.tile_columns, (j + 1) * self.config.tile_columns):
+                columns = range(j * self.config.tile_columns, (j + 1) * self.config.tile_columns)
+                held = {
+                    row: self._banked(m, row, j, [weights[c][row] for c in columns], tags.banks[i + j])
+                    for row in self._rows(i)
+                }
+                for number, column in enumerate(columns):
                     inputs = {
                         "activations": self._operands(column, encoded, encodings),
-                        "weight": self.weights[column], "write_bank": self.write_bank,
-                        "write": Cat(*(self.write[row] for row in self._rows(i))),
-                        "bank": tags.banks[i + j], "compute": tags.compute[i + j], "sum_in": above[column],
+                        "weights": Cat(*(words[number] for words in held.values())),
+                        "compute": tags.compute[i + j], "sum_in": above[column],
                     }  # fmt: skip
                     cells = tuple(self.config.array.mix.at(row, column) for row in self._rows(i))
                     name, width = f"dot_t{i}_c{column}", self.config.sum_width(column)
@@ -82,6 +89,26 @@ class Mesh(Component):
                     above[column] = placed.sum_out
         m.d.comb += [self.sums_out[f"column_{c}"].eq(above[c]) for c in range(self.config.array.columns)]
         return m
+
+    def _kept_weights(self, m: Module, column: int) -> list[Value]:
+        """What the banks of every row keep of a column's weight; encoded once for all rows."""
+        forms = [dot_form(cell) for cell in self.config.array.column_cells(column)]
+        weight = self.weights[column]
+        encoded = list(dict.fromkeys(form for form in forms if kept_encoded(form)))
+        words: dict[DotForm, Value] = {}
+        if encoded:
+            shared = shared_encoding([form.weight for form in encoded])
+            inputs = {"operand": weight}
+            encoder = place(m, f"weight_encoder_c{column}", self._library, Encoder, shared, inputs=inputs)
+            words = {
+                form: gathered(encoder.encoded, places) for form, places in zip(encoded, shared.places, strict=True)
+            }
+        return [words.get(form, Value.cast(weight)) for form in forms]
+
+    def _banked(self, m: Module, row: int, j: int, words: list[Value], bank: Value) -> list[Value]:
+        name = f"weights_r{row}_t{j}"
+        selects = {"write": self.write[row], "write_bank": self.write_bank, "bank": bank}
+        return place_banks(m, name, self._library, words, **selects)
 
     def _rows(self, tile_row: int) -> range:
         return range(tile_row * self.config.tile_rows, (tile_row + 1) * self.config.tile_rows)

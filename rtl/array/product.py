@@ -19,7 +19,7 @@ class Product(Component):
 
     def __init__(self, form: DotForm, library: Library | None = None) -> None:
         self.form = form
-        self.module_name = f"product_{form.cell.name}"
+        self.module_name, self.content = f"product_{form.cell.name}", form.cell.digest
         super().__init__({
             "activation": In(len(form.activation.outputs)), "weight": In(len(form.weight.outputs)),
             "word": Out(signed(form.product_width - form.low)), **({"carry": Out(1)} if form.has_carry else {}),

@@ -32,10 +32,11 @@ FIELDS = {
     "compute": 1, "first": 1, "last": 1, "raw": 1, "bank": 1, "constants": 1, "write": 1, "write_bank": 1,
     "row": 12, "address": 12,
 }  # fmt: skip
-_BITS = {"bias": LANE_BITS, "multiplier": MULTIPLIER_BITS, "shift": SHIFT_BITS, "zero": 8, "low": 8, "high": 8}
-CONSTANTS = {name: -(-bits // 8) for name, bits in _BITS.items()}
+BITS = {"bias": LANE_BITS, "multiplier": MULTIPLIER_BITS, "shift": SHIFT_BITS, "zero": 8, "low": 8, "high": 8}
+CONSTANTS = {name: -(-bits // 8) for name, bits in BITS.items()}
 """Bytes of a column's constants, in order of address; ``zero``, ``low`` and ``high`` count in column 0 for all."""
-OF_LAYER = ("zero", "low", "high")
+OF_LAYER, OF_COLUMN = ("zero", "low", "high"), ("bias", "multiplier", "shift")
+CONSTANT_BYTES = sum(CONSTANTS[name] for name in OF_COLUMN)
 MAX_ROWS = 1 << FIELDS["row"]
 BEAT = np.dtype([(name, np.uint16 if width > 1 else np.bool_) for name, width in FIELDS.items()] + [("end", np.bool_)])
 

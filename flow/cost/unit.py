@@ -1,0 +1,149 @@
+"""One module of the accelerator as mapped gates: its energy on the words that its ports see."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from slipstick.errors import UserError
+from slipstick.flow.library.liberty import Liberty
+from slipstick.flow.power.activity import Activity, simulate
+from slipstick.flow.power.delays import Delays
+from slipstick.flow.power.gates import MappedNetlist
+from slipstick.flow.power.glitches import with_glitches
+from slipstick.flow.power.power import PowerModel, power_model
+from slipstick.flow.power.synth import Synthesis
+from slipstick.sources import code_digest
+from slipstick.store import Store, digest
+
+CLOCK = "clock pins"
+Words = Mapping[str, np.ndarray]
+Check = Callable[[Activity], None]
+
+
+class MappingError(UserError):
+    """Mapped gates do not compute what they should: a fault of a tool or of the Liberty file."""
+
+
+@dataclass(frozen=True)
+class UnitEnergy:
+    """Energy of a cycle in fJ by part, clock pins and gates under CLOCK.
+
+    ``toggles`` are the transitions a cycle that input pins see, ``port_toggles`` those of every bit of an input port.
+    """
+
+    parts: dict[str, float]
+    toggles: float
+    port_toggles: dict[str, tuple[float, ...]]
+
+    @property
+    def total_fj(self) -> float:
+        """Sum of the parts."""
+        return sum(self.parts.values())
+
+    @staticmethod
+    def mean(energies: "list[UnitEnergy]", weights: np.ndarray) -> "UnitEnergy":
+        """Weighted mean of energies of one unit."""
+        share = weights / weights.sum()
+        names = dict.fromkeys(name for one in energies for name in one.parts)
+        return UnitEnergy(
+            {name: float(sum(s * one.parts.get(name, 0.0) for s, one in zip(share, energies, strict=True)))
+             for name in names},
+            float(sum(s * one.toggles for s, one in zip(share, energies, strict=True))),
+            {port: tuple(np.average([one.port_toggles[port] for one in energies], axis=0, weights=share))
+             for port in energies[0].port_toggles},
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A mapped module; ``part_of`` names the part of the energy that a gate, register or input port belongs to."""
+
+    synthesis: Synthesis
+    liberty: Liberty
+    clock_ps: float
+    part_of: Callable[[MappedNetlist, str], str] = field(default=lambda netlist, name: "gates")
+
+    @property
+    def power(self) -> PowerModel:
+        """Power model of the netlist."""
+        return power_model(self.synthesis, self.liberty, self.clock_ps)
+
+    @property
+    def area_um2(self) -> float:
+        """Area of all cells."""
+        return self.synthesis.area_um2
+
+    @property
+    def gate_count(self) -> int:
+        """Library cells, registers included."""
+        return self.synthesis.gate_count
+
+    @property
+    def delay_ps(self) -> float:
+        """Longest path from a port or clock edge through set-up."""
+        return self.power.timing.delay_ps
+
+    @cached_property
+    def clock_sinks(self) -> tuple[int, float]:
+        """Pins on the clock port, flip-flops' and clock gates', and their capacitance in fF."""
+        netlist = self.power.netlist
+        nets = list(netlist.ports["clk"][1]) if "clk" in netlist.ports else []
+        return int(netlist.fanout[nets].sum()), float(netlist.load_ff[nets].sum())
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """Part of every instance and input port."""
+        netlist = self.power.netlist
+        found = {one.name: self.part_of(netlist, one.name) for one in (*netlist.gates, *netlist.flops)}
+        found |= {one.name: CLOCK for one in netlist.latches}
+        for name, (direction, _) in netlist.ports.items():
+            if direction == "input":
+                found[name] = CLOCK if name == "clk" else self.part_of(netlist, name)
+        return found
+
+    def energy(
+        self, words: Words, *, segments: int, settle: int, delays: Delays = Delays.ZERO, check: Check | None = None
+    ) -> UnitEnergy:
+        """Energy on words int [n] or bits [n, width] by input port, as ``simulate`` takes them; kept by content.
+
+        ``check`` raises MappingError where the outputs are wrong.
+        """
+        names = sorted(words)
+        key = digest(
+            self.synthesis.key, self.clock_ps, segments, settle, delays.name, names, code_digest(__name__),
+            *(np.ascontiguousarray(words[name]) for name in names), sorted(set(self.groups.values())),
+        )  # fmt: skip
+        found = Store("unit").json(key, lambda: self._measure(words, segments, settle, delays, check))
+        ports = {name: tuple(values) for name, values in found["ports"].items()}
+        return UnitEnergy(found["parts"], found["toggles"], ports)
+
+    def _measure(
+        self, words: Words, segments: int, settle: int, delays: Delays, check: Check | None
+    ) -> dict[str, Any]:
+        netlist = self.power.netlist
+        activity = simulate(netlist, words, segments=segments, settle=settle)
+        if check:
+            check(activity)
+        activity = with_glitches(activity, delays, self.power.timing)
+        parts: dict[str, float] = {}
+        for name, one in self.power.report_groups(activity, self.groups).items():
+            parts[name] = parts.get(name, 0.0) + one.data.total_fj
+            parts[CLOCK] = parts.get(CLOCK, 0.0) + one.clock_pins.total_fj
+        signal = np.ones(netlist.net_count)
+        signal[list(netlist.ports["clk"][1]) if "clk" in netlist.ports else []] = 0
+        ports = {
+            name: activity.density[list(nets)].tolist()
+            for name, (direction, nets) in netlist.ports.items()
+            if direction == "input" and name != "clk"
+        }
+        return {
+            "parts": parts, "toggles": float((netlist.fanout * activity.density * signal).sum()), "ports": ports,
+        }  # fmt: skip
+
+
+def bits_of(values: np.ndarray, width: int) -> np.ndarray:
+    """The low bits of whole numbers [n], lowest first, uint8 [n, width]."""
+    return (values.astype(np.int64)[:, None] >> np.arange(width) & 1).astype(np.uint8)
