@@ -1,243 +1,424 @@
-"""An array composed from its parts: energy, area and clock tree of any columns of cells.
+"""The accelerator composed of its modules: energy of every layer, area, longest path, for any columns of cells.
 
-Checked against flat synthesis by ``flat``. Elements at the edges lack what synthesis removes there:
-the top row adds nothing, the last column passes no activation, constant and ignored bits have no registers.
+Each emitted module is mapped once (``emitted``) and simulated on the words that its ports see in a pass of a recorded
+tile (``timeline``); this file counts how many of each there are, and adds what no module holds: buffers of nets with
+many pins, wires, the clock tree. ``flat`` checks the sum against one netlist of the whole mesh.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from slipstick.errors import UnknownName, UserError
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.delays import Delays
+from slipstick.rtl.array.banks import grouped
+from slipstick.rtl.array.dot_column import kept_encoded
+from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.cells.dot_form import Encoding, dot_form, shared_encoding
+from slipstick.rtl.spec.array import ArrayConfig, CellMix
+from slipstick.rtl.spec.beats import BITS, CONSTANTS, OF_COLUMN, MatrixProduct
+from slipstick.rtl.spec.cycles import Passes, Shape, passes
+from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.rtl.spec.streams import TileStream
 
-from .clock_tree import MAX_FANOUT, NO_TREE, ClockTree, clock_tree
-from .element import CellCost, Element
-from .figures import ArrayEnergy
-from .mac import EnergyPerMac
-from .modules import used_bits
-from .surroundings import Peripheral, PeripheralCost, Surroundings, measure, surroundings
+from .beside import (
+    COLUMNS,
+    Setting,
+    banks_energy,
+    column_energy,
+    control_energy,
+    default_requant,
+    encoder_energy,
+    register_energy,
+    spread,
+    tags_energy,
+)
+from .buffer_tree import MAX_FANOUT, NO_TREE, BufferTree, buffer_tree
+from .dot import ADDER, BROADCAST, MULTIPLIER, SUMS, Dot, activation_table, encoded_bits, weight_table
+from .figures import PARTS, PassEnergy
+from .timeline import Pass
+from .unit import CLOCK, Unit, UnitEnergy, bits_of
 from .wires import WIRES, WireModel
 
 Mix = str | Sequence[str]
 """A cell name for the whole array, or one name a column."""
+ACTIVATIONS, WEIGHTS, CONTROL, WIRE = "activations", "weights", "control", "wires"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """``count`` units of one kind in an array, the part of the energy that they are, and what one takes in a cycle."""
+
+    unit: Unit
+    count: float
+    energy: UnitEnergy
+    part: str | None = None
 
 
 @dataclass(frozen=True)
 class ArrayModel:
-    """Arrays of R x C elements with one cell a column, on a network's recorded streams, in one library and clock.
+    """Arrays of R x C products in tiles of r x c, one cell a column, on a network's recorded streams.
 
-    ``streams`` are weight tiles by layer, ``elements`` the mapped cells by name.
+    ``streams`` are weight tiles by layer, ``shapes`` what each layer multiplies, ``cells`` those that may be placed.
     """
 
     liberty: Liberty
     clock_mhz: float
     rows: int
     columns: int
+    tile: tuple[int, int]
+    cells: dict[str, Cell]
     streams: dict[str, tuple[TileStream, ...]]
-    elements: dict[str, Element]
-    requantiser: Peripheral | None = field(default=None, kw_only=True)
-    rows_per_tile: Mapping[str, float] = field(default_factory=dict, kw_only=True)
+    shapes: Mapping[str, Shape]
+    accumulator_rows: int = field(default=256, kw_only=True)
+    depth: int = field(default=64, kw_only=True)
     wires: WireModel = field(default=WIRES, kw_only=True)
     clock_fanout: int | None = field(default=MAX_FANOUT, kw_only=True)
     delays: Delays = field(default=Delays.ZERO, kw_only=True)
-    _energies: dict[tuple[str, str], EnergyPerMac] = field(default_factory=dict, repr=False, kw_only=True)
-    _surroundings: dict[tuple[str, str], Surroundings] = field(default_factory=dict, repr=False, kw_only=True)
-    _trees: dict[tuple[str, ...], ClockTree] = field(default_factory=dict, repr=False, kw_only=True)
-    _present: dict[tuple[tuple[str, ...], str], dict[str, float]] = field(
-        default_factory=dict, repr=False, kw_only=True
-    )
+    _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False, kw_only=True)
 
     @property
     def clock_ps(self) -> float:
         """Clock period."""
         return 1e6 / self.clock_mhz
 
-    def element(self, name: str) -> Element:
-        """The processing element of a cell, or of BASELINE; UnknownName shows near names."""
-        if name not in self.elements:
-            raise UnknownName("cell of the cost model", name, self.elements)
-        return self.elements[name]
+    @property
+    def setting(self) -> Setting:
+        """Library and clock of every unit."""
+        return Setting(self.liberty, self.clock_ps)
 
-    def cell_cost(self, name: str) -> CellCost:
-        """Area, delay and gates of a cell."""
-        return self.element(name).cost
+    def config(self, mix: Mix) -> AcceleratorConfig:
+        """The accelerator with these columns; tiles are narrowed to a width that divides it."""
+        cells = [self.cell(name) for name in self.names(mix)]
+        array = ArrayConfig(self.rows, self.columns, CellMix.by_column(cells, rows=self.rows, columns=self.columns))
+        wide = max(n for n in range(1, min(self.tile[1], self.columns) + 1) if self.columns % n == 0)
+        return AcceleratorConfig(array, self.tile[0], wide, self.accumulator_rows, self.depth)
 
-    def energy_per_mac(self, name: str, layer: str) -> EnergyPerMac:
-        """Energy of one MAC of a cell on a layer's streams."""
-        key = (name, layer)
-        if key not in self._energies:
-            self._energies[key] = self.element(name).energy(self._tiles(layer), rows=self.rows)
-        return self._energies[key]
+    def cell(self, name: str) -> Cell:
+        """A cell of the model; UnknownName shows near names."""
+        if name not in self.cells:
+            raise UnknownName("cell of the cost model", name, self.cells)
+        return self.cells[name]
 
-    def edges_and_elements(self, mix: Mix, layer: str) -> tuple[float, float]:
-        """Area in um2 and energy per MAC in fJ of elements and skew registers alone, as ``SystolicArray`` has them."""
-        names = self._column_names(mix)
-        around = [self._around(name, layer) for name in names]
-        beside = self._around(names[0], layer).control.area_um2 + sum(one.accumulate.area_um2 for one in around)
-        if self._requantiser_cost:
-            beside += self.columns * self._requantiser_cost.area_um2
-        bare = self._array_energy(names, layer, beside=False)
-        return self.array_area_um2(mix) - beside, bare.total_fj
+    def names(self, mix: Mix) -> tuple[str, ...]:
+        """The cell of every column; UserError unless there is one for each."""
+        names = (mix,) * self.columns if isinstance(mix, str) else tuple(mix)
+        if len(names) != self.columns:
+            raise UserError(f"the mix names {len(names)} columns, the array has {self.columns}")
+        return names
 
-    def array_energy(self, mix: Mix, layer: str) -> ArrayEnergy:
-        """Energy per MAC of an array with one cell a column on a layer's streams.
+    def dot(self, name: str) -> Dot:
+        """The dot column of a cell."""
+        cell = self.cell(name)
+        width = _uniform(cell, self.rows).accumulator_width(0, self.depth)
+        key = ("dot", cell.digest, self.tile[0], width)
+        return self._keep(
+            key, lambda: Dot.build(cell, self.tile[0], width, self.liberty, self.clock_ps)
+        )
 
-        A tile costs R cycles to load its weights, one a row, and R + C cycles in which the pipeline
-        empties: weights must not move before the last sums have left.
-        """
-        return self._array_energy(self._column_names(mix), layer)
+    def dot_energy(self, name: str, layer: str) -> UnitEnergy:
+        """Energy of a cycle of a dot column on a layer's streams."""
+        mesh = self.rows // self.tile[0], 1
+        key = ("dot energy", self.cell(name).digest, layer, mesh, self.delays)
+        return self._keep(key, lambda: self.dot(name).energy(self._tiles(layer), mesh, self.delays))
 
-    def _array_energy(self, names: tuple[str, ...], layer: str, *, beside: bool = True) -> ArrayEnergy:
-        """``beside``: with accumulators and control."""
-        active, drain = self._rows_per_tile(layer), self.rows + self.columns
-        parts = dict.fromkeys(ArrayEnergy.__dataclass_fields__, 0.0)
-        wire = 0.5 * self.liberty.voltage_v**2  # fJ a fF
-        size = self.rows * self.columns
+    def passes(self, mix: Mix, layer: str) -> Passes:
+        """The passes of a layer in one inference."""
+        return passes(self.config(mix), self._shape(layer))
 
-        def add(part: str, cost: PeripheralCost, count: float, wire_ff: float) -> None:
-            """``count`` registers or adders of the whole array."""
-            share = count / size
-            parts[part] += share * cost.active.total_fj
-            # Measured between tiles of a square array: 3 R cycles, of which 2 R drain.
-            passing = 3 * self.rows * cost.waiting.total_fj - 2 * self.rows * cost.idle.total_fj
-            parts["load_fj"] += share * passing / active
-            parts["idle_fj"] += share * drain * cost.idle.total_fj / active
-            moved = cost.pin_toggles[0] + 3 * self.rows * cost.pin_toggles[1] / active
-            parts["wires_fj"] += share * wire * wire_ff * moved
+    def pass_energy(self, mix: Mix, layer: str) -> PassEnergy:
+        """Energy of a cycle of the whole array on a layer, by part, mean over its passes."""
+        names = self.names(mix)
+        key = ("pass", names, self.columns, layer, self.delays)
+        return self._keep(key, lambda: self._pass_energy(names, layer))
 
+    def _pass_energy(self, names: tuple[str, ...], layer: str) -> PassEnergy:
+        parts = dict.fromkeys(PARTS, 0.0)
+        toggles = 0.0
+        for one in self._placed(names, layer):
+            for part, value in one.energy.parts.items():
+                title = part if part == CLOCK else one.part or part
+                parts[title] += one.count * value
+            toggles += one.count * one.energy.toggles
+        parts[BROADCAST] += self._broadcast_fj(names, layer)
+        parts[WIRE] = 0.5 * self.liberty.voltage_v**2 * self._wire_ff(names) * toggles
+        tree = self.clock_tree(names)
+        return PassEnergy(parts | {"clock tree": tree.energy.total_fj})
+
+    def _placed(self, names: tuple[str, ...], layer: str) -> Iterator[Placed]:
+        """Every module with gates, and its energy in a cycle of the layer's passes."""
+        config = self.config(names)
+        yield from self._mesh(names, config, layer)
+        run = passes(config, self._shape(layer))
+        for width, count in Counter(config.sum_width(c) for c in range(self.columns)).items():
+            unit = self._unit("column", width, config.accumulator_rows)
+            inner, last = (self._column(unit, width, layer, is_last) for is_last in (False, True))
+            share = np.array([run.count - run.last, run.last], float)
+            yield Placed(unit, count, UnitEnergy.mean([inner, last], share))
+            for bits in self._constant_banks(config, width):
+                unit = self._unit("banks", bits)
+                yield Placed(unit, count / self.columns, self._resting_banks(unit, bits, layer), WEIGHTS)
+        yield Placed(*self._control(config), CONTROL)
+        lanes = sum(config.mesh[1] - 1 - c // config.tile_columns for c in range(self.columns))
+        if lanes:
+            unit = self._unit("register", 32)
+            yield Placed(unit, lanes, self._resting_register(unit, 32, layer), "requantise")
+
+    def _mesh(self, names: tuple[str, ...], config: AcceleratorConfig, layer: str) -> Iterator[Placed]:
+        """The modules of the mesh."""
+        tile_rows, tile_columns = config.mesh
         for name, count in Counter(names).items():
-            energy, around = self.energy_per_mac(name, layer), self._around(name, layer)
-            wire_ff = self._wire_ff(name)
-            share = count / self.columns
-            stages = sum(self.columns - 1 - c for c, one in enumerate(names) if one == name)
-            present = self._presence(names, name)
-            own = energy.parts_of(energy.groups, present)
-            for part, value in own.items():
-                parts[f"{part.replace(' ', '_')}_fj"] += share * value
-            load = sum(energy.parts_of(energy.load_groups, present).values())
-            idle = sum(energy.parts_of(energy.idle_groups, present).values())
-            parts["load_fj"] += share * load * self.rows / active
-            parts["idle_fj"] += share * idle * drain / active
-            whole_element = sum(own.values()) / energy.pe_fj
-            moved = energy.pin_toggles + energy.load_pin_toggles * self.rows / active
-            parts["wires_fj"] += share * wire * wire_ff * whole_element * moved
-            add("skew_fj", around.deskew, stages, wire_ff)
-            if beside:
-                add("accumulate_fj", around.accumulate, count, wire_ff)
-        around = self._around(self._widest(names), layer)
-        add("skew_fj", around.skew, self.rows * (self.rows - 1) / 2, self._wire_ff(names[0]))
-        if beside:
-            cycles = (active + self.rows + drain) / active
-            parts["control_fj"] = around.control.active.total_fj * cycles / size
-        return ArrayEnergy(**parts)
+            yield Placed(self.dot(name).unit, tile_rows * count, self.dot_energy(name, layer))
+            for columns, groups in self._bank_groups(name, config, count).items():
+                unit = self._unit("banks", columns * weight_table(self.cell(name)).shape[1])
+                energy = self._weight_banks(unit, name, columns, layer)
+                yield Placed(unit, self.rows * groups, energy, WEIGHTS)
+            if kept_encoded(dot_form(self.cell(name))):
+                unit = self._unit("encoder", shared_encoding([dot_form(self.cell(name)).weight]))
+                yield Placed(unit, count, self._weight_encoder(unit, layer), WEIGHTS)
+        encoding = self._encoding(names)
+        unit = self._unit("encoder", encoding)
+        yield Placed(unit, self.rows, self._activation_encoder(unit, layer), ACTIVATIONS)
+        width = len(encoding.netlist.outputs)
+        unit = self._unit("register", width)
+        yield Placed(unit, self.rows * tile_columns, self._activation_register(unit, names, layer), ACTIVATIONS)
+        skewed = self.rows * (tile_rows - 1) / 2
+        if skewed:
+            unit = self._unit("register", 8)
+            yield Placed(unit, skewed, self._skew_register(unit, layer), ACTIVATIONS)
+        unit = self._keep(("tags", config.mesh), lambda: self.setting.tags(config))
+        working = Pass(self._tiles(layer)[0], config.mesh).working
+        energy = self._keep(
+            ("tags energy", config.mesh, len(working), self.delays), lambda: tags_energy(unit, working, self.delays)
+        )
+        yield Placed(unit, 1, energy, CONTROL)
 
-    def idle_cycle_fj(self, mix: Mix, layer: str) -> tuple[float, float]:
-        """Energy of a whole array in a cycle in which nothing moves: its gates, and its clock tree."""
-        names = self._column_names(mix)
-        total = 0.0
-        for c, name in enumerate(names):
-            energy, around = self.energy_per_mac(name, layer), self._around(name, layer)
-            present = self._presence(names, name)
-            total += self.rows * sum(energy.parts_of(energy.idle_groups, present).values())
-            total += (self.columns - 1 - c) * around.deskew.idle.total_fj + around.accumulate.idle.total_fj
-        around = self._around(self._widest(names), layer)
-        total += self.rows * (self.rows - 1) / 2 * around.skew.idle.total_fj + around.control.active.total_fj
-        if self._requantiser_cost:
-            total += self.columns * self._requantiser_cost.idle.total_fj
-        return total, self.clock_tree(mix).energy.total_fj
-
-    def clock_tree(self, mix: Mix) -> ClockTree:
-        """The clock tree of an array and its requantisers; empty where the model has none."""
-        names = self._column_names(mix)
-        if self.clock_fanout is None or not self.liberty.buffers:
-            return NO_TREE
-        if names not in self._trees:
-            layer = next(iter(self.streams))
-            widest = self._around(self._widest(names), layer)
-            flops = self.rows * (self.rows - 1) / 2 * widest.skew.flops + widest.control.flops
-            for c, name in enumerate(names):
-                present = self._presence(names, name)
-                flops += self.rows * sum(count * present[group] for group, count in self.element(name).flops.items())
-                flops += (self.columns - 1 - c) * self._around(name, layer).deskew.flops
-            if self._requantiser_cost:
-                flops += self.columns * self._requantiser_cost.flops
-            netlist = self.element(names[0]).pe_power.netlist
-            sink_ff = sum(netlist.load_ff[net] for net in netlist.clock_nets) / len(netlist.flops)
-            self._trees[names] = clock_tree(
-                self.liberty, round(flops), float(sink_ff), self.clock_ps,
-                wire_ff_per_fanout=self._wire_ff(names[0]), max_fanout=self.clock_fanout,
-            )  # fmt: skip
-        return self._trees[names]
+    def units(self, mix: Mix) -> dict[str, tuple[Unit, float]]:
+        """Every mapped module of an accelerator and how often it stands in it, by name."""
+        layer = next(iter(self.streams))
+        found: dict[str, tuple[Unit, float]] = {}
+        for one in self._placed(self.names(mix), layer):
+            top = one.unit.synthesis.top
+            found[top] = one.unit, found.get(top, (one.unit, 0.0))[1] + one.count
+        return found
 
     def array_area_um2(self, mix: Mix) -> float:
-        """Area of the array: elements, skew registers, accumulator adders, control, one requantiser a column."""
-        names = self._column_names(mix)
-        layer = next(iter(self.streams))
-        around = [self._around(name, layer) for name in names]
-        area = sum(self.rows * self._present_area_um2(names, name) for name in names)
-        widest = self._around(self._widest(names), layer)
-        area += self.rows * (self.rows - 1) / 2 * widest.skew.area_um2 + widest.control.area_um2
-        area += sum((self.columns - 1 - c) * one.deskew.area_um2 for c, one in enumerate(around))
-        area += sum(one.accumulate.area_um2 for one in around)
-        return area + (self.columns * self._requantiser_cost.area_um2 if self._requantiser_cost else 0.0)
+        """Area of all modules, buffers of broadcast nets included, without memories and clock tree."""
+        names = self.names(mix)
+        area = sum(unit.area_um2 * count for unit, count in self.units(mix).values())
+        return area + sum(tree.area_um2 for _, tree in self._broadcast(names)) * self.rows
 
-    def _present_area_um2(self, names: tuple[str, ...], name: str) -> float:
-        """Area of an element, mean over those of its cell."""
-        present = self._presence(names, name)
-        return sum(present[group] * area for group, area in self.element(name).group_area_um2.items() if area)
+    def delay_ps(self, name: str) -> float:
+        """Longest path of the mesh: register, buffers, products, tree; with wires by their model."""
+        dot = self.dot(name)
+        entry = self._unit("register", len(self._encoding((name,)).netlist.outputs))
+        trees = self._broadcast((name,) * self.columns)
+        wire = self.wires.ff_per_fanout(dot.unit.area_um2 / dot.unit.gate_count)
+        return dot.unit.delay_with_wires(wire) + entry.delay_ps + max((tree.delay_ps for _, tree in trees), default=0.0)
 
-    def _presence(self, names: tuple[str, ...], name: str) -> dict[str, float]:
-        """Share of the elements of ``name`` that have each group, in an array with these columns."""
-        key = (names, name)
-        if key not in self._present:
-            masks = {one: used_bits(self.element(one).cell)[0] for one in set(names)}
-            after = [0] * len(names)  # bits that any later column reads
-            for column in range(len(names) - 2, -1, -1):
-                after[column] = after[column + 1] | masks[names[column + 1]]
-            own = [column for column, one in enumerate(names) if one == name]
-            passing, unused = (
-                sum(bool(after[column] & mask) for column in own) / len(own)
-                for mask in (masks[name], 0xFF & ~masks[name])
+    def clock_tree(self, mix: Mix) -> BufferTree:
+        """The clock tree of an accelerator; empty where the model has none."""
+        names = self.names(mix)
+        if self.clock_fanout is None or not self.liberty.buffers:
+            return NO_TREE
+
+        def build() -> BufferTree:
+            pins = load = 0.0
+            for unit, count in self.units(names).values():
+                sinks, own = unit.clock_sinks
+                pins, load = pins + count * sinks, load + count * own
+            return buffer_tree(
+                self.liberty, round(pins), load / pins, self.clock_ps, wire_ff_per_fanout=self._wire_ff(names),
+                max_fanout=self.clock_fanout or MAX_FANOUT,
+            )  # fmt: skip
+
+        return self._keep(("clock tree", names, self.columns), build)
+
+    def resting_cycle_fj(self, mix: Mix) -> tuple[float, float]:
+        """Energy of a cycle in which no beat comes: leakage and clock gates; and that of the clock tree."""
+        rest = sum(count * unit.resting_fj for unit, count in self.units(mix).values())
+        return rest, self.clock_tree(mix).energy.total_fj
+
+    def _broadcast(self, names: tuple[str, ...]) -> list[tuple[int, BufferTree]]:
+        """Place of every encoded bit that more pins read than a register drives, and its buffers, of one row."""
+        config, encoding = self.config(names), self._encoding(names)
+        found = []
+        pins, load = np.zeros(len(encoding.netlist.outputs)), np.zeros(len(encoding.netlist.outputs))
+        order = list(dict.fromkeys(names))
+        for name, places in zip(order, encoding.places, strict=True):
+            netlist = self.dot(name).unit.power.netlist
+            nets = list(netlist.ports["activations"][1])[: len(places)]
+            share = names.count(name) * config.tile_columns / self.columns
+            pins[list(places)] += share * netlist.fanout[nets]
+            load[list(places)] += share * netlist.load_ff[nets]
+        for place, (count, own) in enumerate(zip(pins, load, strict=True)):
+            if count > MAX_FANOUT and self.liberty.buffers:
+                tree = buffer_tree(
+                    self.liberty, round(count), own / count, self.clock_ps, wire_ff_per_fanout=self._wire_ff(names)
+                )
+                found.append((place, tree))
+        return found
+
+    def _broadcast_fj(self, names: tuple[str, ...], layer: str) -> float:
+        trees = self._broadcast(names)
+        if not trees:
+            return 0.0
+        unit = self._unit("register", len(self._encoding(names).netlist.outputs))
+        density = self._activation_register(unit, names, layer).port_toggles["d"]
+        tiles = self.config(names).mesh[1]
+        return self.rows * tiles * sum(tree.energy_at(density[place]) for place, tree in trees)
+
+    def _encoding(self, names: tuple[str, ...]) -> Encoding:
+        order = tuple(dict.fromkeys(names))
+        return self._keep(
+            ("encoding", *(self.cell(name).digest for name in order)),
+            lambda: shared_encoding([dot_form(self.cell(name)).activation for name in order]),
+        )
+
+    def _bank_groups(self, name: str, config: AcceleratorConfig, count: int) -> dict[int, float]:
+        """How many groups of how many columns of a cell share banks, in one row of the array."""
+        width = weight_table(self.cell(name)).shape[1]
+        groups = Counter(len(group) for group in grouped([width] * config.tile_columns))
+        return {size: number * count / config.tile_columns for size, number in groups.items()}
+
+    def _constant_banks(self, config: AcceleratorConfig, width: int) -> list[int]:
+        """Bits of the banks of constants of all columns, as if all were of this width."""
+        found = []
+        for name in OF_COLUMN:
+            whole = width if name == "bias" else BITS[name]
+            for index in range(CONSTANTS[name]):
+                bits = min(8, whole - 8 * index)
+                if bits > 0:
+                    groups = grouped([bits] * config.tile_columns)
+                    found += [bits * len(group) for group in groups] * config.mesh[1]
+        return found
+
+    def _weight_banks(self, unit: Unit, name: str, columns: int, layer: str) -> UnitEnergy:
+        table = weight_table(self.cell(name))
+
+        def measure() -> UnitEnergy:
+            words, writes, first = [], [], []
+            for stream in self._tiles(layer):
+                one = Pass(stream, self.config(name).mesh)
+                bus = encoded_bits(table, one.bus_weights()[:, :columns])
+                for row in spread(len(stream.weights)):
+                    words.append(bus)
+                    writes.append((one.written == row).astype(np.int64))
+                    first.append(encoded_bits(table, stream.weights[None, row, :columns])[0])
+            return banks_energy(unit, words, writes, first, self.delays)
+
+        return self._keep(("weight banks", self.cell(name).digest, columns, layer, self.columns, self.delays), measure)
+
+    def _resting_banks(self, unit: Unit, bits: int, layer: str) -> UnitEnergy:
+        def measure() -> UnitEnergy:
+            words = []
+            for stream in self._tiles(layer):
+                bus = Pass(stream, self.config(next(iter(self.cells))).mesh).bus_weights()
+                byte = np.resize(bus.T, (-(-bits // 8), len(bus))).T
+                words.append(np.concatenate([bits_of(c.astype(np.uint8), 8) for c in byte.T], axis=1)[:, :bits])
+            still = [np.zeros(len(words[0]), np.int64)] * len(words)
+            return banks_energy(unit, words, still, [one[0] for one in words], self.delays)
+
+        return self._keep(("resting banks", bits, layer, self.columns, self.delays), measure)
+
+    def _resting_register(self, unit: Unit, width: int, layer: str) -> UnitEnergy:
+        still = np.zeros((64, width), np.uint8)
+        return self._keep(
+            ("resting register", width, self.delays),
+            lambda: register_energy(unit, [still], np.ones(64), self.delays),
+        )
+
+    def _weight_encoder(self, unit: Unit, layer: str) -> UnitEnergy:
+        def measure() -> UnitEnergy:
+            buses = [Pass(stream, (1, 1)).bus_weights() for stream in self._tiles(layer)]
+            return encoder_energy(unit, [bus[:, c] for bus in buses for c in spread(bus.shape[1])], self.delays)
+
+        return self._keep(("weight encoder", unit.synthesis.key, layer, self.delays), measure)
+
+    def _activation_encoder(self, unit: Unit, layer: str) -> UnitEnergy:
+        def measure() -> UnitEnergy:
+            buses = [Pass(stream, (1, 1)).bus_activations() for stream in self._tiles(layer)]
+            return encoder_energy(unit, [bus[:, r] for bus in buses for r in spread(bus.shape[1])], self.delays)
+
+        return self._keep(("activation encoder", unit.synthesis.key, layer, self.delays), measure)
+
+    def _activation_register(self, unit: Unit, names: tuple[str, ...], layer: str) -> UnitEnergy:
+        def measure() -> UnitEnergy:
+            encoding, codes = self._encoding(names), np.arange(256)
+            netlist = encoding.netlist
+            table = bits_of(netlist.evaluate(codes, np.zeros_like(codes)).astype(np.int64), len(netlist.outputs))
+            return self._register(unit, table, layer)
+
+        return self._keep(("register", unit.synthesis.key, self._encoding(names).netlist.digest, layer, self.delays),
+                          measure)  # fmt: skip
+
+    def _skew_register(self, unit: Unit, layer: str) -> UnitEnergy:
+        return self._keep(
+            ("skew register", layer, self.delays), lambda: self._register(unit, bits_of(np.arange(256), 8), layer)
+        )
+
+    def _register(self, unit: Unit, table: np.ndarray, layer: str) -> UnitEnergy:
+        passes_ = [Pass(stream, (1, 1)) for stream in self._tiles(layer)]
+        words = [
+            encoded_bits(table, one.bus_activations()[:, row : row + 1])
+            for one in passes_
+            for row in spread(self.rows if self.rows < COLUMNS else one.stream.activations.shape[1])
+        ]
+        return register_energy(unit, words, passes_[0].working, self.delays)
+
+    def _column(self, unit: Unit, width: int, layer: str, last: bool) -> UnitEnergy:
+        def measure() -> UnitEnergy:
+            cell = next(iter(self.cells.values()))
+            mesh = self.rows // self.tile[0], 1
+            return column_energy(
+                unit, cell, width, [Pass(stream, mesh) for stream in self._tiles(layer)], last=last, delays=self.delays
             )
-            self._present[key] = self.element(name).presence(self.rows, passing, unused)
-        return self._present[key]
 
-    def _widest(self, names: tuple[str, ...]) -> str:
-        """The cell that reads most bits of an activation: the skew registers keep them."""
-        return max(names, key=lambda name: used_bits(self.element(name).cell)[0].bit_count())
+        return self._keep(("column", width, layer, last, self.columns, self.delays), measure)
 
-    def _wire_ff(self, name: str) -> float:
-        element = self.element(name)
-        return self.wires.ff_per_fanout(element.pe.area_um2 / element.pe.gate_count)
+    def _control(self, config: AcceleratorConfig) -> tuple[Unit, int, UnitEnergy]:
+        key = config.mesh, self.rows, self.columns
+        unit = self._keep(("control", *key), lambda: self.setting.control(config))
+
+        def measure() -> UnitEnergy:
+            stream = max(self.streams.values(), key=lambda tiles: len(tiles[0].activations))[0]
+            requant = stream.requant or default_requant(stream.columns)
+            one = MatrixProduct(
+                np.concatenate([stream.earlier_activations, stream.activations], axis=1),
+                np.concatenate([stream.earlier_weights, stream.weights])[:, : self.columns],
+                stream.bias[: self.columns], requant,
+            )  # fmt: skip
+            return control_energy(unit, config, [one, one], self.delays)
+
+        return unit, 1, self._keep(("control energy", *key, self.delays), measure)
+
+    def _unit(self, kind: str, *parameters: Any) -> Unit:
+        return self._keep((kind, *parameters), lambda: getattr(self.setting, kind)(*parameters))
+
+    def _wire_ff(self, names: tuple[str, ...]) -> float:
+        unit = self.dot(names[0]).unit
+        return self.wires.ff_per_fanout(unit.area_um2 / unit.gate_count)
 
     def _tiles(self, layer: str) -> tuple[TileStream, ...]:
         if layer not in self.streams:
             raise UnknownName("layer of the cost model", layer, self.streams)
         return self.streams[layer]
 
-    def _rows_per_tile(self, layer: str) -> float:
-        tiles = self._tiles(layer)
-        return self.rows_per_tile.get(layer, sum(len(tile.activations) for tile in tiles) / len(tiles))
+    def _shape(self, layer: str) -> Shape:
+        if layer not in self.shapes:
+            raise UnknownName("layer of the cost model", layer, self.shapes)
+        return self.shapes[layer]
 
-    def _column_names(self, mix: Mix) -> tuple[str, ...]:
-        names = (mix,) * self.columns if isinstance(mix, str) else tuple(mix)
-        if len(names) != self.columns:
-            raise UserError(f"the mix names {len(names)} columns, the array has {self.columns}")
-        return names
+    def _keep(self, key: tuple[Any, ...], make: Any) -> Any:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
-    def _around(self, name: str, layer: str) -> Surroundings:
-        key = (name, layer)
-        if key not in self._surroundings:
-            element = self.element(name)
-            self._surroundings[key] = surroundings(
-                self._tiles(layer), element.cell, element.sum_width, self.rows, self.liberty, self.clock_ps, self.delays
-            )
-        return self._surroundings[key]
 
-    @cached_property
-    def _requantiser_cost(self) -> PeripheralCost | None:
-        return measure(self.requantiser, self.liberty, self.clock_ps, self.delays) if self.requantiser else None
+def _uniform(cell: Cell, rows: int) -> ArrayConfig:
+    return ArrayConfig(rows, 1, CellMix.uniform(cell, rows=rows, columns=1))

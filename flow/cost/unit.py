@@ -15,6 +15,7 @@ from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.glitches import with_glitches
 from slipstick.flow.power.power import PowerModel, power_model
 from slipstick.flow.power.synth import Synthesis
+from slipstick.flow.power.timing import analyse
 from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
@@ -85,6 +86,18 @@ class Unit:
     def delay_ps(self) -> float:
         """Longest path from a port or clock edge through set-up."""
         return self.power.timing.delay_ps
+
+    def delay_with_wires(self, wire_ff_per_fanout: float) -> float:
+        """The longest path with a wire of this capacitance to every pin."""
+        return analyse(self.power.netlist, wire_ff_per_fanout=wire_ff_per_fanout).delay_ps
+
+    @cached_property
+    def resting_fj(self) -> float:
+        """Energy of a cycle in which no input moves and every enable is 0; kept with the unit."""
+        netlist = self.power.netlist
+        ports = {name: len(nets) for name, (direction, nets) in netlist.ports.items() if direction == "input"}
+        still = {name: np.zeros((8, width), np.uint8) for name, width in ports.items() if name != "clk"}
+        return self.energy(still, segments=1, settle=3).total_fj
 
     @cached_property
     def clock_sinks(self) -> tuple[int, float]:

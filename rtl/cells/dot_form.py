@@ -121,11 +121,14 @@ def _with_carry(cell: Cell, planes: Planes) -> tuple[list[int], int | None, int]
     best: tuple[list[int], int | None, int] = (list(netlist.outputs), None, 0)
     least = cost(*best[:2])
     constant = 0
-    while constant < width and netlist.outputs[constant] == 0:
+    while constant < width - 1 and netlist.outputs[constant] == 0:
         constant += 1
     for carry in range(2, len(planes)):
+        places = [p for p in {0, constant} if (planes[netlist.outputs[p]] ^ planes[carry]).tobytes() in by_function]
+        if not places:  # the word's first bit that a carry changes is none of the netlist's
+            continue
         bit = unpack_planes([planes[carry]], len(product)).astype(np.int64)
-        for place in {0, constant}:
+        for place in places:
             word = product - (bit << place)
             if word.min() < low or word.max() > high:
                 continue
