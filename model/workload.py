@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
+from slipstick.rtl.spec.cycles import Shape
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.streams import TileStream
 
@@ -24,19 +25,10 @@ SHORT = 16  # rows an image below which activity is measured over several images
 
 
 @dataclass(frozen=True)
-class LayerShape:
-    """``repeats`` products of [M, K] by [K, N] for every image."""
+class LayerShape(Shape):
+    """What a layer of some ``kind`` multiplies for every image."""
 
-    kind: str
-    rows: int
-    depth: int
-    channels: int
-    repeats: int
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates for one image."""
-        return self.rows * self.depth * self.channels * self.repeats
+    kind: str = "linear"
 
 
 def workload(model: nn.Module) -> dict[str, LayerShape]:
@@ -49,7 +41,7 @@ def workload(model: nn.Module) -> dict[str, LayerShape]:
             assert isinstance(layer, WeightLayer)
             depth, channels = layer.weight_codes.shape[-2:]
             kind = "conv2d" if isinstance(layer, ApproxConv2d) else "linear"
-            shapes[name] = LayerShape(kind, layer.rows_per_image, depth, channels, layer.groups)
+            shapes[name] = LayerShape(layer.rows_per_image, depth, channels, layer.groups, kind)
     return shapes
 
 
@@ -60,7 +52,7 @@ def _product_shape(name: str, layer: ApproxMatmul) -> LayerShape:
             f"layer {name!r} makes products of several shapes in one run ({sizes}); its work has no one shape"
         )
     ((rows, depth, channels), count) = next(iter(layer.products.items()))
-    return LayerShape("matmul", rows, depth, channels, -(-count // layer.sample.images))
+    return LayerShape(rows, depth, channels, -(-count // layer.sample.images), "matmul")
 
 
 @dataclass(frozen=True)
@@ -168,13 +160,11 @@ def tile_streams(
         bias = np.zeros(columns, np.int64)
         own = recording.bias_of(product)[n : n + columns]
         bias[: len(own)] = own
-        k, following = tile * rows, (tile + 1) % tiles * rows
-        streams.append(
-            TileStream(
-                recording.layer, activations[:, k : k + rows], weights[k : k + rows], activations[:, :k], weights[:k],
-                bias, weights[following : following + rows], _channels(recording.requant_of(product), n, columns),
-            )  # fmt: skip
-        )
+        now, following = slice(tile * rows, tile * rows + rows), (tile + 1) % tiles * rows
+        requant = _channels(recording.requant_of(product), n, columns)
+        before = activations[:, : now.start], weights[: now.start], bias
+        after = weights[following : following + rows], requant
+        streams.append(TileStream(recording.layer, activations[:, now], weights[now], *before, *after))
     return streams
 
 

@@ -48,7 +48,7 @@ def _row(found: Characterisation, row: Row) -> dict[str, Any]:
         "rank": row.rank,
         **asdict(row.cost),
         "power_uw": row.cost.energy_fj * found.clock_mhz * 1e-3,
-        "pe_fj": row.pe_fj,
+        "mac_fj": row.mac_fj,
         "array_fj": row.array_fj,
         "inference_fj": row.inference_fj,
         "saving": saving,

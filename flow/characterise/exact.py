@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from slipstick.flow.cost.baseline import FORMS, Form
-from slipstick.flow.cost.modules import multiplier_verilog, operator_verilog
+from slipstick.flow.cost.multiplier import multiplier_verilog, operator_verilog
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.synth import tool_versions
 from slipstick.rtl.cells.cell import Cell
@@ -18,6 +17,24 @@ from slipstick.store import Store, digest
 from .measure import ALL_PAIRS, MultiplierCost, design_cost
 from .operands import Operands
 
+
+@dataclass(frozen=True)
+class Form:
+    """A ``product`` in Verilog, and Yosys' options that build its multiplier."""
+
+    name: str
+    product: str = "a * w"
+    booth: bool = False
+    alumacc: bool = False
+
+
+FORMS = (
+    Form("yosys default", alumacc=True),
+    Form("yosys -noalumacc"),
+    Form("yosys -booth -noalumacc", booth=True),
+    Form("yosys -booth -noalumacc, w * a", product="w * a", booth=True),
+    Form("yosys -booth", booth=True, alumacc=True),
+)
 SPEED_UPS = (1.0, 0.8)
 """Delays that mapping aims at, as fractions of what the form has at the clock: ABC finds nothing faster below."""
 Progress = Callable[[int, int, str], None]
@@ -51,7 +68,7 @@ def exact_points(
 ) -> list[ExactPoint]:
     """Every exact cell of a kind and every form of Verilog's ``*``, mapped for the clock and for speed; kept."""
     cells = exact_cells(*kind)
-    forms = [form for form in FORMS if form.product and sum(kind[1]) <= ALL_PAIRS]  # no SAT solver proves Booth's wide
+    forms = [form for form in FORMS if sum(kind[1]) <= ALL_PAIRS]  # no SAT solver proves Booth's wide
     key = digest(
         [(one.name, one.digest) for one in cells], [asdict(form) for form in forms], liberty.digest, clock_mhz,
         operands.digest, tool_versions(), SPEED_UPS, code_digest(__name__),

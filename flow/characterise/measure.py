@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from slipstick.flow.cost.element import MappingError
-from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
+from slipstick.flow.cost.multiplier import MULTIPLIER, multiplier_verilog
+from slipstick.flow.cost.unit import MappingError
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import simulate
 from slipstick.flow.power.equivalence import proved_equal

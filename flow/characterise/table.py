@@ -8,15 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from slipstick.errors import show_notices_plainly
-from slipstick.flow.cost.baseline import FORMS
+from slipstick.flow.cost.baseline import BASELINE, EXACT_CELLS
 from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
-from slipstick.flow.cost.figures import Levels
+from slipstick.flow.cost.figures import OF_ARRAY, OF_MAC, Levels
 from slipstick.flow.library.liberty import Liberty, default_liberty
 from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.synth import tool_versions
 from slipstick.model.kernels.factor import rank
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.registry import cell as find_cell
+from slipstick.rtl.spec.cycles import Shape
 from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
@@ -35,7 +36,7 @@ Progress = Callable[[int, int, str], None]
 class Row:
     """Figures of one cell.
 
-    ``rank`` of its table over the rationals, None for cells too wide for one; ``pe_fj``, ``array_fj`` and
+    ``rank`` of its table over the rationals, None for cells too wide for one; ``mac_fj``, ``array_fj`` and
     ``inference_fj`` a MAC for signed 8 x 8 cells, the only ones that arrays take.
     """
 
@@ -43,7 +44,7 @@ class Row:
     rank: int | None
     weighted: WeightedErrors
     cost: MultiplierCost
-    pe_fj: float | None
+    mac_fj: float | None
     array_fj: float | None
     inference_fj: float | None
 
@@ -53,7 +54,7 @@ class Characterisation:
     """A set of cells beside the exact designs of their kind.
 
     Kinds are (signed, widths): cells of one kind compare with the exact designs of that kind. ``exact_levels``
-    is the energy of a MAC of the best exact element, array and whole inference at the clock.
+    is the energy of a MAC of the best exact cell in its dot column, in the array and in the whole inference.
     """
 
     rows: tuple[Row, ...]
@@ -63,17 +64,16 @@ class Characterisation:
     notes: tuple[str, ...]
 
     def saving(self, row: Row) -> Levels:
-        """Fractions saved: of the multiplier against the best exact one at equal delay, of element, array and inference
-        at the clock. The last three are not a number for cells that arrays do not take."""
+        """Fractions saved: of the multiplier against the best exact one at equal delay, of dot column, array and
+        inference at the clock. The last three are not a number for cells that arrays do not take."""
         kind = row.cell.signed, row.cell.widths
         multiplier = 1 - row.cost.energy_fj / best_at(self.exact[kind], row.cost.delay_ps).cost.energy_fj
         nan = float("nan")
-        if row.pe_fj is None or row.array_fj is None or row.inference_fj is None or self.exact_levels is None:
+        if row.mac_fj is None or row.array_fj is None or row.inference_fj is None or self.exact_levels is None:
             return Levels(multiplier, nan, nan, nan)
         exact = self.exact_levels
-        return Levels(
-            multiplier, 1 - row.pe_fj / exact.pe, 1 - row.array_fj / exact.array, 1 - row.inference_fj / exact.inference
-        )
+        pairs = (row.mac_fj, exact.mac), (row.array_fj, exact.array), (row.inference_fj, exact.inference)
+        return Levels(multiplier, *(1 - own / best for own, best in pairs))
 
     @cached_property
     def fronts(self) -> dict[str, set[str]]:
@@ -107,7 +107,7 @@ def characterise(
     kept = {one.name: store.get(keys[one.name]) for one in cells}
     missing = [one for one in cells if kept[one.name] is None]
     kinds = dict.fromkeys((one.signed, one.widths) for one in cells)
-    # First: every element is costed beside the exact ones, which two processes would map twice.
+    # First: every cell is costed beside the exact ones, which two processes would map twice.
     levels = _exact_levels(operands, liberty, clock_mhz) if (True, (8, 8)) in kinds and operands.tiles else None
     exact = {
         kind: exact_points(
@@ -134,7 +134,7 @@ def characterise(
     notes = (
         f"{liberty.describe()}, {clock_mhz:g} MHz, {tool_versions()}, {Delays.ZERO.value}",
         f"workload: {operands.name}; unsigned cells see its magnitudes, widths other than 8 x 8 uniform operands",
-        "savings: multiplier against the best exact one at equal delay; element, array and inference at the clock",
+        "savings: multiplier against the best exact one at equal delay; dot column, array and inference at the clock",
     )
     return Characterisation(rows, exact, levels, clock_mhz, notes)
 
@@ -153,7 +153,7 @@ def _key(cell: Cell, operands: Operands, liberty: Liberty, clock_mhz: float) -> 
 def _row(cell: Cell, found: dict[str, Any]) -> Row:
     return Row(
         cell, found["rank"], WeightedErrors(**found["weighted"]), MultiplierCost(**found["cost"]),
-        found["pe_fj"], found["array_fj"], found["inference_fj"],
+        found["mac_fj"], found["array_fj"], found["inference_fj"],
     )  # fmt: skip
 
 
@@ -172,16 +172,17 @@ def _measure(cell: Cell, key: str) -> dict[str, Any]:
     own = _operands_for(cell.signed, cell.widths, operands)
 
     def compute() -> dict[str, Any]:
-        levels = inference = None
+        inference = parts = None
         if cell.signed and cell.widths == (8, 8) and own.tiles:
             levels = _levels([cell], own, liberty, clock_mhz)
             inference = levels.inference_fj(cell.name, _LAYER)
+            parts = levels.mac_parts_fj(cell.name, _LAYER)
         return {
             "rank": rank(cell.table) if sum(cell.widths) <= ALL_PAIRS else None,
             "weighted": asdict(weighted_errors(cell, own)),
             "cost": asdict(multiplier_cost(cell, own, liberty, clock_mhz=clock_mhz)),
-            "pe_fj": levels and levels.energy_per_mac(cell.name, _LAYER).pe_fj,
-            "array_fj": levels and levels.array_energy(cell.name, _LAYER).total_fj,
+            "mac_fj": sum(parts[part] for part in OF_MAC) if parts else None,
+            "array_fj": sum(parts[part] for part in OF_ARRAY) if parts else None,
             "inference_fj": inference,
         }
 
@@ -190,21 +191,23 @@ def _measure(cell: Cell, key: str) -> dict[str, Any]:
 
 
 def _levels(cells: Iterable[Cell], operands: Operands, liberty: Liberty, clock_mhz: float) -> CostModel:
+    rows, columns = operands.tiles[0].weights.shape
+    shape = Shape(round(operands.rows_per_tile), rows, columns)
     return CostModel.build(
-        list(cells), {_LAYER: operands.tiles}, liberty=liberty, clock_mhz=clock_mhz,
-        rows_per_tile={_LAYER: operands.rows_per_tile},
+        list(cells), {_LAYER: operands.tiles}, {_LAYER: shape}, liberty=liberty, clock_mhz=clock_mhz, rows=rows,
+        columns=columns,
     )  # fmt: skip
 
 
 def _exact_levels(operands: Operands, liberty: Liberty, clock_mhz: float) -> Levels:
-    """Energy of a MAC at each level of the best exact design there, kept by content."""
+    """Energy of a MAC at each level of the best exact cell, kept by content."""
     key = digest(
-        [(asdict(form), find_cell(form.cell).digest) for form in FORMS], operands.digest, liberty.digest, clock_mhz,
+        [find_cell(name).digest for name in EXACT_CELLS], operands.digest, liberty.digest, clock_mhz,
         tool_versions(), code_digest(__name__),
     )  # fmt: skip
 
     def compute() -> dict[str, float]:
-        exact = _levels([], operands, liberty, clock_mhz).inference_energy({}, {_LAYER: 1_000_000}).exact_total_nj
-        return asdict(exact)  # of a million MACs in nJ: fJ a MAC
+        found = _levels([], operands, liberty, clock_mhz).layer_figures(BASELINE, _LAYER)
+        return {level: 1e6 * value / found.macs for level, value in asdict(found.levels).items()}
 
     return Levels(**Store("characterised").json(key, compute))

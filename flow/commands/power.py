@@ -8,7 +8,7 @@ import typer
 
 from slipstick.errors import UserError
 from slipstick.files import write_text
-from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
+from slipstick.flow.cost.multiplier import MULTIPLIER, multiplier_verilog
 from slipstick.flow.importer.hierarchy import choose_top, texts_of
 from slipstick.flow.importer.verilog_text import load_sources
 from slipstick.flow.library.liberty import default_liberty, load_liberty

@@ -7,13 +7,19 @@ import numpy as np
 import typer
 
 from slipstick.flow.cost.cost import CLOCK_MHZ, CostModel
+from slipstick.flow.cost.figures import OF_MAC
 from slipstick.flow.job.config import CELLS, chosen_cells
 from slipstick.flow.job.console import Steps
+from slipstick.flow.job.machine import AUTO, tile_of
 from slipstick.flow.library.liberty import default_liberty, load_liberty
 from slipstick.flow.power.delays import Delays
+from slipstick.rtl.spec.cycles import Shape
 from slipstick.rtl.spec.streams import TileStream
 
+from .machine import Tile
 from .options import ClockMhz, DelayModel, Json, Library, Rows, Seed, print_json, print_table
+
+LAYER, COLUMNS = "synthetic", 16
 
 
 def synthetic_stream(rows: int, columns: int, seed: int) -> TileStream:
@@ -21,7 +27,7 @@ def synthetic_stream(rows: int, columns: int, seed: int) -> TileStream:
     rng = np.random.default_rng(seed)
     activations = np.clip(np.rint(rng.laplace(0, 16, (64, rows))), -128, 127).astype(np.int8)
     weights = np.clip(np.rint(rng.normal(0, 32, (rows, columns))), -127, 127).astype(np.int8)
-    return TileStream("synthetic", activations, weights)
+    return TileStream(LAYER, activations, weights)
 
 
 def run(
@@ -29,11 +35,12 @@ def run(
     liberty: Library = None,
     clock_mhz: ClockMhz = CLOCK_MHZ,
     rows: Rows = 16,
+    tile: Tile = AUTO,
     delays: DelayModel = "zero",
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Map cells and their processing elements to a library: area, delay, energy a multiply-accumulate.
+    """Map cells in an array of 16 columns to a library: area, delay, energy a multiply-accumulate.
 
     Operands are synthetic here (Laplace activations, normal weights); `flow` uses a model's own.
 
@@ -45,27 +52,26 @@ def run(
     with steps.step("synthesis and power"):
         bar = steps.bar("syntheses")
         model = CostModel.build(
-            chosen, {"synthetic": [synthetic_stream(rows, 16, seed + i) for i in range(4)]}, liberty=library,
-            clock_mhz=clock_mhz, rows=rows, delays=Delays[delays.upper()],
+            chosen, {LAYER: [synthetic_stream(rows, COLUMNS, seed + i) for i in range(4)]},
+            {LAYER: Shape(64, 8 * rows, COLUMNS)}, liberty=library, clock_mhz=clock_mhz, rows=rows, columns=COLUMNS,
+            tile=tile_of(tile, rows, COLUMNS), delays=Delays[delays.upper()],
             progress=lambda done, total, name: bar(done, total),
         )  # fmt: skip
-    found = {
-        one.name: asdict(model.cell_cost(one.name))
-        | {
-            "f_max_mhz": model.cell_cost(one.name).f_max_mhz,
-            "multiplier_fj": model.energy_per_mac(one.name, "synthetic").multiplier_fj,
-            "pe_fj": model.energy_per_mac(one.name, "synthetic").pe_fj,
-        }
-        for one in chosen
-    }
+    found = {}
+    for one in chosen:
+        cost, parts = model.cell_cost(one.name), model.mac_parts_fj(one.name, LAYER)
+        found[one.name] = asdict(cost) | {
+            "f_max_mhz": cost.f_max_mhz, "multiplier_fj": parts["multiplier"],
+            "mac_fj": sum(parts[part] for part in OF_MAC), "inference_fj": sum(parts.values()),
+        }  # fmt: skip
     if json:
         notes = {"notes": list(model.notes), "library_warnings": list(library.warnings)}
         print_json({"cells": found, "exact_baseline": model.baseline.chosen, **notes})
         return
     rows_ = [
-        (name, f"{c['area_um2']:.0f}", f"{c['delay_ps']:.0f}", f"{c['multiplier_fj']:.0f}", f"{c['pe_area_um2']:.0f}",
-         f"{c['f_max_mhz']:.0f}", f"{c['pe_fj']:.0f}")
+        (name, f"{c['area_um2']:.0f}", f"{c['delay_ps']:.0f}", f"{c['f_max_mhz']:.0f}", f"{c['multiplier_fj']:.0f}",
+         f"{c['mac_fj']:.0f}", f"{c['inference_fj']:.0f}")
         for name, c in found.items()
     ]  # fmt: skip
-    headers = ("cell", "area um2", "delay ps", "fJ/MAC", "PE area um2", "PE f_max MHz", "PE fJ/MAC")
+    headers = ("cell", "um2/MAC", "delay ps", "f_max MHz", "product fJ", "with adder fJ", "all fJ/MAC")
     print_table("; ".join(model.notes[:2]), headers, rows_)

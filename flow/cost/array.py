@@ -8,7 +8,6 @@ many pins, wires, the clock tree. ``flat`` checks the sum against one netlist of
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ from .beside import (
     tags_energy,
 )
 from .buffer_tree import MAX_FANOUT, NO_TREE, BufferTree, buffer_tree
-from .dot import ADDER, BROADCAST, MULTIPLIER, SUMS, Dot, activation_table, encoded_bits, weight_table
+from .dot import BROADCAST, Dot, encoded_bits, weight_table
 from .figures import PARTS, PassEnergy
 from .timeline import Pass
 from .unit import CLOCK, Unit, UnitEnergy, bits_of
@@ -96,8 +95,17 @@ class ArrayModel:
         """The accelerator with these columns; tiles are narrowed to a width that divides it."""
         cells = [self.cell(name) for name in self.names(mix)]
         array = ArrayConfig(self.rows, self.columns, CellMix.by_column(cells, rows=self.rows, columns=self.columns))
-        wide = max(n for n in range(1, min(self.tile[1], self.columns) + 1) if self.columns % n == 0)
-        return AcceleratorConfig(array, self.tile[0], wide, self.accumulator_rows, self.depth)
+        return AcceleratorConfig(array, self.tile[0], self.tile_columns, self.accumulator_rows, self.depth)
+
+    @property
+    def tile_columns(self) -> int:
+        """Columns of a tile: those of ``tile``, or as many as divide a narrower array."""
+        return max(n for n in range(1, min(self.tile[1], self.columns) + 1) if self.columns % n == 0)
+
+    @property
+    def mesh(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        return self.rows // self.tile[0], self.columns // self.tile_columns
 
     def cell(self, name: str) -> Cell:
         """A cell of the model; UnknownName shows near names."""
@@ -117,15 +125,12 @@ class ArrayModel:
         cell = self.cell(name)
         width = _uniform(cell, self.rows).accumulator_width(0, self.depth)
         key = ("dot", cell.digest, self.tile[0], width)
-        return self._keep(
-            key, lambda: Dot.build(cell, self.tile[0], width, self.liberty, self.clock_ps)
-        )
+        return self._keep(key, lambda: Dot.build(cell, self.tile[0], width, self.liberty, self.clock_ps))
 
     def dot_energy(self, name: str, layer: str) -> UnitEnergy:
         """Energy of a cycle of a dot column on a layer's streams."""
-        mesh = self.rows // self.tile[0], 1
-        key = ("dot energy", self.cell(name).digest, layer, mesh, self.delays)
-        return self._keep(key, lambda: self.dot(name).energy(self._tiles(layer), mesh, self.delays))
+        key = ("dot energy", self.cell(name).digest, layer, self.mesh, self.delays)
+        return self._keep(key, lambda: self.dot(name).energy(self._tiles(layer), self.mesh, self.delays))
 
     def passes(self, mix: Mix, layer: str) -> Passes:
         """The passes of a layer in one inference."""
@@ -153,7 +158,7 @@ class ArrayModel:
     def _placed(self, names: tuple[str, ...], layer: str) -> Iterator[Placed]:
         """Every module with gates, and its energy in a cycle of the layer's passes."""
         config = self.config(names)
-        yield from self._mesh(names, config, layer)
+        yield from self.mesh_units(names, config, layer)
         run = passes(config, self._shape(layer))
         for width, count in Counter(config.sum_width(c) for c in range(self.columns)).items():
             unit = self._unit("column", width, config.accumulator_rows)
@@ -169,7 +174,7 @@ class ArrayModel:
             unit = self._unit("register", 32)
             yield Placed(unit, lanes, self._resting_register(unit, 32, layer), "requantise")
 
-    def _mesh(self, names: tuple[str, ...], config: AcceleratorConfig, layer: str) -> Iterator[Placed]:
+    def mesh_units(self, names: tuple[str, ...], config: AcceleratorConfig, layer: str) -> Iterator[Placed]:
         """The modules of the mesh."""
         tile_rows, tile_columns = config.mesh
         for name, count in Counter(names).items():
@@ -246,6 +251,9 @@ class ArrayModel:
 
     def _broadcast(self, names: tuple[str, ...]) -> list[tuple[int, BufferTree]]:
         """Place of every encoded bit that more pins read than a register drives, and its buffers, of one row."""
+        return self._keep(("broadcast", names), lambda: self._broadcast_trees(names))
+
+    def _broadcast_trees(self, names: tuple[str, ...]) -> list[tuple[int, BufferTree]]:
         config, encoding = self.config(names), self._encoding(names)
         found = []
         pins, load = np.zeros(len(encoding.netlist.outputs)), np.zeros(len(encoding.netlist.outputs))
@@ -304,7 +312,7 @@ class ArrayModel:
         def measure() -> UnitEnergy:
             words, writes, first = [], [], []
             for stream in self._tiles(layer):
-                one = Pass(stream, self.config(name).mesh)
+                one = Pass(stream, self.mesh)
                 bus = encoded_bits(table, one.bus_weights()[:, :columns])
                 for row in spread(len(stream.weights)):
                     words.append(bus)
@@ -312,19 +320,19 @@ class ArrayModel:
                     first.append(encoded_bits(table, stream.weights[None, row, :columns])[0])
             return banks_energy(unit, words, writes, first, self.delays)
 
-        return self._keep(("weight banks", self.cell(name).digest, columns, layer, self.columns, self.delays), measure)
+        return self._keep(("weight banks", self.cell(name).digest, columns, layer, self.mesh, self.delays), measure)
 
     def _resting_banks(self, unit: Unit, bits: int, layer: str) -> UnitEnergy:
         def measure() -> UnitEnergy:
             words = []
             for stream in self._tiles(layer):
-                bus = Pass(stream, self.config(next(iter(self.cells))).mesh).bus_weights()
+                bus = Pass(stream, self.mesh).bus_weights()
                 byte = np.resize(bus.T, (-(-bits // 8), len(bus))).T
                 words.append(np.concatenate([bits_of(c.astype(np.uint8), 8) for c in byte.T], axis=1)[:, :bits])
             still = [np.zeros(len(words[0]), np.int64)] * len(words)
             return banks_energy(unit, words, still, [one[0] for one in words], self.delays)
 
-        return self._keep(("resting banks", bits, layer, self.columns, self.delays), measure)
+        return self._keep(("resting banks", bits, layer, self.mesh, self.delays), measure)
 
     def _resting_register(self, unit: Unit, width: int, layer: str) -> UnitEnergy:
         still = np.zeros((64, width), np.uint8)
@@ -335,17 +343,17 @@ class ArrayModel:
 
     def _weight_encoder(self, unit: Unit, layer: str) -> UnitEnergy:
         def measure() -> UnitEnergy:
-            buses = [Pass(stream, (1, 1)).bus_weights() for stream in self._tiles(layer)]
+            buses = [Pass(stream, self.mesh).bus_weights() for stream in self._tiles(layer)]
             return encoder_energy(unit, [bus[:, c] for bus in buses for c in spread(bus.shape[1])], self.delays)
 
-        return self._keep(("weight encoder", unit.synthesis.key, layer, self.delays), measure)
+        return self._keep(("weight encoder", unit.synthesis.key, layer, self.mesh, self.delays), measure)
 
     def _activation_encoder(self, unit: Unit, layer: str) -> UnitEnergy:
         def measure() -> UnitEnergy:
-            buses = [Pass(stream, (1, 1)).bus_activations() for stream in self._tiles(layer)]
+            buses = [Pass(stream, self.mesh).bus_activations() for stream in self._tiles(layer)]
             return encoder_energy(unit, [bus[:, r] for bus in buses for r in spread(bus.shape[1])], self.delays)
 
-        return self._keep(("activation encoder", unit.synthesis.key, layer, self.delays), measure)
+        return self._keep(("activation encoder", unit.synthesis.key, layer, self.mesh, self.delays), measure)
 
     def _activation_register(self, unit: Unit, names: tuple[str, ...], layer: str) -> UnitEnergy:
         def measure() -> UnitEnergy:
@@ -354,16 +362,17 @@ class ArrayModel:
             table = bits_of(netlist.evaluate(codes, np.zeros_like(codes)).astype(np.int64), len(netlist.outputs))
             return self._register(unit, table, layer)
 
-        return self._keep(("register", unit.synthesis.key, self._encoding(names).netlist.digest, layer, self.delays),
+        return self._keep(("register", unit.synthesis.key, self._encoding(names).netlist.digest, layer, self.mesh, self.delays),
                           measure)  # fmt: skip
 
     def _skew_register(self, unit: Unit, layer: str) -> UnitEnergy:
         return self._keep(
-            ("skew register", layer, self.delays), lambda: self._register(unit, bits_of(np.arange(256), 8), layer)
+            ("skew register", layer, self.mesh, self.delays),
+            lambda: self._register(unit, bits_of(np.arange(256), 8), layer),
         )
 
     def _register(self, unit: Unit, table: np.ndarray, layer: str) -> UnitEnergy:
-        passes_ = [Pass(stream, (1, 1)) for stream in self._tiles(layer)]
+        passes_ = [Pass(stream, self.mesh) for stream in self._tiles(layer)]
         words = [
             encoded_bits(table, one.bus_activations()[:, row : row + 1])
             for one in passes_
@@ -374,16 +383,19 @@ class ArrayModel:
     def _column(self, unit: Unit, width: int, layer: str, last: bool) -> UnitEnergy:
         def measure() -> UnitEnergy:
             cell = next(iter(self.cells.values()))
-            mesh = self.rows // self.tile[0], 1
             return column_energy(
-                unit, cell, width, [Pass(stream, mesh) for stream in self._tiles(layer)], last=last, delays=self.delays
+                unit,
+                cell,
+                width,
+                [Pass(stream, self.mesh) for stream in self._tiles(layer)],
+                last=last,
+                delays=self.delays,
             )
 
-        return self._keep(("column", width, layer, last, self.columns, self.delays), measure)
+        return self._keep(("column", width, layer, last, self.mesh, self.delays), measure)
 
     def _control(self, config: AcceleratorConfig) -> tuple[Unit, int, UnitEnergy]:
-        key = config.mesh, self.rows, self.columns
-        unit = self._keep(("control", *key), lambda: self.setting.control(config))
+        unit = self._keep(("control", self.mesh), lambda: self.setting.control(config))
 
         def measure() -> UnitEnergy:
             stream = max(self.streams.values(), key=lambda tiles: len(tiles[0].activations))[0]
@@ -395,7 +407,7 @@ class ArrayModel:
             )  # fmt: skip
             return control_energy(unit, config, [one, one], self.delays)
 
-        return unit, 1, self._keep(("control energy", *key, self.delays), measure)
+        return unit, 1, self._keep(("control energy", self.mesh, self.columns, self.delays), measure)
 
     def _unit(self, kind: str, *parameters: Any) -> Unit:
         return self._keep((kind, *parameters), lambda: getattr(self.setting, kind)(*parameters))

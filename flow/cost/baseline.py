@@ -7,6 +7,7 @@ from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.registry import cell as find_cell
 
 from .array import ArrayModel
+from .figures import OF_MAC
 
 BASELINE = "exact_baseline"
 EXACT_CELLS = ("exact8s", "exact_array8s", "exact_booth8s", "exact_magnitude8s", "exact_multiples8s")
@@ -44,13 +45,9 @@ def exact_baseline(model: ArrayModel) -> ExactBaseline:
         dot, delay = model.dot(name), model.delay_ps(name)
         layers = [model.pass_energy(name, layer) for layer in model.streams]
         macs = model.rows * model.columns * len(layers)
-        candidates.append(
-            Candidate(
-                name, dot.unit.area_um2 / dot.rows, delay,
-                sum(one.parts[part] for one in layers for part in ("multiplier", "adder", "sum registers")) / macs,
-                sum(one.total_fj for one in layers) / macs,
-            )  # fmt: skip
-        )
+        mac = sum(one.parts[part] for one in layers for part in OF_MAC) / macs
+        whole = sum(one.total_fj for one in layers) / macs
+        candidates.append(Candidate(name, dot.unit.area_um2 / dot.rows, delay, mac, whole))
     fast = [one for one in candidates if one.delay_ps <= model.clock_ps]
     if not fast:
         least = min(one.delay_ps for one in candidates)

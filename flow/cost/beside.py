@@ -68,7 +68,9 @@ class Setting:
         return self._unit(MeshTags, sum(config.mesh) - 1)
 
     def _unit(self, kind: Any, *parameters: Any) -> Unit:
-        return Unit(mapped(kind, *parameters, liberty=self.liberty, clock_ps=self.clock_ps), self.liberty, self.clock_ps)
+        return Unit(
+            mapped(kind, *parameters, liberty=self.liberty, clock_ps=self.clock_ps), self.liberty, self.clock_ps
+        )
 
 
 def encoder_energy(unit: Unit, words: Sequence[np.ndarray], delays: Delays) -> UnitEnergy:
@@ -123,7 +125,8 @@ def column_energy(
             words |= {
                 "sum": sums, "accumulators.stored": before[:, column],
                 "store": stored * (not last), "multiply": stored * last, "finish": np.roll(stored, 1) * last,
-                "read_row": one.rows(np.arange(one.count)) * one.working, "write_row": np.roll(np.arange(one.length), late),
+                "read_row": one.rows(np.arange(one.count)) * one.working,
+                "write_row": np.roll(np.arange(one.length), late),
             }  # fmt: skip
             windows.append(words)
             outputs = requantise(
@@ -148,7 +151,9 @@ def column_energy(
     return unit.energy(inputs, segments=len(windows), settle=3, delays=delays, check=check)
 
 
-def control_energy(unit: Unit, config: AcceleratorConfig, products: Sequence[MatrixProduct], delays: Delays) -> UnitEnergy:
+def control_energy(
+    unit: Unit, config: AcceleratorConfig, products: Sequence[MatrixProduct], delays: Delays
+) -> UnitEnergy:
     """The control while it takes the beats of some products, one a cycle."""
     beats = schedule(config, products, raw=(False,)).beats
     ones = np.ones(len(beats), np.int64)

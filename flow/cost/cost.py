@@ -162,10 +162,12 @@ class CostModel(ArrayModel):
         slow = [name for name in self.cells if self.delay_ps(name) > self.clock_ps]
         tree = f"buffers of at most {self.clock_fanout} pins" if self.clock_fanout else "none"
         tree = tree if self.liberty.buffers else "none: the library has no buffer"
-        gate = clock_gate(self.liberty)
+        gate, size = (
+            clock_gate(self.liberty),
+            f"{self.rows} x {self.columns} in tiles of {self.tile[0]} x {self.tile[1]}",
+        )
         return (
-            f"{self.liberty.describe()}, {self.clock_mhz:g} MHz, {self.rows} x {self.columns} in tiles of "
-            f"{self.tile[0]} x {self.tile[1]}, {tool_versions()}",
+            f"{self.liberty.describe()}, {self.clock_mhz:g} MHz, {size}, {tool_versions()}",
             f"activity: {self.delays.value}, recorded operands of {len(self.streams)} layers",
             f"exact baseline: {self.baseline.chosen}, the best of {len(self.baseline.candidates)} exact cells",
             f"clock gates: {gate.name if gate else 'none: the library has no plain one, registers keep their clocks'}",

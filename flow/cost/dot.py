@@ -41,9 +41,7 @@ class Dot:
         synthesis = mapped(DotColumn, (cell,) * rows, width, liberty=liberty, clock_ps=clock_ps)
         return cls(cell, rows, width, Unit(synthesis, liberty, clock_ps, _part_of))
 
-    def energy(
-        self, streams: Sequence[TileStream], mesh: tuple[int, int], delays: Delays = Delays.ZERO
-    ) -> UnitEnergy:
+    def energy(self, streams: Sequence[TileStream], mesh: tuple[int, int], delays: Delays = Delays.ZERO) -> UnitEnergy:
         """Energy of a cycle of a pass of these tiles.
 
         Tile rows and columns are drawn by shapes only, so that all cells see the same. MappingError where the mapped

@@ -30,7 +30,7 @@ class Levels:
     @classmethod
     def of(cls, parts: Mapping[str, float]) -> "Levels":
         """The levels of an energy by part."""
-        levels = (("multiplier",), OF_MAC, OF_ARRAY, tuple(parts))
+        levels: tuple[tuple[str, ...], ...] = ("multiplier",), OF_MAC, OF_ARRAY, tuple(parts)
         return cls(*(sum(parts[name] for name in names) for names in levels))
 
 

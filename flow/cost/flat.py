@@ -1,104 +1,27 @@
-"""A whole array flattened and mapped as one netlist: what the composition of ``cost`` is checked against."""
+"""The whole mesh as one flat netlist, simulated through whole passes: what the composition is checked against.
 
-from collections.abc import Sequence
+Modules are mapped one by one, as everywhere; the check is that their energies add up: words at the ports, positions
+drawn, windows, counts, and glitches that pass from one module to the next.
+"""
+
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from slipstick.errors import UserError
-from slipstick.flow.library.liberty import Liberty
-from slipstick.flow.power.activity import simulate
-from slipstick.flow.power.delays import Delays
-from slipstick.flow.power.gates import MappedNetlist, unpack
-from slipstick.flow.power.glitches import with_glitches
-from slipstick.flow.power.power import PowerModel
-from slipstick.flow.power.synth import Synthesis, synthesise
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.spec.array import ArrayConfig
+from slipstick.flow.power.activity import Activity
+from slipstick.rtl.array.mesh import Mesh
 from slipstick.rtl.spec.streams import TileStream
-from slipstick.rtl.systolic import SystolicArray
-from slipstick.store import Store
 
-from .cost import CostModel
-from .element import MappingError
-from .timeline import Timeline
-
-_TOP = "systolic_array"
-MAX_SIDE = 8  # a row of activations is one 64-bit word of the simulation
-
-
-@dataclass(frozen=True)
-class FlatArray:
-    """The systolic array of ``config`` (elements and skewed edges) as one flat mapped netlist."""
-
-    config: ArrayConfig
-    synthesis: Synthesis
-    liberty: Liberty
-    clock_ps: float
-
-    @classmethod
-    def build(cls, config: ArrayConfig, liberty: Liberty, clock_ps: float, store: Store | None = None) -> "FlatArray":
-        """Emit, flatten and map the array; a 4 x 4 takes seconds, an 8 x 8 about half a minute."""
-        if max(config.rows, config.columns) > MAX_SIDE:
-            raise UserError(f"flat arrays are simulated up to {MAX_SIDE} x {MAX_SIDE}, not {config.describe()}")
-        verilog = to_verilog(SystolicArray(config), _TOP)
-        return cls(config, synthesise(verilog, _TOP, liberty, clock_ps=clock_ps, store=store), liberty, clock_ps)
-
-    @cached_property
-    def power(self) -> PowerModel:
-        """Power model of the netlist."""
-        return PowerModel(MappedNetlist.build(self.synthesis, self.liberty), clock_ps=self.clock_ps)
-
-    def energy_fj(self, tiles: Sequence[TileStream], delays: Delays = Delays.ZERO) -> float:
-        """Energy per MAC over whole tiles, weights and drains included; the first tile follows the last.
-
-        Every column sum in every cycle is compared with the tables: MappingError where one differs.
-        """
-        rows, columns = self.config.rows, self.config.columns
-        line = Timeline.of((tiles[-1], *tiles), rows, columns)
-        weights = {
-            self._weight_register(row, column): line.weights[:, row, column]
-            for row in range(rows)
-            for column in range(columns)
-        }
-        inputs = {"activations": _word(line.beats[:, :rows]), "weights": _word(line.beats[:, :columns])}
-        inputs["load"] = line.load.astype(np.int64)
-        skip = int(line.starts[1])
-        depth = 2 * (rows + columns)
-        activity = simulate(self.power.netlist, inputs, weights, settle=skip, depth=depth)
-        self._check(activity.planes, line, skip)
-        activity = with_glitches(activity, delays, self.power.timing)
-        macs = int(line.lengths[1:].sum()) * rows * columns
-        return self.power.report(activity).total.total_fj * activity.cycles / macs
-
-    def _weight_register(self, row: int, column: int) -> str:
-        """Public name of an element's weight register: Yosys keeps one of the names of a net."""
-        element = f"pe_r{row}_c{column}_{self.config.mix.at(row, column).name}"
-        names = (f"{element}.multiplier.w", f"{element}.weight_out", f"{element}.w")
-        return next(name for name in names if name in self.power.netlist.names)
-
-    def _check(self, planes: np.ndarray, line: Timeline, skip: int) -> None:
-        sums = line.sums([self.config.mix.at(0, column) for column in range(self.config.columns)])
-        nets, place = self.power.netlist.ports["sums"][1], 0
-        for column in range(self.config.columns):
-            width, late = self.config.partial_sum_width(column), self.config.columns - 1 - column
-            got = unpack(planes[list(nets[place : place + width])], len(line.beats), signed=True)
-            if not np.array_equal(got[skip:], sums[skip - late : len(sums) - late, -1, column]):
-                raise MappingError(f"column {column} of the flat array computes other sums than its cells' tables")
-            place += width
-
-
-def _word(lanes: np.ndarray) -> np.ndarray:
-    """Lanes of 8 bits [N, lanes] as one word each, int64 [N]."""
-    bytes_ = np.zeros((len(lanes), 8), np.uint8)
-    bytes_[:, : lanes.shape[1]] = lanes & 0xFF
-    return bytes_.view("<i8")[:, 0].astype(np.int64)
+from .array import ArrayModel, Mix
+from .emitted import mapped
+from .timeline import Pass
+from .unit import MappingError, Unit, bits_of
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Composition and flat synthesis of one array: area in um2, energy in fJ a MAC, of elements and skewed edges."""
+    """Composition and flat netlist of one mesh: area in um2, energy in fJ a MAC, without buffers, wires, clock tree."""
 
     array: str
     composed_area_um2: float
@@ -117,14 +40,104 @@ class Comparison:
         return self.composed_fj / self.flat_fj
 
 
-def compare(flat: FlatArray, model: CostModel, layer: str) -> Comparison:
-    """Compare on the streams of a layer; ``model`` has the cells, size, library and clock of ``flat``."""
-    mix = [flat.config.mix.at(0, column).name for column in range(flat.config.columns)]
-    area, energy = model.edges_and_elements(mix, layer)
+@dataclass(frozen=True)
+class FlatMesh:
+    """The mesh of a model's accelerator with some columns of cells."""
+
+    model: ArrayModel
+    mix: Mix
+
+    @cached_property
+    def unit(self) -> Unit:
+        """The netlist of all its modules."""
+        model = self.model
+        synthesis = mapped(Mesh, model.config(self.mix), liberty=model.liberty, clock_ps=model.clock_ps)
+        return Unit(synthesis, model.liberty, model.clock_ps)
+
+    def energy_fj(self, layer: str) -> float:
+        """Energy of a MAC in passes of a layer's recorded tiles; MappingError where a sum is not that of the tables."""
+        words, expected = [], []
+        for stream in self.model.streams[layer]:
+            own, sums = self._window(stream)
+            words.append(own)
+            expected.append(sums)
+        inputs = {name: np.concatenate([one[name] for one in words]) for name in words[0]}
+        lead = len(words[0]["valid"]) - Pass(self.model.streams[layer][0], self.model.mesh).length
+
+        def check(activity: Activity) -> None:
+            self._check(activity, expected, len(words[0]["valid"]), lead)
+
+        energy = self.unit.energy(inputs, segments=len(words), settle=lead - 1, delays=self.model.delays, check=check)
+        return energy.total_fj / (self.model.rows * self.model.columns)
+
+    def _window(self, stream: TileStream) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Both banks are written, a pass of the same activations goes through, and a pass is counted."""
+        model, one = self.model, Pass(stream, self.model.mesh)
+        rows, columns = stream.weights.shape
+        length = one.length
+        lead = 2 * rows + length
+        place = np.arange(2 * rows)
+        written = one.written
+        widths = [model.config(self.mix).sum_width(column) for column in range(columns)]
+        names = model.names(self.mix)
+        before = np.stack([stream.sums_before(model.cell(n))[:, c] for c, n in enumerate(names)], axis=1)
+        after = np.stack([stream.sums_after(model.cell(n))[:, c] for c, n in enumerate(names)], axis=1)
+        sums = []
+        for column, width in enumerate(widths):
+            late = 1 + column // model.tile_columns
+            own = np.roll(one.rows(before[:, column]), late)
+            sums.append(bits_of(np.concatenate([np.zeros(2 * rows, np.int64), own, own]), width))
+        weights = np.concatenate([stream.next_weights, stream.weights, 0 * one.bus_weights(), one.bus_weights()])
+        activations = np.concatenate([np.zeros((2 * rows, rows), np.int8), *[one.bus_activations()] * 2])
+        write = np.zeros((lead + length, rows), np.uint8)
+        write[place, place % rows] = 1
+        loading = np.flatnonzero(written >= 0)
+        write[lead + loading, written[loading]] = 1
+        working = one.working.astype(np.int64)
+        bank = np.zeros(lead + length, np.int64)
+        bank[2 * rows :] = 1
+        words = {
+            "advance": np.ones(lead + length, np.int64), "bank": bank, "rst": np.zeros(lead + length, np.int64),
+            "valid": np.concatenate([np.zeros(2 * rows, np.int64), working, working]),
+            "write_bank": np.concatenate([place >= rows, np.zeros(2 * length, bool)]).astype(np.int64), "write": write,
+            "activations": _bytes(activations), "weights": _bytes(weights), "sums_in": np.concatenate(sums, axis=1),
+        }  # fmt: skip
+        return words, after
+
+    def _check(self, activity: Activity, expected: list[np.ndarray], length: int, lead: int) -> None:
+        bits = activity.bits("sums_out").reshape(len(expected), length, -1)
+        place, config = 0, self.model.config(self.mix)
+        for column in range(self.model.columns):
+            width = config.sum_width(column)
+            late = 1 + self.model.mesh[0] + column // self.model.tile_columns
+            for own, sums in zip(bits, expected, strict=True):
+                got = own[lead + late :, place : place + width].astype(np.int64) @ _weights(width)
+                if not np.array_equal(got[: len(sums)], sums[: len(got), column]):
+                    raise MappingError(f"column {column} of the flat mesh computes other sums than its cells' tables")
+            place += width
+
+
+def compare(model: ArrayModel, mix: Mix, layer: str) -> Comparison:
+    """Compare the mesh of a model on the tiles of a layer."""
+    flat = FlatMesh(model, mix)
+    names, config = model.names(mix), model.config(mix)
+    placed = list(model.mesh_units(names, config, layer))
+    size = model.rows * model.columns
     return Comparison(
-        flat.config.describe(),
-        area,
-        flat.synthesis.area_um2,
-        energy,
-        flat.energy_fj(model.streams[layer], model.delays),
+        config.array.describe(),
+        sum(one.count * one.unit.area_um2 for one in placed),
+        flat.unit.area_um2,
+        sum(one.count * one.energy.total_fj for one in placed) / size,
+        flat.energy_fj(layer),
     )
+
+
+def _bytes(lanes: np.ndarray) -> np.ndarray:
+    """Bits of lanes of int8 [n, lanes], uint8 [n, 8 x lanes]."""
+    return np.unpackbits(np.ascontiguousarray(lanes).view(np.uint8), axis=1, bitorder="little")
+
+
+def _weights(width: int) -> np.ndarray:
+    weights = 1 << np.arange(width, dtype=np.int64)
+    weights[-1] = -weights[-1]
+    return weights

@@ -133,9 +133,7 @@ class Unit:
         ports = {name: tuple(values) for name, values in found["ports"].items()}
         return UnitEnergy(found["parts"], found["toggles"], ports)
 
-    def _measure(
-        self, words: Words, segments: int, settle: int, delays: Delays, check: Check | None
-    ) -> dict[str, Any]:
+    def _measure(self, words: Words, segments: int, settle: int, delays: Delays, check: Check | None) -> dict[str, Any]:
         netlist = self.power.netlist
         activity = simulate(netlist, words, segments=segments, settle=settle)
         if check:

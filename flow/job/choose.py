@@ -14,7 +14,6 @@ from slipstick.model.evaluate import logits
 from slipstick.model.predict import predicted_damage
 from slipstick.rtl.cells.cell import Cell
 
-from .config import EXACT
 from .tiles import apportion
 from .workbench import Workbench
 
@@ -45,18 +44,17 @@ class TileCosts:
     waiting_nj: np.ndarray
 
     @classmethod
-    def measure(cls, model: CostModel, bench: Workbench, cells: Sequence[Cell], widths: Iterable[int]) -> "TileCosts":
+    def measure(cls, model: CostModel, cells: Sequence[Cell], widths: Iterable[int]) -> "TileCosts":
         """Costs of every layer on every cell at these widths; others stay 0."""
-        shape = (len(bench.shapes), len(cells), model.columns + 1)
+        shape = (len(model.shapes), len(cells), model.columns + 1)
         energy, cycles, waiting = np.zeros(shape), np.zeros(shape), np.zeros(shape[1:])
-        outputs = bench.outputs()
         for width in widths:
-            narrow, macs = replace(model, columns=width), bench.macs(model.rows, width)
+            narrow = replace(model, columns=width)
             for column, cell in enumerate(cells):
-                for row, layer in enumerate(bench.shapes):
-                    figures = narrow.layer_figures(cell.name, layer, macs[layer], outputs[layer])
+                for row, layer in enumerate(model.shapes):
+                    figures = narrow.layer_figures(cell.name, layer)
                     energy[row, column, width], cycles[row, column, width] = figures.energy_nj, figures.cycles
-                waiting[column, width] = 1e-6 * sum(narrow.idle_cycle_fj(cell.name, next(iter(bench.shapes))))
+                waiting[column, width] = 1e-6 * sum(narrow.resting_cycle_fj(cell.name))
         return cls(energy, cycles, waiting)
 
     def of_layers(self, order: np.ndarray) -> "TileCosts":
@@ -80,14 +78,14 @@ class TileCosts:
 
 
 def palette(cells: Sequence[Cell], energy: np.ndarray, damage: np.ndarray, size: int, most_damage: float) -> list[int]:
-    """Indices of at most ``size`` cells, the exact one first: the most useful of the energy-damage front.
+    """Indices of at most ``size`` cells, the exact one (index 0) first: the most useful of the energy-damage front.
 
     Cells that another beats in both totals are out; of the rest, those that lower the sum over layers
     and trade-offs of the best attainable cost most are taken one by one. Trade-offs whose best
     assignment does more than ``most_damage`` (nats) do not count: no search would end there.
     """
     total_energy, total_damage = energy.sum(0), damage.sum(0)
-    exact = next(i for i, cell in enumerate(cells) if cell.name == EXACT)
+    exact = 0
     front = [
         i
         for i in range(len(cells))
@@ -126,7 +124,7 @@ def problem(
     """
     layers = list(bench.shapes)
     order = np.argsort(-energy.max(1), kind="stable")
-    costs = TileCosts.measure(model, bench, cells, range(1, model.columns + 1)).of_layers(order)
+    costs = TileCosts.measure(model, cells, range(1, model.columns + 1)).of_layers(order)
     load = bench.macs(model.rows, 1)
     ordered_load = np.array([load[layers[i]] for i in order])
     assign_(bench.loaded.module, {})

@@ -11,8 +11,9 @@ from slipstick.files import write_text
 from slipstick.flow.search.problem import Assignment
 from slipstick.model.convert import assign_
 from slipstick.model.workload import Recording, record
+from slipstick.rtl.cells import cell
 from slipstick.rtl.emit import accelerator_verilog
-from slipstick.rtl.spec.array import ArrayConfig
+from slipstick.rtl.spec.array import ArrayConfig, CellMix
 from slipstick.rtl.spec.depth import required_depth
 from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.sim.cosim import CosimResult, cosimulate
@@ -42,9 +43,16 @@ def emit_tile(tile: Tile, shape: str, recordings: dict[str, Recording], folder: 
 
     ``shape`` are the dot-product tiles that the whole array is made of.
     """
-    depth = max(_depth(tile.config, recordings[layer]) for layer in tile.layers)
+    own = max(_depth(tile.config, recordings[layer]) for layer in tile.layers)
+    depth = max(own, common_depth(recordings, tile.config.rows))
     config = narrow_machine(tile.config, shape, depth=depth)
     return _write(config, folder / f"{tile.name}.v"), config
+
+
+def common_depth(recordings: dict[str, Recording], rows: int) -> int:
+    """Depth of the accumulators that every layer of exact cells fits."""
+    exact = ArrayConfig(rows, 1, CellMix.uniform(cell("exact8s"), rows=rows, columns=1))
+    return max(_depth(exact, recording) for recording in recordings.values())
 
 
 def _depth(config: ArrayConfig, recording: Recording) -> int:

@@ -13,7 +13,6 @@ import slipstick
 from slipstick.errors import Notice
 from slipstick.files import check_writable, write_text
 from slipstick.flow.cost.cost import CostModel
-from slipstick.flow.cost.requantiser_words import requantiser_peripheral
 from slipstick.flow.library.liberty import Liberty, default_liberty, load_liberty
 from slipstick.flow.power.delays import Delays
 from slipstick.flow.search.journal import open_journal
@@ -28,6 +27,8 @@ from .choose import TileCosts, damage_matrix, palette, problem
 from .config import FlowConfig, searched_cells
 from .confirm import Confirmed, check_confirmable, confirm
 from .console import Steps
+from .hardware import common_depth
+from .machine import tile_of
 from .workbench import ImageSets, Workbench, load_images, open_workbench, weights_digest
 
 NATS_OF_LOSS = 4.0
@@ -94,7 +95,7 @@ def find_mix(
                 progress=steps.bar,
             )
         with steps.step("cells: synthesis and power"):
-            model, energy = _costs(config, bench, cells, liberty, steps)
+            model, cells, energy = _costs(config, bench, cells, liberty, steps)
         with steps.step("cells: predicted damage"):
             damage = damage_matrix(bench, cells, steps.bar("cells"))
         allowed = NATS_OF_LOSS * config.max_loss / 100
@@ -143,21 +144,25 @@ def _spread(choices: list[tuple[int, ...]], count: int) -> list[tuple[int, ...]]
 
 def _costs(
     config: FlowConfig, bench: Workbench, cells: list[Cell], liberty: Liberty, steps: Steps
-) -> tuple[CostModel, np.ndarray]:
+) -> tuple[CostModel, list[Cell], np.ndarray]:
+    """The cost model, the cells with the best exact one first, and the energy of every layer on each."""
     bar: Callable[[int, int], None] = steps.bar("syntheses")
     model = CostModel.build(
         cells,
         bench.streams(config.rows, config.columns, config.seed),
+        bench.shapes,
         liberty=liberty,
         clock_mhz=config.clock_mhz,
         delays=Delays[config.delays.upper()],
         rows=config.rows,
         columns=config.columns,
-        rows_per_tile={name: shape.rows for name, shape in bench.shapes.items()},
-        requantiser=requantiser_peripheral(bench.recordings, config.rows, config.seed),
+        tile=tile_of(config.tile, config.rows, config.columns),
+        depth=common_depth(bench.recordings, config.rows),
         progress=lambda done, total, name: bar(done, total),
     )
-    return model, TileCosts.measure(model, bench, cells, [config.columns]).energy_nj[:, :, config.columns]
+    exact = model.cell(model.baseline.chosen)
+    every = [exact, *(one for one in cells[1:] if one.name != exact.name)]
+    return model, every, TileCosts.measure(model, every, [config.columns]).energy_nj[:, :, config.columns]
 
 
 def _path(name: str | None) -> Path | None:

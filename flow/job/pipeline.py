@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from slipstick.flow.cost.baseline import BASELINE
 from slipstick.flow.cost.cost import CostModel
-from slipstick.flow.cost.figures import LEVELS, InferenceEnergy, LayerFigures, Levels
+from slipstick.flow.cost.figures import InferenceEnergy, LayerFigures
 from slipstick.flow.handoff.design import HandedDesign
 from slipstick.flow.handoff.handoff import hand_off
 from slipstick.model.convert import assign_
@@ -21,7 +22,6 @@ from .console import Steps
 from .hardware import Checked, check_mixed, check_tiles
 from .mix import Mix, find_mix
 from .tiles import Placement, place
-from .workbench import Workbench
 
 COSIMULATED_IMAGES = 2
 
@@ -73,49 +73,28 @@ def run_flow(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
                 design = HandedDesign(one.file.stem, "aclk", config.clock_mhz, "ihp-sg13g2", one.config)
                 hand_off(design, one.file.read_text(), out / "handoff" / one.name)
     with steps.step("power of the accelerator"):
-        inference = accelerator_energy(config, bench, placement, mix.model)
+        inference = accelerator_energy(placement, mix.model)
     return FlowResult(config, mix, placement, inference, right, [*checked, mixed], steps.seconds)
 
 
-def accelerator_energy(config: FlowConfig, bench: Workbench, placement: Placement, model: CostModel) -> InferenceEnergy:
+def accelerator_energy(placement: Placement, model: CostModel) -> InferenceEnergy:
     """Energy of the tiles, each as wide as it was built, beside one exact R x C array.
 
-    A narrow tile moves every activation past fewer columns, so its skew and control weigh more. Tiles
+    A narrow tile moves every activation past fewer columns, so its activations and control weigh more. Tiles
     work at the same time, on different images; at the level of the inference a tile that is done waits
     for the slowest, its clock running.
     """
-    layers: dict[str, Levels] = {}
     details: dict[str, LayerFigures] = {}
-    requantise = 0.0
-    outputs, useful = bench.outputs(), bench.macs(1, 1)
-    resting: dict[str, tuple[float, float]] = {}
+    narrow = {tile.name: replace(model, columns=tile.config.columns) for tile in placement.tiles}
     for tile in placement.tiles:
-        width = tile.config.columns
-        macs = bench.macs(config.rows, width)
-        narrow = replace(model, columns=width)
-        own = narrow.inference_energy(
-            dict.fromkeys(tile.layers, tile.cell.name), {x: macs[x] for x in tile.layers}, outputs, useful
-        )
-        layers |= own.layers_nj
-        details |= own.details
-        requantise += sum(own.requantise_nj * outputs[x] for x in tile.layers) / sum(outputs.values())
-        resting[tile.name] = narrow.idle_cycle_fj(tile.cell.name, next(iter(bench.shapes)))
+        details |= {layer: narrow[tile.name].layer_figures(tile.cell.name, layer) for layer in tile.layers}
     busy = {tile.name: sum(details[x].cycles for x in tile.layers) for tile in placement.tiles}
     for tile in placement.tiles:
+        gates, tree = narrow[tile.name].resting_cycle_fj(tile.cell.name)
         for layer in tile.layers:  # its share of the tile's waiting
             share = 1e-6 * (max(busy.values()) / busy[tile.name] - 1) * details[layer].cycles
-            gates, tree = resting[tile.name]
             parts = details[layer].parts_nj
-            parts = parts | {"idle": parts["idle"] + share * gates, "clock_tree": parts["clock_tree"] + share * tree}
+            parts = parts | {"waiting": share * gates, "clock tree": parts["clock tree"] + share * tree}
             details[layer] = replace(details[layer], parts_nj=parts)
-            layers[layer] = replace(layers[layer], inference=details[layer].energy_nj)
-    exact = model.inference_energy({}, bench.macs(config.rows, config.columns), outputs, useful)
-    total = {level: sum(getattr(part, level) for part in layers.values()) for level in LEVELS}
-    order = list(exact.layers_nj)
-    return replace(
-        exact,
-        total_nj=Levels(**total | {"array": total["array"] + requantise}),
-        layers_nj={layer: layers[layer] for layer in order},
-        details={layer: details[layer] for layer in order},
-        period_cycles=max(busy.values()),
-    )
+    exact = {layer: model.layer_figures(BASELINE, layer) for layer in model.shapes}
+    return InferenceEnergy(model.notes, {layer: details[layer] for layer in exact}, exact, max(busy.values()))

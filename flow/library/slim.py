@@ -30,7 +30,8 @@ def slim(text: str, name: str = "Liberty text") -> str:
 
     Kept: combinational cells and plain D flip-flops (inverting ones too) that can be used and are not marked
     ``dont_use``, and clock gates for rising edges without a test pin, marked or not: tools place these alone. All with
-    timing, setup, internal power and leakage. Dropped: latches, scan cells, other clock gates, three-state, tie, fill, antenna and delay cells, hold and pulse-width constraints, wire loads. Four digits change
+    timing, setup, internal power and leakage. Dropped: latches, scan cells, other clock gates, three-state, tie, fill,
+    antenna and delay cells, hold and pulse-width constraints, wire loads. Four digits change
     power by less than 2e-5. The file's leading comments, which hold its licence, stay. Raises UserError when the text
     is not Liberty.
     """

@@ -24,12 +24,12 @@ def link(top: str, parts: Mapping[str, Synthesis], left_out: Mapping[str, Mappin
     """
     flat = _Flat(parts, left_out)
     bits = flat.place(top, "", {})
-    ports = {name: [direction, bits[name]] for name, (direction, _) in parts[top].netlist["ports"].items()}
-    ports |= flat.ports
-    cells = {name: [kind, flat.connected(pins)] for name, (kind, pins) in flat.cells.items()}
+    directions = {name: direction for name, (direction, _) in parts[top].netlist["ports"].items()}
+    ports: dict[str, list[Any]] = {name: [one, bits[name]] for name, one in directions.items()} | flat.ports
+    cells = {name: (kind, flat.connected(pins)) for name, (kind, pins) in flat.cells.items()}
     netlist = {
         "ports": {name: [direction, flat.resolved(nets)] for name, (direction, nets) in ports.items()},
-        "cells": cells,
+        "cells": {name: list(cell) for name, cell in cells.items()},
         "nets": {name: flat.resolved(nets) for name, nets in flat.nets.items()},
     }
     counts: dict[str, int] = {}

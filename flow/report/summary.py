@@ -4,8 +4,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from slipstick.flow.cost.baseline import BASELINE
-from slipstick.flow.cost.figures import whole
-from slipstick.flow.cost.mac import PARTS
+from slipstick.flow.cost.figures import OF_MAC, PARTS, whole
 from slipstick.flow.job.confirm import CONFIDENCE
 from slipstick.flow.job.manifest import manifest
 from slipstick.flow.job.pipeline import FlowResult
@@ -28,7 +27,6 @@ def summarise(result: FlowResult) -> dict[str, Any]:
         "energy_nj": {
             "chosen": asdict(result.inference.total_nj),
             "exact": asdict(result.inference.exact_total_nj),
-            "requantise": result.inference.requantise_nj,
             "layers": {
                 layer: {"chosen": asdict(own), "exact": asdict(result.inference.exact_layers_nj[layer])}
                 for layer, own in result.inference.layers_nj.items()
@@ -132,26 +130,27 @@ def _promise(result: FlowResult) -> dict[str, Any]:
 
 
 def _area(result: FlowResult) -> dict[str, float]:
-    """Area of the tiles, and of one exact array of the same number of elements, without memories."""
+    """Area of the tiles, and of one exact array of the same size, without memories and clock tree."""
     model = result.mix.model
     tiles = [replace(model, columns=x.config.columns).array_area_um2(x.cell.name) for x in result.placement.tiles]
     return {"chosen": sum(tiles), "exact": model.array_area_um2(BASELINE)}
 
 
 def _cell(result: FlowResult, index: int) -> dict[str, Any]:
-    one, macs = result.mix.cells[index], result.mix.bench.macs(result.config.rows, result.config.columns)
-    total = sum(macs.values())
-    energies = {layer: result.mix.model.energy_per_mac(one.name, layer) for layer in macs}
-    cost = result.mix.model.cell_cost(one.name)
+    one, model = result.mix.cells[index], result.mix.model
+    figures = {layer: model.layer_figures(one.name, layer) for layer in model.shapes}
+    macs = sum(layer.macs for layer in figures.values())
+    parts = {part: sum(1e6 * layer.parts_nj[part] for layer in figures.values()) / macs for part in PARTS}
+    cost = model.cell_cost(one.name)
     return {
         "name": one.name,
         "family": one.family,
         "digest": one.digest,
         "errors": one.errors.as_json(),
         "cost": asdict(cost) | {"f_max_mhz": cost.f_max_mhz},
-        "multiplier_fj": sum(energies[x].multiplier_fj * macs[x] for x in macs) / total,
-        "pe_parts_fj": {part: sum(energies[x].parts_fj[part] * macs[x] for x in macs) / total for part in PARTS},
-        "pe_fj": sum(energies[x].pe_fj * macs[x] for x in macs) / total,
+        "parts_fj": parts,
+        "mac_fj": sum(parts[part] for part in OF_MAC),
+        "inference_fj": sum(parts.values()),
         "energy_nj": float(result.mix.energy[:, index].sum()),
         "damage": float(result.mix.damage[:, index].sum()),
         "accuracy": float(result.right[one.name].mean()) if one.name in result.right else None,

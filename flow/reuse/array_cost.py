@@ -1,15 +1,15 @@
 """Energy, delay and area of attention reuse on our own array, at the operands that a reuse network really has."""
 
 from dataclasses import dataclass, replace
-from math import ceil
 
 import numpy as np
 from torch import Tensor
 
+from slipstick.flow.cost.baseline import BASELINE
 from slipstick.flow.cost.cost import CostModel
-from slipstick.flow.cost.requantiser_words import requantiser_peripheral
+from slipstick.flow.job.hardware import common_depth
 from slipstick.model.convert import EXACT, approximate_
-from slipstick.model.workload import record, tile_streams
+from slipstick.model.workload import record, tile_streams, workload
 from slipstick.model.zoo import LoadedModel
 from slipstick.rtl.cells import cell
 
@@ -29,7 +29,7 @@ class ArrayParts:
 
     model: CostModel
     layers: dict[str, tuple[str, ...]]
-    cell: str = EXACT
+    cell: str = BASELINE
 
     @classmethod
     def measure(
@@ -49,8 +49,8 @@ class ArrayParts:
             for names in layers.values() for name in names
         }  # fmt: skip
         model = CostModel.build(
-            [cell(EXACT)], streams, clock_mhz=clock_mhz, rows=rows, columns=columns,
-            requantiser=requantiser_peripheral(recordings, rows, seed),
+            [cell(EXACT)], streams, workload(loaded.module), clock_mhz=clock_mhz, rows=rows, columns=columns,
+            depth=common_depth(recordings, rows),
         )  # fmt: skip
         return cls(model, layers)
 
@@ -58,7 +58,7 @@ class ArrayParts:
         """All encoders of a geometry, ``reuse`` of them without attention of their own.
 
         The energy of a part is the mean over the recorded layers of its name. The area is that of the array with
-        accumulator adders and requantisers, without memories: one array does everything, so it does not change.
+        its requantisers, without memories: one array does everything, so it does not change.
         With ``lanes`` the delay has the units beside the array in series with it; their energy and area are not
         counted. Raises UserError for more reuse encoders than there can be.
         """
@@ -93,7 +93,7 @@ class ArrayParts:
                 through += encoders * taken
                 busy += encoders * number * taken
                 interval = max(interval, taken if encoders else 0)
-        waiting = sum(model.idle_cycle_fj(self.cell, next(iter(model.streams))))
+        waiting = sum(model.resting_cycle_fj(self.cell))
         energy += 1e-6 * (arrays * interval - busy) * waiting
         milliseconds, area = 1e-3 / model.clock_mhz, 1e-6 * model.array_area_um2(self.cell)
         image = ReuseCost(1e-6 * energy, milliseconds * through, arrays * area)
@@ -102,10 +102,7 @@ class ArrayParts:
     def _encoder_nj(self, geometry: Geometry, reuses: bool, transform: bool) -> float:
         model, total = self.model, 0.0
         for part, shape in encoder_products(geometry, reuses, transform).items():
-            depth, channels = ceil(shape.depth / model.rows) * model.rows, ceil(shape.channels / model.columns)
-            macs = shape.rows * shape.repeats * depth * channels * model.columns
-            outputs = shape.rows * shape.repeats * shape.channels
-            longer = replace(model, rows_per_tile=dict.fromkeys(self.layers[part], shape.rows))
-            found = [longer.layer_figures(self.cell, name, macs, outputs).energy_nj for name in self.layers[part]]
+            other = replace(model, shapes=dict.fromkeys(self.layers[part], shape))
+            found = [other.layer_figures(self.cell, name).energy_nj for name in self.layers[part]]
             total += sum(found) / len(found)
         return total

@@ -39,11 +39,11 @@ def vit_shape(loaded: LoadedModel) -> VitShape:
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(module, nn.Linear):
             rows = inputs[0].numel() // module.in_features
-            outside[names[module]] = LayerShape("linear", rows, module.in_features, module.out_features, 1)
+            outside[names[module]] = LayerShape(rows, module.in_features, module.out_features, 1, "linear")
         elif isinstance(module, nn.Conv2d):
             depth, groups = module.weight[0].numel(), module.groups
             rows = output.shape[-2] * output.shape[-1]
-            outside[names[module]] = LayerShape("conv2d", rows, depth, module.out_channels // groups, groups)
+            outside[names[module]] = LayerShape(rows, depth, module.out_channels // groups, groups, "conv2d")
         else:
             tokens.append(inputs[0].shape[1])
 

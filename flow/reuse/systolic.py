@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import ceil
 
-from slipstick.flow.job.machine import AUTO, tile_of
+from slipstick.flow.job.machine import AUTO, machine
 from slipstick.model.workload import LayerShape
+from slipstick.rtl.cells import cell
+from slipstick.rtl.spec.array import ArrayConfig, CellMix
+from slipstick.rtl.spec.cycles import passes
 from slipstick.rtl.spec.machine import AcceleratorConfig
-from slipstick.rtl.spec.timing import product_cycles
 
 from .geometry import Geometry
 
@@ -21,16 +23,16 @@ def encoder_products(geometry: Geometry, reuses: bool, transform: bool = True) -
     tokens, dim, heads = geometry.tokens, geometry.dim, geometry.heads
     head = dim // heads
     remaining = {
-        "attn.proj": LayerShape("linear", tokens, dim, dim, 1),
-        "mlp.fc1": LayerShape("linear", tokens, dim, geometry.hidden, 1),
-        "mlp.fc2": LayerShape("linear", tokens, geometry.hidden, dim, 1),
+        "attn.proj": LayerShape(tokens, dim, dim, 1, "linear"),
+        "mlp.fc1": LayerShape(tokens, dim, geometry.hidden, 1, "linear"),
+        "mlp.fc2": LayerShape(tokens, geometry.hidden, dim, 1, "linear"),
     }
     if reuses:
         return remaining | ({"attn.transform.linear": remaining["attn.proj"]} if transform else {})
     return remaining | {
-        "attn.qkv": LayerShape("linear", tokens, dim, 3 * dim, 1),
-        "attn.qk": LayerShape("matmul", tokens, head, tokens, heads),
-        "attn.av": LayerShape("matmul", tokens, tokens, head, heads),
+        "attn.qkv": LayerShape(tokens, dim, 3 * dim, 1, "linear"),
+        "attn.qk": LayerShape(tokens, head, tokens, heads, "matmul"),
+        "attn.av": LayerShape(tokens, tokens, head, heads, "matmul"),
     }
 
 
@@ -42,12 +44,9 @@ def cycles(
     tile: str = AUTO,
     accumulator_rows: int = AcceleratorConfig.accumulator_rows,
 ) -> int:
-    """Cycles of a product on an array of ``rows`` x ``columns`` in tiles, outputs alone, without back-pressure."""
-    tile_rows, tile_columns = tile_of(tile, rows, columns)
-    return shape.repeats * product_cycles(
-        (shape.rows, shape.depth, shape.channels), rows=rows, columns=columns,
-        mesh=(rows // tile_rows, columns // tile_columns), accumulator_rows=accumulator_rows,
-    )  # fmt: skip
+    """Cycles of a product among products on an array in tiles, outputs alone, without back-pressure."""
+    array = ArrayConfig(rows, columns, CellMix.uniform(cell("exact8s"), rows=rows, columns=columns))
+    return passes(machine(array, tile, accumulator_rows=accumulator_rows), shape).cycles
 
 
 def matrices(part: str, shape: LayerShape) -> tuple[int, LayerShape]:

@@ -20,6 +20,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from slipstick.errors import UserError
+from slipstick.store import digest
 
 from ..place import Library, place
 from ..spec.beats import BITS, CONSTANTS, FIELDS, MAX_ROWS, OF_COLUMN
@@ -48,6 +49,7 @@ class Accelerator(Component):
 
     def __init__(self, config: AcceleratorConfig, library: Library | None = None) -> None:
         self.config, self._library = config, library
+        self.content = digest(config.as_json())
         rows, columns = config.array.rows, config.array.columns
         widest = max(config.sum_width(column) for column in range(columns))
         if widest > LANE_BITS:

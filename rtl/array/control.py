@@ -8,6 +8,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from slipstick.store import digest
+
 from ..place import Library
 from ..spec.beats import CONSTANT_BYTES, FIELDS, OF_LAYER
 from ..spec.machine import AcceleratorConfig
@@ -30,6 +32,7 @@ class Control(Component):
 
     def __init__(self, config: AcceleratorConfig, library: Library | None = None) -> None:
         self.config = config
+        self.content = digest(config.array.rows, config.mesh, config.accumulator_rows)
         super().__init__({
             "user": In(sum(FIELDS.values())), "last": In(1), "valid": In(1), "weight": In(signed(8)), "ready": Out(1),
             "answer_ready": In(1), "answer_valid": Out(1), "answer_last": Out(1),

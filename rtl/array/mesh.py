@@ -18,6 +18,8 @@ from amaranth.hdl import Cat, Module, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from slipstick.store import digest
+
 from ..cells.dot_form import DotForm, Encoding, dot_form, shared_encoding
 from ..gates import gathered
 from ..place import Library, place
@@ -46,6 +48,7 @@ class Mesh(Component):
 
     def __init__(self, config: AcceleratorConfig, library: Library | None = None) -> None:
         self.config, self._library = config, library
+        self.content = digest(config.as_json())
         rows, columns = config.array.rows, config.array.columns
         super().__init__({
             "advance": In(1), "valid": In(1), "bank": In(1),

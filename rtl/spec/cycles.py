@@ -67,7 +67,7 @@ def stream_cycles(config: AcceleratorConfig, shapes: Sequence[Shape]) -> int:
     plan = list(_plan(config, shapes))
     reach, now = hold(config), 0
     now = plan[0][1]  # loads before the first pass
-    for index, (count, _, first) in enumerate(plan):
+    for index, (count, _, _) in enumerate(plan):
         following = plan[index + 1] if index + 1 < len(plan) else None
         length = max(count, reach + following[1]) if following else count
         if following and not following[2]:

@@ -27,9 +27,9 @@ def test_cycles_are_those_of_the_contract(shape: tuple[int, int, int], tile: str
     a, w = np.zeros((m, k), np.int8), np.zeros((k, n), np.int8)
     product = MatrixProduct(a, w, np.zeros(n, np.int32), Requant.from_scale(np.full(n, 1e-3)))
     beats = schedule(config, [product], raw=(False,)).beats
-    counted = cycles(LayerShape("linear", m, k, n, 1), 4, 3, tile=tile)
+    counted = cycles(LayerShape(m, k, n, 1, "linear"), 4, 3, tile=tile)
     assert counted == interpreter.cycles(config, beats)
-    assert cycles(LayerShape("matmul", m, k, n, 5), 4, 3, tile=tile) == 5 * counted
+    assert cycles(LayerShape(m, k, n, 5, "matmul"), 4, 3, tile=tile) == 5 * counted
 
 
 def test_products_of_an_encoder_are_those_of_the_paper() -> None:
@@ -60,7 +60,7 @@ def test_every_reuse_encoder_takes_off_the_same_time_and_the_transformation_bloc
     steps = np.diff(delays(True))
     assert np.allclose(steps, steps[0]) and steps[0] < 0
     assert np.allclose(np.subtract(delays(True), delays(False)), 1e-5 * np.arange(12) * cycles(
-        LayerShape("linear", 197, 384, 384, 1), 16, 16))  # fmt: skip
+        LayerShape(197, 384, 384, 1), 16, 16))  # fmt: skip
     assert delays(True)[0] == pytest.approx(delays(False)[0])
 
 
@@ -80,7 +80,7 @@ def test_clock_and_products_outside_the_encoders_count() -> None:
     def delay(clock: float, outside: tuple[LayerShape, ...] = ()) -> float:
         return systolic_delay_ms(SHIPPED_VIT, 2, rows=8, columns=8, clock_mhz=clock, outside=outside)
 
-    extra = LayerShape("conv2d", 1024, 27, 32, 1)
+    extra = LayerShape(1024, 27, 32, 1, "conv2d")
     assert delay(200) == pytest.approx(delay(100) / 2)
     assert delay(100, (extra,)) - delay(100) == pytest.approx(1e-5 * cycles(extra, 8, 8))
     with pytest.raises(UserError, match="6 of 6 encoders cannot reuse"):

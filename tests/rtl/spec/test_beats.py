@@ -9,7 +9,7 @@ from slipstick.errors import UserError
 from slipstick.rtl.spec.array import matmul
 from slipstick.rtl.spec.beats import schedule
 from slipstick.rtl.spec.interpreter import cycles, latency, run
-from slipstick.rtl.spec.timing import product_cycles
+from slipstick.rtl.spec.cycles import Shape, passes, stream_cycles
 from tests.rtl.array.machines import machine, product
 
 SHAPES = [(1, 1, 1), (5, 9, 6), (13, 4, 3), (7, 16, 9)]
@@ -40,14 +40,16 @@ def test_loads_hide_behind_rows_where_there_are_enough_of_them() -> None:
 
 @pytest.mark.parametrize("shape", [*SHAPES, (40, 9, 9), (6, 8, 8), (12, 3, 5), (31, 8, 20)])
 @pytest.mark.parametrize("tile_rows, tile_columns", [(1, 1), (2, 4), (4, 4)])
-@pytest.mark.parametrize("raw", [(False,), (True, False)])
-def test_cycles_of_a_product_are_those_of_its_beats(
-    shape: tuple[int, int, int], tile_rows: int, tile_columns: int, raw: tuple[bool, ...]
+def test_cycles_of_products_are_those_of_their_beats(
+    shape: tuple[int, int, int], tile_rows: int, tile_columns: int
 ) -> None:
     config = machine(tile_rows, tile_columns, mix="uniform", accumulator_rows=12)
-    plan = schedule(config, [product(*shape)], raw=raw)
-    counted = product_cycles(shape, rows=4, columns=4, mesh=config.mesh, accumulator_rows=12, answers=len(raw))
-    assert counted == cycles(config, plan.beats) == len(plan.beats) + latency(config)
+    counted = []
+    for repeats in (1, 2, 3):
+        plan = schedule(config, [product(*shape)] * repeats, raw=(False,))
+        counted.append(stream_cycles(config, [Shape(*shape, repeats)]))
+        assert counted[-1] == cycles(config, plan.beats)
+    assert counted[2] - counted[1] == passes(config, Shape(*shape)).cycles
 
 
 @pytest.mark.parametrize(
