@@ -60,7 +60,7 @@ def _show(summary: dict, page: Path) -> None:
     tiles = ", ".join(f"{t['rows']} x {t['columns']} {t['cell']}" for t in summary["accelerator"]["tiles"])
     typer.echo(f"tiles: {tiles}")
     typer.echo(
-        f"energy saved: multiplier {100 * saving['multiplier']:.1f} %, processing element {100 * saving['pe']:.1f} %, "
+        f"energy saved: multiplier {100 * saving['multiplier']:.1f} %, with adder trees {100 * saving['mac']:.1f} %, "
         f"array {100 * saving['array']:.1f} %, whole inference {100 * saving['inference']:.1f} %"
     )
     power = summary["power"]["chosen"]

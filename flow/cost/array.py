@@ -362,8 +362,8 @@ class ArrayModel:
             table = bits_of(netlist.evaluate(codes, np.zeros_like(codes)).astype(np.int64), len(netlist.outputs))
             return self._register(unit, table, layer)
 
-        return self._keep(("register", unit.synthesis.key, self._encoding(names).netlist.digest, layer, self.mesh, self.delays),
-                          measure)  # fmt: skip
+        key = ("register", unit.synthesis.key, self._encoding(names).netlist.digest, layer, self.mesh, self.delays)
+        return self._keep(key, measure)
 
     def _skew_register(self, unit: Unit, layer: str) -> UnitEnergy:
         return self._keep(

@@ -11,6 +11,7 @@ from slipstick.flow.cost.cost import CostModel
 from slipstick.flow.cost.figures import InferenceEnergy, LayerFigures
 from slipstick.flow.handoff.design import HandedDesign
 from slipstick.flow.handoff.handoff import hand_off
+from slipstick.flow.power.delays import Delays
 from slipstick.model.convert import assign_
 from slipstick.model.evaluate import correct
 from slipstick.model.workload import record
@@ -28,12 +29,13 @@ COSIMULATED_IMAGES = 2
 
 @dataclass
 class FlowResult:
-    """All that the report shows; ``right`` tells of every test image whether an arithmetic has it right: bool [N]."""
+    """All that the report shows; ``zero_delay`` is the energy without glitches; ``right`` tells of every test image whether an arithmetic has it right: bool [N]."""
 
     config: FlowConfig
     mix: Mix
     placement: Placement
     inference: InferenceEnergy
+    zero_delay: InferenceEnergy
     right: dict[str, np.ndarray]
     checked: list[Checked]
     seconds: dict[str, float]
@@ -74,7 +76,8 @@ def run_flow(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
                 hand_off(design, one.file.read_text(), out / "handoff" / one.name)
     with steps.step("power of the accelerator"):
         inference = accelerator_energy(placement, mix.model)
-    return FlowResult(config, mix, placement, inference, right, [*checked, mixed], steps.seconds)
+        zero_delay = accelerator_energy(placement, replace(mix.model, delays=Delays.ZERO))
+    return FlowResult(config, mix, placement, inference, zero_delay, right, [*checked, mixed], steps.seconds)
 
 
 def accelerator_energy(placement: Placement, model: CostModel) -> InferenceEnergy:

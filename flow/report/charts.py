@@ -97,19 +97,19 @@ def _place(layer: str) -> tuple[str, str]:
 
 
 PARTS = {
-    "multiplier": ("multiplier", "#2186eb"),
-    "adder": ("adder", "#7cc4fa"),
-    "weight_loading": ("weight multiplexer", "#bae3ff"),
-    "registers": ("registers", "#17b897"),
-    "clock_pins": ("clock pins", "#8eedc7"),
-    "skew": ("skew registers", "#f0b429"),
-    "accumulate": ("accumulators' adders", "#f7d070"),
-    "control": ("control", "#9aa5b1"),
-    "load": ("weights passing", "#8662c7"),
-    "idle": ("idle and draining", "#cbd2d9"),
+    "multiplier": ("multipliers", "#2186eb"),
+    "adder": ("adder trees", "#7cc4fa"),
+    "sum registers": ("sum registers", "#bae3ff"),
+    "activations": ("activations: encoders and registers", "#f0b429"),
+    "broadcast": ("activations: pins and buffers", "#f7d070"),
+    "weights": ("weights: banks and encoders", "#8662c7"),
+    "clock pins": ("clock pins and gates", "#8eedc7"),
+    "accumulate": ("accumulation", "#17b897"),
     "requantise": ("requantisers", "#da127d"),
-    "clock_tree": ("clock tree", "#e12d39"),
+    "control": ("control", "#9aa5b1"),
     "wires": ("wires", "#52606d"),
+    "clock tree": ("clock tree", "#e12d39"),
+    "waiting": ("waiting for other tiles", "#cbd2d9"),
 }
 """Parts of an inference's energy in the order of the bars: title and colour."""
 
@@ -142,7 +142,7 @@ def parts_of_energy(summary: dict[str, Any]) -> go.Figure:
 def savings(summary: dict[str, Any]) -> go.Figure:
     """What is saved at each level, side by side."""
     saved = summary["energy_saving"]
-    names = {"multiplier": "multipliers", "pe": "processing elements", "array": "array", "inference": "inference"}
+    names = {"multiplier": "multipliers", "mac": "with adder trees", "array": "array", "inference": "inference"}
     values = [100 * saved[level] for level in names]
     figure = go.Figure()
     figure.add_bar(
@@ -175,13 +175,12 @@ def layers_energy(summary: dict[str, Any]) -> go.Figure:
 
 
 def cells_energy(summary: dict[str, Any]) -> go.Figure:
-    """Energy of a multiply-accumulate of the searched cells by part of the processing element."""
-    titles = {part.replace("_", " "): PARTS[part] for part in list(PARTS)[:5]}
+    """Energy of a multiply-accumulate of the searched cells on all layers, by part of the accelerator."""
     cells = [cell for cell in summary["cells"] if cell["name"] in summary["search"]["cells"]]
-    figure = _stacked({cell["name"]: cell["pe_parts_fj"] for cell in cells}, titles, orientation="h")
+    figure = _stacked({cell["name"]: cell["parts_fj"] for cell in cells}, PARTS, orientation="h")
     figure = style(figure, 110 + 34 * len(cells), barmode="stack")
     figure.update_layout(margin={"l": 64, "r": 20, "t": 40, "b": 52}, legend_traceorder="normal")
-    figure.update_xaxes(title="energy a multiply-accumulate, processing element (fJ)")
+    figure.update_xaxes(title="energy a multiply-accumulate, everything but memories (fJ)")
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
 
@@ -192,13 +191,15 @@ def cells_map(summary: dict[str, Any]) -> go.Figure:
     for name, chosen, colour in (("characterised", False, "#9aa5b1"), ("searched", True, FRONT_COLOUR)):
         some = [c for c in summary["cells"] if (c["name"] in summary["search"]["cells"]) == chosen and c["damage"] > 0]
         figure.add_scatter(
-            x=[c["pe_fj"] for c in some], y=[c["damage"] for c in some], mode="markers+text", name=name,
+            x=[c["inference_fj"] for c in some], y=[c["damage"] for c in some], mode="markers+text", name=name,
             text=[c["name"].replace("8s", "") for c in some], textposition="top center",
             textfont={"size": 10, "color": QUIET}, marker={"color": colour, "size": 9},
         )  # fmt: skip
     exact = next(c for c in summary["cells"] if c["damage"] == 0)
-    figure.add_vline(x=exact["pe_fj"], line={"color": EXACT_COLOUR, "dash": "dot"}, annotation_text=exact["name"])
+    figure.add_vline(
+        x=exact["inference_fj"], line={"color": EXACT_COLOUR, "dash": "dot"}, annotation_text=exact["name"]
+    )
     figure = style(figure, 420)
-    figure.update_xaxes(title="energy a multiply-accumulate, processing element (fJ)")
+    figure.update_xaxes(title="energy a multiply-accumulate, everything but memories (fJ)")
     figure.update_yaxes(title="predicted rise of the loss, all layers", type="log", exponentformat="power")
     return figure

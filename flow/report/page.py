@@ -15,7 +15,7 @@ from slipstick.files import write_text
 
 from . import charts
 
-SCHEMA = 2
+SCHEMA = 3
 """Of ``summary.json``; grows when a key changes its meaning."""
 CHARTS = {
     "divergence_energy": charts.divergence_energy,

@@ -33,6 +33,22 @@ def summarise(result: FlowResult) -> dict[str, Any]:
             },
             "notes": list(result.inference.notes),
         },
+        "array": {
+            "rows": result.config.rows,
+            "columns": result.config.columns,
+            "tile_rows": result.mix.model.tile[0],
+            "tile_columns": result.mix.model.tile[1],
+            "utilisation": whole(result.inference.exact_details, elements)["utilisation"],
+            "delay_ps": result.mix.model.delay_ps(BASELINE),
+        },
+        "energy_uj": {
+            name: {
+                "multiplier": getattr(result.inference, total).multiplier / 1000,
+                "array": getattr(result.inference, total).inference / 1000,
+                "array_zero_delay": getattr(result.zero_delay, total).inference / 1000,
+            }
+            for name, total in (("chosen", "total_nj"), ("exact", "exact_total_nj"))
+        },
         "power": {
             "chosen": whole(result.inference.details, elements, result.inference.period_cycles),
             "exact": whole(result.inference.exact_details, elements),
