@@ -29,7 +29,10 @@ COSIMULATED_IMAGES = 2
 
 @dataclass
 class FlowResult:
-    """All that the report shows; ``zero_delay`` is the energy without glitches; ``right`` tells of every test image whether an arithmetic has it right: bool [N]."""
+    """All that the report shows; ``zero_delay`` is the energy without glitches.
+
+    ``right`` tells of every test image whether an arithmetic has it right: bool [N].
+    """
 
     config: FlowConfig
     mix: Mix
