@@ -64,9 +64,11 @@ def test_an_edit_of_the_rounding_reaches_the_kept_verilog(tmp_path: Path) -> Non
         shutil.copytree(ROOT / folder, copy / folder, symlinks=True, ignore=ignored)
     ask = """
 from pathlib import Path
-from slipstick.flow.cost.modules import requantiser_verilog
-from slipstick.store import Store
-print(requantiser_verilog(20, Store("verilog", Path("cache"))), end="")
+import os
+os.environ["SLIPSTICK_CACHE"] = str(Path("cache").resolve())
+from slipstick.flow.cost.emitted import emitted_modules
+from slipstick.rtl.requantiser import Requantiser
+print(emitted_modules(Requantiser, 20)["requantiser_a20"].verilog, end="")
 """
     first = python(copy, ask)
     fixed = copy / "rtl" / "spec" / "fixed.py"

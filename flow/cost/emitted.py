@@ -2,11 +2,12 @@
 
 import importlib.metadata
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Fragment, Value
+from amaranth.hdl import Fragment, UnusedElaboratable, Value
 from amaranth.lib.wiring import In
 
 from slipstick.flow.library.liberty import Liberty
@@ -18,6 +19,7 @@ from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 
 Progress = Callable[[int, int, str], None]
+warnings.simplefilter("ignore", UnusedElaboratable)  # of parts whose text the store has: nobody elaborates them
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from jinja2 import Environment, StrictUndefined
 
 from slipstick.flow.commands.synth import synthetic_stream
 from slipstick.flow.cost.cost import CostModel
-from slipstick.flow.cost.flat import FlatArray, compare
-from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
+from slipstick.flow.cost.flat import compare
+from slipstick.flow.cost.multiplier import MULTIPLIER, multiplier_verilog
 from slipstick.flow.job.manifest import tool_versions
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.flow.power.delays import Delays
@@ -27,7 +27,7 @@ from slipstick.flow.power.measure import measure_power, random_vectors
 from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.synth import synthesise
 from slipstick.rtl.cells.registry import cell
-from slipstick.rtl.spec.array import ArrayConfig, CellMix
+from slipstick.rtl.spec.cycles import Shape
 from slipstick.store import Store
 from tests.bench.opensta import HOLD, VECTORS, against_opensta, rules, version
 from tests.bench.published import ARCHITECTURES, architectures, published
@@ -39,7 +39,11 @@ GLITCHING = (
     "exact8s", "exact_booth8s", "exact_magnitude8s", "truncated8s_k7", "truncated_magnitude8s_k5_c2",
     "evolved8s_b60_mae75",
 )  # fmt: skip
-MIXES = (("exact8s",), ("truncated8s_k6",), ("exact8s", "truncated8s_k6"), ("evolved8s_b60_mae140",))
+MIXES = (
+    ("exact_multiples8s",), ("truncated_magnitude8s_k6_c2",), ("exact_multiples8s", "truncated_magnitude8s_k6_c2"),
+    ("evolved8s_b60_mae140",),
+)  # fmt: skip
+MESHES = ((4, 4), (8, 4), (16, 16))
 
 
 def glitches() -> Iterator[dict[str, object]]:
@@ -63,15 +67,17 @@ def glitches() -> Iterator[dict[str, object]]:
 
 def composed() -> Iterator[dict[str, object]]:
     """Area and energy of arrays composed from their parts, over those of the same arrays synthesised flat."""
-    for side in (4, 8):
+    for rows, columns in MESHES:
         for mix in MIXES:
-            names = mix * (side // len(mix))
-            tiles = [synthetic_stream(side, side, seed) for seed in range(4)]
-            model = CostModel.build([cell(name) for name in mix], {"x": tiles}, rows=side, columns=side)
-            mixed = CellMix.by_column([cell(name) for name in names], rows=side, columns=side)
-            flat = FlatArray.build(ArrayConfig(side, side, mixed), default_liberty(), model.clock_ps)
-            found = compare(flat, model, "x")
-            yield {"side": side, "mix": " + ".join(mix), "area": found.area_ratio, "energy": found.energy_ratio}
+            tiles = [synthetic_stream(rows, columns, seed) for seed in range(4)]
+            for delays in (Delays.ZERO, Delays.NLDM):
+                model = CostModel.build(
+                    [cell(name) for name in mix], {"x": tiles}, {"x": Shape(64, rows, columns)}, rows=rows,
+                    columns=columns, delays=delays,
+                )  # fmt: skip
+                found = compare(model, mix * (columns // len(mix)), "x")
+                size = f"{rows} x {columns}"
+                yield {"size": size, "mix": " + ".join(mix), "delays": delays.value, "energy": found.energy_ratio}
 
 
 def seconds() -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from ariths_gen.multi_bit_circuits import adders, multipliers
 from ariths_gen.wire_components import Bus
 
-from slipstick.flow.cost.modules import MULTIPLIER, multiplier_verilog
+from slipstick.flow.cost.multiplier import MULTIPLIER, multiplier_verilog
 from slipstick.flow.importer import from_verilog, import_files
 from slipstick.flow.library.liberty import Liberty, load_liberty
 from slipstick.flow.power.delays import Delays

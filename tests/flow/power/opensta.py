@@ -8,16 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from slipstick.flow.cost.flat import FlatArray
-from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_verilog, multiplier_verilog
+from slipstick.flow.cost.multiplier import MULTIPLIER, multiplier_verilog
 from slipstick.flow.library.liberty import DEFAULT_LIBERTY, Liberty
 from slipstick.flow.power.cell_power import Energy
 from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.netlist_verilog import netlist_verilog
 from slipstick.flow.power.synth import OUTPUT_LOAD_FF, synthesise
 from slipstick.flow.power.timing import INPUT_SLEW_PS
+from slipstick.rtl.array.mesh import Mesh
 from slipstick.rtl.cells.registry import cell
+from slipstick.rtl.emit import to_verilog
+from slipstick.rtl.place import Library
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
+from slipstick.rtl.spec.machine import AcceleratorConfig
+from tests.flow.power.designs import ELEMENT, element_verilog
 
 CLOCK_PS = 10_000
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "liberty"
@@ -37,8 +41,11 @@ def mapped(liberty: Liberty, kind: str, name: str = "exact8s") -> MappedNetlist:
     """Gates of a cell: the "multiplier" alone, its "element", or an "array" of 4 x 4 of them, flattened."""
     one = cell(name)
     if kind == "array":
-        config = ArrayConfig(4, 4, CellMix.by_column([one] * 4, rows=4, columns=4))
-        return MappedNetlist.build(FlatArray.build(config, liberty, CLOCK_PS).synthesis, liberty)
+        array = ArrayConfig(4, 4, CellMix.by_column([one] * 4, rows=4, columns=4))
+        library = Library()
+        library.part(Mesh, AcceleratorConfig(array, 2, 2))
+        text = "\n".join(to_verilog(part, part.module_name) for part in library.parts())
+        return MappedNetlist.build(synthesise(text, Mesh.module_name, liberty, clock_ps=CLOCK_PS), liberty)
     text, top = (multiplier_verilog(one), MULTIPLIER) if kind == "multiplier" else (element_verilog(one, 20), ELEMENT)
     return MappedNetlist.build(synthesise(text, top, liberty, clock_ps=CLOCK_PS), liberty)
 

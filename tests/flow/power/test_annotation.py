@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
-from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_verilog, multiplier_verilog
+from slipstick.flow.cost.multiplier import MULTIPLIER, multiplier_verilog
 from slipstick.flow.library.boolean import parse
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.flow.power.activity import simulate
@@ -21,6 +21,7 @@ from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.saif import read_saif, write_saif
 from slipstick.flow.power.synth import synthesise
 from slipstick.flow.power.vcd import read_vcd
+from tests.flow.power.designs import ELEMENT, element_verilog
 from slipstick.rtl.cells.registry import cell
 
 from .icarus import need_icarus, text_of

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
-from slipstick.flow.cost.modules import element_sum_width, element_verilog, multiplier_verilog
+from slipstick.flow.cost.multiplier import multiplier_verilog
 from slipstick.flow.library.liberty import default_liberty, parse_liberty
 from slipstick.flow.power.activity import simulate
 from slipstick.flow.power.delays import Delays, nldm_steps, unit_steps
@@ -40,7 +40,7 @@ def test_every_net_changes_as_often_as_icarus_says(name, delays, tmp_path):
 @pytest.mark.parametrize("delays", Delays)
 def test_a_processing_element_with_its_flops_changes_as_often_as_icarus_says(delays, tmp_path):
     exact = cell("exact8s")
-    verilog = element_verilog(exact, element_sum_width(exact, 16))
+    verilog = element_verilog(exact, 20)
     netlist = MappedNetlist.build(synthesise(verilog, "pe", default_liberty(), clock_ps=10_000.0), default_liberty())
     rng = np.random.default_rng(0)
     words = {name: rng.integers(-128, 128, 200) for name in ("activation_in", "weight_in", "sum_in")}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
-from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_verilog, multiplier_verilog
+from slipstick.flow.cost.multiplier import MULTIPLIER, multiplier_verilog
 from slipstick.flow.library.liberty import default_liberty, parse_liberty
 from slipstick.flow.power.activity import simulate
 from slipstick.flow.power.delays import Delays
@@ -12,6 +12,7 @@ from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.measure import measure_power, random_vectors
 from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.synth import SynthesisError, synthesise
+from tests.flow.power.designs import ELEMENT, element_verilog
 from slipstick.rtl.cells.registry import cell
 from slipstick.store import Store
 

@@ -3,11 +3,12 @@ from collections import Counter
 
 import pytest
 
-from slipstick.flow.cost.modules import ELEMENT, MULTIPLIER, element_verilog, multiplier_verilog
+from slipstick.flow.cost.multiplier import MULTIPLIER, multiplier_verilog
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.netlist_verilog import netlist_verilog
 from slipstick.flow.power.synth import synthesise
+from tests.flow.power.designs import ELEMENT, element_verilog
 from slipstick.rtl.cells.registry import cell
 
 INSTANCE = re.compile(r"^  (\w+) (\w+) \((.*)\);$", re.M)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from slipstick.flow.cost.modules import accumulator_verilog, delay_register_verilog
+
 from slipstick.flow.library.boolean import parse
 from slipstick.flow.library.liberty import default_liberty, parse_liberty
 from slipstick.flow.power.activity import simulate
@@ -189,7 +189,7 @@ def slow_energy(netlist, model, activity):
     return internal, leakage_nw * model.clock_ps * 1e-6
 
 
-@pytest.mark.parametrize("verilog", [accumulator_verilog(6, 9), delay_register_verilog(3)])
+@pytest.mark.parametrize("verilog", [adder_verilog(6, 9), register_verilog(3)])
 def test_the_fast_model_agrees_with_a_slow_one_on_the_shipped_library(verilog):
     top = "accumulate" if "accumulate" in verilog else "delay_register"
     liberty = default_liberty()

@@ -2,12 +2,12 @@ import time
 
 import pytest
 
-from slipstick.flow.cost.modules import accumulator_verilog, delay_register_verilog
+
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.flow.power.synth import Design, SynthesisError, synthesise, synthesise_all
 from slipstick.store import Store
 
-ADDER = accumulator_verilog(8, 12)
+ADDER = adder_verilog(8, 12)
 
 
 def test_a_small_adder(tmp_path):
@@ -36,7 +36,7 @@ def test_two_fresh_syntheses_give_the_same_netlist(tmp_path):
 
 
 def test_registers_are_mapped():
-    result = synthesise(delay_register_verilog(5), "delay_register", default_liberty(), clock_ps=10_000)
+    result = synthesise(register_verilog(5), "delay_register", default_liberty(), clock_ps=10_000)
     assert result.cells_by_type == {"sg13g2_dfrbp_1": 5}
     assert result.sequential_area_um2 == pytest.approx(result.area_um2)
 
@@ -53,7 +53,7 @@ def test_an_error_of_yosys_carries_the_end_of_its_log(tmp_path, verilog, top):
 def test_many_designs_report_progress_and_keep_their_order(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIPSTICK_CACHE", str(tmp_path))
     seen = []
-    designs = [Design(f"d{width}", delay_register_verilog(width), "delay_register") for width in (1, 2, 3)]
+    designs = [Design(f"d{width}", register_verilog(width), "delay_register") for width in (1, 2, 3)]
     results = synthesise_all(
         iter(designs), default_liberty(), clock_ps=10_000, total=3, progress=lambda *step: seen.append(step)
     )
