@@ -139,7 +139,7 @@ class ArrayModel:
     def pass_energy(self, mix: Mix, layer: str) -> PassEnergy:
         """Energy of a cycle of the whole array on a layer, by part, mean over its passes."""
         names = self.names(mix)
-        key = ("pass", names, self.columns, layer, self.delays)
+        key = ("pass", names, self.tile, self.columns, layer, self.delays)
         return self._keep(key, lambda: self._pass_energy(names, layer))
 
     def _pass_energy(self, names: tuple[str, ...], layer: str) -> PassEnergy:
@@ -242,7 +242,7 @@ class ArrayModel:
                 max_fanout=self.clock_fanout or MAX_FANOUT,
             )  # fmt: skip
 
-        return self._keep(("clock tree", names, self.columns), build)
+        return self._keep(("clock tree", names, self.tile, self.columns), build)
 
     def resting_cycle_fj(self, mix: Mix) -> tuple[float, float]:
         """Energy of a cycle in which no beat comes: leakage and clock gates; and that of the clock tree."""
@@ -251,7 +251,7 @@ class ArrayModel:
 
     def _broadcast(self, names: tuple[str, ...]) -> list[tuple[int, BufferTree]]:
         """Place of every encoded bit that more pins read than a register drives, and its buffers, of one row."""
-        return self._keep(("broadcast", names), lambda: self._broadcast_trees(names))
+        return self._keep(("broadcast", names, self.tile), lambda: self._broadcast_trees(names))
 
     def _broadcast_trees(self, names: tuple[str, ...]) -> list[tuple[int, BufferTree]]:
         config, encoding = self.config(names), self._encoding(names)

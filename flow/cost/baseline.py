@@ -1,5 +1,6 @@
 """The exact design that approximate cells must beat: the exact cell of least energy in the same accelerator."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from slipstick.errors import UserError
@@ -38,21 +39,32 @@ def exact_cells() -> list[Cell]:
     return [find_cell(name) for name in EXACT_CELLS]
 
 
+def exact_candidates(model: ArrayModel, layers: Iterable[str]) -> tuple[Candidate, ...]:
+    """The exact cells in the accelerator of ``model``, which has them, over some layers."""
+    candidates, chosen = [], list(layers)
+    for name in EXACT_CELLS:
+        dot, energies = model.dot(name), [model.pass_energy(name, layer) for layer in chosen]
+        macs = model.rows * model.columns * len(chosen)
+        mac = sum(one.parts[part] for one in energies for part in OF_MAC) / macs
+        whole = float(sum(one.total_fj for one in energies) / macs)
+        candidates.append(Candidate(name, dot.unit.area_um2 / dot.rows, float(model.delay_ps(name)), mac, whole))
+    return tuple(candidates)
+
+
+def best_candidate(candidates: Sequence[Candidate], clock_ps: float) -> Candidate | None:
+    """The one of least energy that meets a clock."""
+    fast = [one for one in candidates if one.delay_ps <= clock_ps]
+    return min(fast, key=lambda one: one.inference_fj, default=None)
+
+
 def exact_baseline(model: ArrayModel) -> ExactBaseline:
     """Compare the exact cells over the layers of ``model``, which has them; UserError where none meets the clock."""
-    candidates = []
-    for name in EXACT_CELLS:
-        dot, delay = model.dot(name), model.delay_ps(name)
-        layers = [model.pass_energy(name, layer) for layer in model.streams]
-        macs = model.rows * model.columns * len(layers)
-        mac = sum(one.parts[part] for one in layers for part in OF_MAC) / macs
-        whole = sum(one.total_fj for one in layers) / macs
-        candidates.append(Candidate(name, dot.unit.area_um2 / dot.rows, delay, mac, whole))
-    fast = [one for one in candidates if one.delay_ps <= model.clock_ps]
-    if not fast:
+    candidates = exact_candidates(model, model.streams)
+    best = best_candidate(candidates, model.clock_ps)
+    if best is None:
         least = min(one.delay_ps for one in candidates)
         raise UserError(
             f"no exact cell reaches {model.clock_mhz:g} MHz in tiles of {model.tile[0]} rows with "
-            f"{model.liberty.name}; the fastest takes {least:.0f} ps ({1e6 / least:.0f} MHz); choose smaller tiles"
+            f"{model.liberty.name}; the fastest takes {least:.0f} ps ({1e6 / least:.0f} MHz)"
         )
-    return ExactBaseline(tuple(candidates), min(fast, key=lambda one: one.inference_fj).cell)
+    return ExactBaseline(candidates, best.cell)

@@ -26,11 +26,11 @@ from .baseline import BASELINE, ExactBaseline, exact_baseline, exact_cells
 from .buffer_tree import MAX_FANOUT
 from .emitted import design_of, emitted_modules
 from .figures import InferenceEnergy, LayerFigures
+from .tile_choice import TileChoice, tile_choices
 from .wires import WIRES, WireModel
 
 CLOCK_MHZ = 100.0
 """Default clock: exact cells meet it in SG13G2 with tiles of any height."""
-TILE_ROWS = 16
 Progress = Callable[[int, int, str], None]
 
 
@@ -55,6 +55,7 @@ class CostModel(ArrayModel):
     """Costs of a set of cells on a network's recorded streams, beside the exact baseline's."""
 
     baseline: ExactBaseline = field(default=ExactBaseline((), ""), kw_only=True)
+    choices: tuple[TileChoice, ...] = field(default=(), kw_only=True)
 
     @classmethod
     def build(
@@ -78,10 +79,11 @@ class CostModel(ArrayModel):
         """Map the cells and the exact ones, and find the best of these.
 
         ``streams`` are recorded weight tiles by layer, R x C each, ``shapes`` what a layer multiplies in one
-        inference. ``tile`` are rows and columns of a tile, the whole array by default. ``wires`` and
-        ``clock_fanout``, the most pins that a clock buffer drives (None for no clock tree), count at the level of
-        the inference. ``delays`` decides whether glitches count, the exact baseline's too. ``progress(done, total,
-        name)`` counts syntheses. Energies are simulated when first asked for. Raises UserError for cells that are
+        inference. ``tile`` are rows and columns of a tile, by default those of least energy (``choices``).
+        ``wires`` and ``clock_fanout``, the most pins that a clock buffer drives (None for no clock tree), count at
+        the level of the inference. ``delays`` decides whether glitches count, the exact baseline's too.
+        ``progress(done, total, name)`` counts syntheses. Energies are simulated when first asked for. Raises
+        UserError for cells that are
         not signed 8 x 8, tiles that do not fit, and a clock that no exact cell reaches.
         """
         liberty = liberty or default_liberty()
@@ -100,6 +102,10 @@ class CostModel(ArrayModel):
             liberty, clock_mhz, rows, columns, tile or (rows, columns), every, tiles, shapes,
             accumulator_rows=accumulator_rows, depth=depth, wires=wires, clock_fanout=clock_fanout, delays=delays,
         )  # fmt: skip
+        choices: tuple[TileChoice, ...] = ()
+        if tile is None:
+            choices = tile_choices(model)
+            model = replace(model, tile=(choices[0].rows, choices[0].columns), choices=choices)
         model.config(next(iter(every)))  # refuses tiles that do not divide
         model._map_all(progress)
         baseline = exact_baseline(model)

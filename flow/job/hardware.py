@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from slipstick.files import write_text
+from slipstick.flow.cost.cost import CostModel
 from slipstick.flow.search.problem import Assignment
 from slipstick.model.convert import assign_
 from slipstick.model.workload import Recording, record
@@ -18,8 +19,7 @@ from slipstick.rtl.spec.depth import required_depth
 from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.sim.cosim import CosimResult, cosimulate
 
-from .machine import machine, narrow_machine
-from .tiles import Placement, Tile
+from .tiles import Placement
 from .verify import attention_layers, job, jobs
 from .workbench import Workbench
 
@@ -36,17 +36,6 @@ class Checked:
     config: AcceleratorConfig
     layers: tuple[str, ...]
     result: CosimResult
-
-
-def emit_tile(tile: Tile, shape: str, recordings: dict[str, Recording], folder: Path) -> tuple[Path, AcceleratorConfig]:
-    """Write the Verilog of a tile of the accelerator, its sums wide enough for all its layers; the file, the config.
-
-    ``shape`` are the dot-product tiles that the whole array is made of.
-    """
-    own = max(_depth(tile.config, recordings[layer]) for layer in tile.layers)
-    depth = max(own, common_depth(recordings, tile.config.rows))
-    config = narrow_machine(tile.config, shape, depth=depth)
-    return _write(config, folder / f"{tile.name}.v"), config
 
 
 def common_depth(recordings: dict[str, Recording], rows: int) -> int:
@@ -68,7 +57,7 @@ def _write(config: AcceleratorConfig, path: Path) -> Path:
 
 def check_tiles(
     placement: Placement,
-    shape: str,
+    model: CostModel,
     recordings: dict[str, Recording],
     folder: Path,
     *,
@@ -76,15 +65,15 @@ def check_tiles(
     seed: int,
     say: Say,
 ) -> list[Checked]:
-    """Emit every tile and co-simulate real products on it: attention products first, then others.
+    """Emit every tile as ``model`` prices it and co-simulate real products on it: attention products first.
 
-    ``shape`` are the dot-product tiles of the whole array. Each tile of the accelerator runs up to ``layers_each`` of
-    its layers, one image (of attention: one head) each.
+    Each tile runs up to ``layers_each`` of its layers, one image (of attention: one head) each.
     """
     wanted = attention_layers(recordings)
     checked = []
     for tile in placement.tiles:
-        file, config = emit_tile(tile, shape, recordings, folder)
+        config = replace(model, columns=tile.config.columns).config(tile.cell.name)
+        file = _write(config, folder / f"{tile.name}.v")
         own = sorted(tile.layers, key=lambda layer: layer not in wanted)[:layers_each]
         result = cosimulate(
             config,
@@ -103,7 +92,7 @@ def check_mixed(
     bench: Workbench,
     assignment: Assignment,
     array: ArrayConfig,
-    shape: str,
+    model: CostModel,
     images: Tensor,
     folder: Path,
     *,
@@ -119,7 +108,7 @@ def check_mixed(
     module = bench.loaded.module
     assign_(module, {**assignment, **dict.fromkeys(layers, array)})
     mixed = record(module, images)
-    config = machine(array, shape, depth=max(_depth(array, mixed[layer]) for layer in layers))
+    config = model.config([one.name for one in array.mix.grid[0]])
     file = _write(config, folder / "mixed_array.v")
     result = cosimulate(
         config,

@@ -28,7 +28,7 @@ from .config import FlowConfig, searched_cells
 from .confirm import Confirmed, check_confirmable, confirm
 from .console import Steps
 from .hardware import common_depth
-from .machine import tile_of
+from .machine import AUTO, tile_of
 from .workbench import ImageSets, Workbench, load_images, open_workbench, weights_digest
 
 NATS_OF_LOSS = 4.0
@@ -156,7 +156,7 @@ def _costs(
         delays=Delays[config.delays.upper()],
         rows=config.rows,
         columns=config.columns,
-        tile=tile_of(config.tile, config.rows, config.columns),
+        tile=None if config.tile == AUTO else tile_of(config.tile, config.rows, config.columns),
         depth=common_depth(bench.recordings, config.rows),
         progress=lambda done, total, name: bar(done, total),
     )

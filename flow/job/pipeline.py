@@ -71,8 +71,8 @@ def run_flow(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
         placement = place(chosen.assignment, bench.macs(config.rows, 1), rows=config.rows, columns=config.columns)
         folder, recordings = out / "rtl", record(module, images)
         how: dict[str, Any] = {"seed": config.seed, "say": steps.note}
-        checked = check_tiles(placement, config.tile, recordings, folder, layers_each=4, **how)
-        mixed = check_mixed(bench, chosen.assignment, placement.mixed, config.tile, images, folder, **how)
+        checked = check_tiles(placement, mix.model, recordings, folder, layers_each=4, **how)
+        mixed = check_mixed(bench, chosen.assignment, placement.mixed, mix.model, images, folder, **how)
         if config.liberty is None:  # the shipped library is a platform of OpenROAD-flow-scripts
             for one in (*checked, mixed):
                 design = HandedDesign(one.file.stem, "aclk", config.clock_mhz, "ihp-sg13g2", one.config)

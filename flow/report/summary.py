@@ -40,6 +40,7 @@ def summarise(result: FlowResult) -> dict[str, Any]:
             "tile_columns": result.mix.model.tile[1],
             "utilisation": whole(result.inference.exact_details, elements)["utilisation"],
             "delay_ps": result.mix.model.delay_ps(BASELINE),
+            "choices": [asdict(one) for one in result.mix.model.choices],
         },
         "energy_uj": {
             name: {
