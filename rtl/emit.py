@@ -1,16 +1,17 @@
 """Verilog text of components: the only caller of Amaranth's back ends."""
 
 import re
+from collections.abc import Iterable
 
-from amaranth.back import verilog
+from amaranth.back import rtlil, verilog
 from amaranth.hdl import ClockDomain, Fragment, Value
 from amaranth.lib.wiring import Component
 
 from slipstick.store import caches_of_tools
 
-from .accelerator import Accelerator
+from .array.accelerator import Accelerator
 from .place import Library
-from .spec.array import ArrayConfig
+from .spec.machine import AcceleratorConfig
 from .tidy import tidy
 
 
@@ -21,38 +22,54 @@ def to_verilog(component: Component, name: str) -> str:
     ``resettable``: nothing else is reset. Submodules are prefixed with ``name``, so texts of several
     components can be joined.
     """
+    return tidy(_verilog([(component, name)]))
+
+
+def _verilog(components: Iterable[tuple[Component, str]]) -> str:
+    """Verilog of components and their submodules, untidied: Yosys, which starts slowly, is called once for all."""
+    names, texts = [], []
+    for component, name in components:
+        names.append(name)
+        texts.append(_rtlil(component, name))
+    with caches_of_tools():
+        # private, and the only way to convert more than one design at a time
+        text = verilog._convert_rtlil_text("\n".join(texts), strip_internal_attrs=True)
+    for name in names:
+        text = re.sub(r"\\(" + re.escape(name) + r"\.[\w.$]+) ", lambda m: re.sub(r"\W", "_", m[1]) + " ", text)
+    return text
+
+
+def _rtlil(component: Component, name: str) -> str:
+    """RTLIL of one component as module ``name``."""
     ports = [Value.cast(value) for _, _, value in component.signature.flatten(component)]
     fragment = Fragment.get(component, None)
     if component.clocked:
         clock = ClockDomain("sync", reset_less=not getattr(component, "resettable", False))
         fragment.add_domains(clock)
         ports[:0] = [clock.clk] if clock.rst is None else [clock.clk, clock.rst]
-    with caches_of_tools():
-        text = verilog.convert(fragment, name=name, ports=ports, emit_src=False, strip_internal_attrs=True)
-    text = re.sub(r"\\(" + re.escape(name) + r"\.[\w.$]+) ", lambda m: re.sub(r"\W", "_", m[1]) + " ", text)
-    return tidy(text)
+    return rtlil.convert(fragment, name=name, ports=ports, emit_src=False)
 
 
-def accelerator_verilog(
-    config: ArrayConfig, *, accumulator_rows: int = 256, depth: int = 64, name: str | None = None
-) -> str:
+def accelerator_verilog(config: AcceleratorConfig, *, name: str | None = None) -> str:
     """Verilog of ``Accelerator``: one self-contained text, every kind of part a module of its own.
 
     With a ``name``, the top module has it and all others begin with it, so that several stand in one design.
     """
     library = Library(name)
-    library.part(Accelerator, config, accumulator_rows, depth)
-    modules = [to_verilog(part, library.module_name(part)) for part in library.parts()]
-    return "\n".join([_header(config, accumulator_rows, depth), *modules])
+    library.part(Accelerator, config)
+    text = tidy(_verilog((part, library.module_name(part)) for part in library.parts()))
+    return _header(config) + "\n" + text
 
 
-def _header(config: ArrayConfig, accumulator_rows: int, depth: int) -> str:
+def _header(config: AcceleratorConfig) -> str:
+    array, (tile_rows, tile_columns) = config.array, config.mesh
     lines = [
-        "Slipstick accelerator: weight-stationary systolic array with approximate multipliers.",
-        f"Array (rows x columns): {config.describe()}",
-        f"Accumulators: {accumulator_rows} rows, wide enough for {depth} x {config.rows} products and a bias.",
+        "Slipstick accelerator: a systolic mesh of dot-product tiles with approximate multipliers.",
+        f"Array (rows x columns): {array.describe()}",
+        f"Tiles: {config.tile_rows} x {config.tile_columns} products each, {tile_rows} x {tile_columns} of them.",
+        f"Accumulators: {config.accumulator_rows} rows, wide enough for {config.depth} x {array.rows} products, a bias.",
         "Cells:",
-        *(f"  {cell.name}: {len(cell.netlist.gates)} gates, netlist {cell.digest[:16]}" for cell in config.cells),
+        *(f"  {cell.name}: {len(cell.netlist.gates)} gates, netlist {cell.digest[:16]}" for cell in array.cells),
     ]
     one_file = "/* verilator lint_off DECLFILENAME */  // one file holds all modules\n"
     return "".join(f"// {line}\n" for line in lines) + one_file

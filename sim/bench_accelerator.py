@@ -31,10 +31,15 @@ async def play(dut: Any) -> None:
     dut.reset_n.value = 1
     dut.go.value = 1
     start = time.process_time()
+    if plan["reset_at"]:
+        await Timer(plan["reset_at"], "step")
+        dut.reset_n.value = 0
+        await Timer(RESET_CYCLES, "step")
+        dut.reset_n.value = 1
     finished = RisingEdge(dut.done)
     if await First(finished, Timer(plan["cycles_allowed"], "step")) is not finished:
         raise AssertionError(f"the stream has not ended after {plan['cycles_allowed']} cycles")
-    _report(cycles=int(dut.cycle.value), cpu_seconds=time.process_time() - start, violations=int(dut.violations.value))
+    _report(cycles=int(dut.cycles.value), cpu_seconds=time.process_time() - start, violations=int(dut.violations.value))
 
 
 @cocotb.test()
@@ -48,26 +53,28 @@ async def stream(dut: Any) -> None:
     words = [[int(word, 16) for word in line.split()] for line in Path("beats.txt").read_text().splitlines()]
     start = time.process_time()
     clock = _Cycles()
-    source = cocotb.start_soon(_drive(dut, words, plan["stall"], random.Random(plan["seed"])))
+    source = cocotb.start_soon(_drive(dut, words, plan["stall"], random.Random(plan["seed"]), clock))
     sink = cocotb.start_soon(_receive(dut, plan["answers"], plan["stall"], random.Random(plan["seed"] + 1), clock))
     try:
         answers = await with_timeout(sink, PERIOD * plan["cycles_allowed"], "step")
     except SimTimeoutError:
         raise AssertionError(f"the stream has not ended after {plan['cycles_allowed']} cycles") from None
-    await source
-    cycles, seconds = clock.now(), time.process_time() - start
+    last_taken = await source
+    cycles = 1 + max([last_taken, *(cycle for _, cycle, _ in answers[-1:])])
     Path("answers.txt").write_text("".join(f"{last:x} {cycle:x} {data:x}\n" for last, cycle, data in answers))
-    _report(cycles=cycles, cpu_seconds=seconds, violations=0)
+    _report(cycles=cycles, cpu_seconds=time.process_time() - start, violations=0)
 
 
 class _Cycles:
-    """Counts clock cycles by simulated time, which costs nothing until asked."""
+    """Counts clock cycles by simulated time, which costs nothing until asked, from the first beat taken."""
 
-    def __init__(self) -> None:
-        self._start = get_sim_time("step")
+    start: int | None = None
 
     def now(self) -> int:
-        return int(get_sim_time("step") - self._start) // PERIOD
+        time_now = int(get_sim_time("step"))
+        if self.start is None:
+            self.start = time_now
+        return (time_now - self.start) // PERIOD
 
 
 async def _reset(clock: Any, reset_n: Any) -> None:
@@ -78,21 +85,24 @@ async def _reset(clock: Any, reset_n: Any) -> None:
     await RisingEdge(clock)
 
 
-async def _drive(dut: Any, words: list[list[int]], stall: float, rng: random.Random) -> None:
+async def _drive(dut: Any, words: list[list[int]], stall: float, rng: random.Random, clock: _Cycles) -> int:
+    """Offer every beat until it is taken; the cycle in which the last one was."""
     edge, data, ready, valid = RisingEdge(dut.aclk), dut.s_axis_tdata, dut.s_axis_tready, dut.s_axis_tvalid
-    head = None
-    for tag, word in words:
+    taken, head = 0, (-1, -1)
+    for last, user, word in words:
         while stall and rng.random() < stall:
             valid.value = 0
             await edge
         data.value = word
-        if tag != head:
-            dut.s_axis_tuser.value, dut.s_axis_tlast.value, head = tag & 7, tag >> 3, tag
+        if (last, user) != head:
+            dut.s_axis_tuser.value, dut.s_axis_tlast.value, head = user, last, (last, user)
         valid.value = 1
         await edge
         while not ready.value:
             await edge
+        taken = clock.now()
     valid.value = 0
+    return taken
 
 
 async def _receive(

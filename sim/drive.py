@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec.array import ArrayConfig
-from slipstick.rtl.spec.schedule import Schedule
+from slipstick.rtl.spec.beats import Beats
+from slipstick.rtl.spec.machine import AcceleratorConfig
 
 from . import player
 from .player import Answers
@@ -19,13 +19,14 @@ from .runner import Build, SimulationError, build, run
 
 Mode = Literal["file", "stream"]
 BENCH = "slipstick.sim.bench_accelerator"
-SHARED = ("mul_*", "*_mul_*")  # the cells: nearly all gates of an array
+PARTS = ("product", "adder_tree", "dot")  # nearly all gates of an array
+SHARED = tuple(pattern for part in PARTS for pattern in (f"{part}_*", f"*_{part}_*"))
 _TOP = re.compile(r"^\s*module\s+(\w+)\s*(?:#\s*\([^;]*?\)\s*)?\(([^;]*?\bs_axis_tdata\b[^;]*)\)\s*;", re.M)
 
 
 @dataclass(frozen=True)
 class Drive:
-    """Answers to all schedules, clock cycles, CPU seconds from the first cycle to the last, waveform if any."""
+    """Answers to all beats, clock cycles, CPU seconds from the first cycle to the last, waveform if any."""
 
     answers: Answers
     cycles: int
@@ -35,43 +36,42 @@ class Drive:
 
 def drive(
     mode: Mode,
-    config: ArrayConfig,
+    config: AcceleratorConfig,
     verilog: str,
-    schedules: list[Schedule],
+    beats: Beats,
     folder: Path,
     *,
     seed: int,
     stall: float = 0.0,
+    reset_at: int = 0,
     waves: bool = False,
 ) -> Drive:
-    """Build ``verilog`` and send it the beats of ``schedules``, one after the other, in one simulation.
+    """Build ``verilog`` and send it ``beats`` in one simulation.
 
-    ``stall`` is the share of cycles in which either side pauses, at random from ``seed``. Files stand in
+    ``stall`` is the share of cycles in which either side pauses, at random from ``seed``. In mode 'file',
+    ``reset_at`` cycles into the stream the machine is reset, and the stream begins again. Files stand in
     ``folder``. Raises SimulationError when the accelerator hangs or breaks the rules of AXI4-Stream.
     """
     top = top_module(verilog)
     folder.mkdir(parents=True, exist_ok=True)
-    traffic = sum(len(some.beats) + some.answers for some in schedules)
-    allowed = int(4 * traffic * (config.rows + config.columns + 10) / (1 - stall)) + 10_000
-    plan: dict[str, Any] = {
-        "seed": seed,
-        "cycles_allowed": allowed,
-        "answers": sum(some.answers for some in schedules),
-    }
+    columns, count = config.array.columns, int((beats.fields["compute"] & beats.fields["last"]).sum())
+    slowest = sum(config.mesh) + 4  # cycles that a beat waits for those before it
+    allowed = int(4 * (len(beats) + count) * slowest / (1 - stall)) + 10_000
+    plan: dict[str, Any] = {"seed": seed, "cycles_allowed": allowed, "answers": count, "reset_at": reset_at}
     if mode == "file":
         sources = {"accelerator.v": verilog, "player.v": player.around(top)}
         built = build(sources, "player", parameters=player.parameters(config), shared=SHARED, waves=waves)
-        player.write_beats(folder / "beats.bin", player.join([some.beats for some in schedules]))
+        player.write_beats(folder / "beats.bin", beats)
         state = (seed * 2654435761 + 1) % (1 << 32) or 1  # xorshift stays at zero
-        plan |= {"seed": state, "stall": round(stall * 65536), "beats": sum(len(some.beats) for some in schedules)}
+        plan |= {"seed": state, "stall": round(stall * 65536), "beats": len(beats)}
         report, waveform = _run(built, "play", folder, seed, plan)
-        answers = player.read_answers(folder / "answers.bin", config.columns)
+        answers = player.read_answers(folder / "answers.bin", columns)
     else:
         built = build({"accelerator.v": verilog}, top, shared=SHARED, waves=waves)
-        player.write_stream(folder / "beats.txt", player.join([some.beats for some in schedules]))
+        player.write_stream(folder / "beats.txt", beats)
         plan |= {"stall": stall}
         report, waveform = _run(built, "stream", folder, seed, plan)
-        answers = player.read_stream(folder / "answers.txt", config.columns)
+        answers = player.read_stream(folder / "answers.txt", columns)
     return Drive(answers, report["cycles"], report["cpu_seconds"], waveform)
 
 

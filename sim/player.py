@@ -5,27 +5,35 @@ from pathlib import Path
 
 import numpy as np
 
-from slipstick.rtl.spec.array import ArrayConfig
-from slipstick.rtl.spec.schedule import Beats, data_bytes
+from slipstick.rtl.spec.beats import FIELDS, Beats
+from slipstick.rtl.spec.machine import AcceleratorConfig
 
 SOURCE = Path(__file__).parent / "harness" / "player.v"
+USER_BYTES = -(-sum(FIELDS.values()) // 8)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Answer beats: ``lanes`` int32 [n, C], ``cycle`` int64 [n] when each was taken, ``last`` bool [n]."""
+    """Answer beats: ``lanes`` int32 [n, C], ``cycle`` int64 [n] when each was taken, ``last`` bool [n].
+
+    Cycle 0 takes the first beat.
+    """
 
     lanes: np.ndarray
     cycle: np.ndarray
     last: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.cycle)
+
     def __getitem__(self, part: slice) -> "Answers":
         return Answers(self.lanes[part], self.cycle[part], self.last[part])
 
 
-def parameters(config: ArrayConfig) -> dict[str, int]:
-    """Verilog parameters of the player around an accelerator of this array."""
-    return {"DATA_BYTES": data_bytes(config), "COLUMNS": config.columns}
+def parameters(config: AcceleratorConfig) -> dict[str, int]:
+    """Verilog parameters of the player around an accelerator."""
+    rows, columns = config.array.rows, config.array.columns
+    return {"DATA_BYTES": rows + columns, "USER_BYTES": USER_BYTES, "COLUMNS": columns}
 
 
 def around(top: str) -> str:
@@ -35,13 +43,19 @@ def around(top: str) -> str:
 
 def join(beats: list[Beats]) -> Beats:
     """One stream after the other."""
-    return Beats(*(np.concatenate([getattr(some, name) for some in beats]) for name in ("data", "kind", "last")))
+    names = ("activations", "weights", "fields")
+    return Beats(*(np.concatenate([getattr(some, name) for some in beats]) for name in names))
+
+
+def _bytes(beats: Beats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """tlast, tuser and tdata of every beat, highest byte first: uint8 [B, 1], [B, USER_BYTES], [B, R + C]."""
+    user = beats.user().astype(">u8").view(np.uint8).reshape(len(beats), 8)[:, 8 - USER_BYTES :]
+    return beats.fields["end"].astype(np.uint8)[:, None], user, beats.data()[:, ::-1]
 
 
 def write_beats(path: Path, beats: Beats) -> None:
-    """What the player reads: tag (tlast, tuser) and tdata, highest byte first."""
-    tags = (beats.last.astype(np.uint8) << 3) | beats.kind
-    np.concatenate([tags[:, None], beats.data[:, ::-1]], axis=1).tofile(path)
+    """What the player reads: tlast, tuser and tdata, highest byte first."""
+    np.concatenate(_bytes(beats), axis=1).tofile(path)
 
 
 def read_answers(path: Path, columns: int) -> Answers:
@@ -51,10 +65,9 @@ def read_answers(path: Path, columns: int) -> Answers:
 
 
 def write_stream(path: Path, beats: Beats) -> None:
-    """One beat a line for Python to drive: tag (tlast, tuser) and tdata as two hexadecimal numbers."""
-    tags = (beats.last.astype(np.uint8) << 3) | beats.kind
-    words = beats.data[:, ::-1].tobytes().hex("\n", beats.data.shape[1]).split("\n")
-    path.write_text("\n".join(f"{tag:x} {word}" for tag, word in zip(tags.tolist(), words, strict=True)))
+    """One beat a line for Python to drive: tlast, tuser and tdata as hexadecimal numbers."""
+    lines = zip(*(part.tobytes().hex("\n", part.shape[1]).split("\n") for part in _bytes(beats)), strict=True)
+    path.write_text("\n".join(map(" ".join, lines)))
 
 
 def read_stream(path: Path, columns: int) -> Answers:

@@ -1,6 +1,6 @@
 """``slipstick cosim``: a model's own products on the Verilog of an array, bit for bit."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,39 +18,25 @@ from slipstick.model.layers.config import QuantConfig
 from slipstick.model.workload import record
 from slipstick.model.zoo import SHIPPED, load_model
 from slipstick.sim.compile import SimulationError
-from slipstick.sim.cosim import cosimulate
+from slipstick.sim.cosim import cosimulate, depth_of
 from slipstick.sim.drive import top_module
 from slipstick.sim.verilator import find_verilator
 
-from .options import (
-    Calibration,
-    Columns,
-    ImageFolder,
-    Json,
-    Mix,
-    Model,
-    ModelArgs,
-    Rows,
-    Seed,
-    Weights,
-    array_config,
-    number,
-    print_json,
-)
+from .machine import Machine, takes_machine
+from .options import Calibration, ImageFolder, Json, Model, ModelArgs, Seed, Weights, number, print_json
 from .quantisation import DEFAULT, takes_quantisation
 
 
+@takes_machine("exact8s:6,truncated8s_k6:5,drum8s_k4:5")
 @takes_quantisation
 def run(
+    machine: Machine,
     model: Model = SHIPPED,
     weights: Weights = None,
     model_args: ModelArgs = None,
     calibration: Calibration = None,
     images: ImageFolder = None,
     quantisation: QuantConfig = DEFAULT,
-    rows: Rows = 16,
-    columns: Columns = 16,
-    mix: Mix = "exact8s:6,truncated8s_k6:5,drum8s_k4:5",
     layers: Annotated[
         str, typer.Option(help="Comma-separated layers; default: qkv, QK^T and AV of the first block.")
     ] = "",
@@ -67,11 +53,12 @@ def run(
     """Compare the Verilog of a mixed array with PyTorch on real layers of a model and real images.
 
     The layers are converted to the array's cells, column by column; every accumulator and every
-    requantised output is compared. Exit code 1 when a value differs.
+    requantised output is compared, and, without back-pressure, the number of cycles. Exit code 1 when one differs.
+    Without --depth or --config, accumulators are as wide as the layers need.
 
     Example: slipstick cosim --rows 8 --columns 8 --mix exact8s:4,drum8s_k4:4 --layers blocks.0.attn.qk
     """
-    config = array_config(rows, columns, mix)
+    config = machine.config
     find_verilator()
     text = None if verilog is None else _read(verilog)
     if workdir is not None:
@@ -80,11 +67,15 @@ def run(
     with steps.step("model and operands"):
         loaded = load_model(model, weights, model_args)
         wanted = [name.strip() for name in layers.split(",") if name.strip()]
-        check_rules(dict.fromkeys(wanted, config), layer_names(loaded.module, loaded.example()))
+        check_rules(dict.fromkeys(wanted, config.array), layer_names(loaded.module, loaded.example()))
         sets = load_images(calibration, images, loaded)
-        approximate_(loaded.module, {"default": config}, input_batches(loaded, sets.calibration), quantisation, seed)
+        approximate_(
+            loaded.module, {"default": config.array}, input_batches(loaded, sets.calibration), quantisation, seed
+        )
         recordings = record(loaded.module, loaded.prepare(sets.test.pixels[:1]))
-        chosen = jobs(recordings, wanted or attention_layers(recordings), config)
+        chosen = jobs(recordings, wanted or attention_layers(recordings), config.array)
+        if not machine.depth_given:
+            config = replace(config, depth=depth_of(config, chosen))
     with steps.step("co-simulation"):
         try:
             result = cosimulate(
@@ -97,14 +88,15 @@ def run(
             raise UserError(f"{verilog}: {_reason(str(error))}") from error
     if json:
         print_json({
-            "array": config.describe(), "compared": result.compared, "mismatches": result.mismatches,
-            "cycles": result.cycles, "cycles_per_cpu_second": result.cycles_per_cpu_second,
+            "array": config.array.describe(), "config": config.as_json(), "compared": result.compared,
+            "mismatches": result.mismatches, "cycles": result.cycles, "cycles_wanted": result.cycles_wanted,
+            "cycles_per_cpu_second": result.cycles_per_cpu_second,
             "layers": [asdict(count) for count in result.jobs],
             "first_mismatches": [asdict(m) | {"text": str(m)} for m in result.first_mismatches],
         })  # fmt: skip
     else:
         typer.echo(str(result))
-    if result.mismatches:
+    if result.mismatches or not result.in_time:
         raise typer.Exit(1)
 
 

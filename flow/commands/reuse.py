@@ -11,6 +11,7 @@ import typer
 from slipstick.errors import UnknownName, UserError
 from slipstick.flow.cost.cost import CLOCK_MHZ
 from slipstick.flow.job.console import Steps
+from slipstick.flow.job.machine import AUTO, check_tile
 from slipstick.flow.reuse.crossbar import crossbar_cost
 from slipstick.flow.reuse.geometry import GEOMETRIES, Geometry
 from slipstick.flow.reuse.select import Judged, Report, SelectConfig, finish, judge, smallest_reuse
@@ -25,6 +26,7 @@ from slipstick.model.training.images import training_images
 from slipstick.model.workload import LayerShape
 from slipstick.model.zoo import SHIPPED, load_model
 
+from .machine import Tile
 from .options import (
     Batch,
     ClockMhz,
@@ -99,6 +101,7 @@ def run(
     limit: Limit = None,
     rows: Rows = 16,
     columns: Columns = 16,
+    tile: Tile = AUTO,
     clock_mhz: ClockMhz = CLOCK_MHZ,
     out: Out = Path("out/reuse"),
     threads: Threads = 0,
@@ -119,6 +122,7 @@ def run(
         raise UserError("give --delay-target MS, or --pattern with the encoders that reuse, such as 3,5")
     if geometry is not None and data is not None:
         raise UserError("--geometry only plans; leave out the images, or the geometry")
+    check_tile(tile, rows, columns)
     config = SelectConfig(
         fraction, partial_steps, ReuseConfig(transform, run_of), fit,
         FinetuneConfig(steps=steps, batch=batch, rate=rate, distillation=distillation, features=features, every=every,
@@ -130,8 +134,9 @@ def run(
         if delay_model == "crossbar":
             return crossbar_cost(size, reuse, count_transform).delay_ms
         return systolic_delay_ms(
-            size, reuse, rows=rows, columns=columns, clock_mhz=clock_mhz, outside=outside, transform=count_transform
-        )
+            size, reuse, rows=rows, columns=columns, tile=tile, clock_mhz=clock_mhz, outside=outside,
+            transform=count_transform,
+        )  # fmt: skip
 
     patterns = _patterns(pattern, delay, size, delay_target, random, candidates, seed)
     reuse = len(patterns[0].blocks) if patterns else 0

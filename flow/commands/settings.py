@@ -11,6 +11,7 @@ from slipstick.flow.job.config import FlowConfig
 from slipstick.limits import LOSS
 from slipstick.model.layers.config import QuantConfig
 
+from .machine import Tile
 from .options import (
     Calibration,
     ClockMhz,
@@ -41,6 +42,7 @@ def _options(
     cells: Annotated[str, typer.Option(help="Comma-separated patterns of cells to characterise.")] = DEFAULT.cells,
     rows: Rows = DEFAULT.rows,
     columns: Columns = DEFAULT.columns,
+    tile: Tile = DEFAULT.tile,
     clock_mhz: ClockMhz = DEFAULT.clock_mhz,
     liberty: Library = None,
     delays: DelayModel = DEFAULT.delays,

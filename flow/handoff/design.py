@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec.array import ArrayConfig
+from slipstick.rtl.spec.machine import AcceleratorConfig
 
 TIME_UNIT_PS = {"sky130hd": 1000.0, "nangate45": 1000.0, "ihp-sg13g2": 1000.0, "gf180": 1000.0, "asap7": 1.0}
 """Platforms of OpenROAD-flow-scripts, and the unit in which their Liberty files state times: SDC has no other."""
@@ -13,7 +13,7 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class HandedDesign:
-    """Module ``top`` in ``<top>.v`` with a clock port, for a clock and a platform: an accelerator of ``array``.
+    """Module ``top`` in ``<top>.v`` with a clock port, for a clock and a platform: the accelerator of ``config``.
 
     UserError for names that are no plain identifiers, an unknown platform, a clock that is not positive.
     """
@@ -22,9 +22,7 @@ class HandedDesign:
     clock_port: str
     clock_mhz: float
     platform: str
-    array: ArrayConfig
-    accumulator_rows: int = 256
-    depth: int = 64
+    config: AcceleratorConfig
 
     def __post_init__(self) -> None:
         for name in (self.top, self.clock_port):
@@ -43,8 +41,8 @@ class HandedDesign:
     @property
     def memory_bits(self) -> int:
         """Bits of all accumulators: one memory a column."""
-        columns = range(self.array.columns)
-        return self.accumulator_rows * sum(self.array.accumulator_width(column, self.depth) for column in columns)
+        widths = [self.config.sum_width(column) for column in range(self.config.array.columns)]
+        return self.config.accumulator_rows * sum(widths)
 
     @property
     def verilog(self) -> str:

@@ -9,7 +9,7 @@ def core(design: HandedDesign) -> str:
     """Text of ``<top>.core``: its target ``sim`` plays the bench, in Verilator, or in Icarus by ``--tool icarus``."""
     return f"""CAPI=2:
 name: "slipstick:generated:{design.top}:{__version__}"
-description: "Weight-stationary systolic array with approximate multipliers"
+description: "Systolic mesh of dot-product tiles with approximate multipliers"
 filesets:
   rtl:
     files: [{design.verilog}]

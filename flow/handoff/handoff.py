@@ -1,5 +1,6 @@
 """Write the whole hand-off of a design into a folder."""
 
+import json
 from pathlib import Path
 
 from slipstick.files import write_text
@@ -14,12 +15,13 @@ from .stream import stream_markdown
 
 
 def hand_off(design: HandedDesign, verilog: str, folder: Path) -> list[Path]:
-    """Write Verilog, SDC, scripts of Yosys and OpenSTA, ``config.mk``, FuseSoC core, bench and the stream's format.
+    """Write Verilog, config, SDC, scripts of Yosys and OpenSTA, ``config.mk``, FuseSoC core, bench, stream's format.
 
     Returns the files written.
     """
     texts = {
         design.verilog: verilog,
+        f"{design.top}.json": json.dumps(design.config.as_json(), indent=1) + "\n",
         f"{design.top}.sdc": sdc(design),
         f"{design.top}.ys": yosys_script(design),
         f"{design.top}.tcl": opensta_script(design),

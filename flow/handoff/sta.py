@@ -7,7 +7,7 @@ LIBERTY, NETLIST, SAIF = "library.lib", "netlist.v", "activity.saif"
 
 
 def yosys_script(design: HandedDesign) -> str:
-    """Map the design to ``library.lib``, its hierarchy kept: equal elements are mapped once."""
+    """Map the design to ``library.lib``, its hierarchy kept: equal parts are mapped once."""
     period_ps = 1e6 / design.clock_mhz
     return f"""# yosys {design.top}.ys, beside {LIBERTY}
 read_verilog {design.verilog}

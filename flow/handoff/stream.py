@@ -1,73 +1,65 @@
-"""The stream's format as a page for whoever builds around the design, from the descriptions beside the code."""
+"""The stream's format as a page for whoever builds around the design, from the description beside the code."""
 
 import inspect
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from slipstick.rtl import accelerator
-from slipstick.rtl.spec import schedule
-from slipstick.rtl.spec.schedule import COLUMN_FIELDS, DRAIN_FIELDS, KIND_BITS, SIGNED_FIELDS, Kind, data_bytes
+from slipstick.rtl.spec import beats
+from slipstick.rtl.spec.beats import CONSTANTS, FIELDS, OF_LAYER
 
 from .design import HandedDesign
 
 
 def stream_markdown(design: HandedDesign) -> str:
-    """Text of ``stream.md``: kinds of beats, fields, answers and timing of this very design."""
-    array = design.array
-    fields = {"COLUMN": COLUMN_FIELDS, "DRAIN_ACCUMULATORS and DRAIN_OUTPUTS": DRAIN_FIELDS}
-    tables = [f"### Fields of {name}\n\n{_fields(listed)}" for name, listed in fields.items()]
-    joined = "\n\n".join(tables)
+    """Text of ``stream.md``: beats, fields, constants, answers and timing of this very design."""
+    config, (tile_rows, tile_columns) = design.config, design.config.mesh
+    rows, columns, user_bits = config.array.rows, config.array.columns, sum(FIELDS.values())
+    reach = tile_rows + tile_columns
     return f"""# The stream of {design.top}
 
-{array.describe()}; R = {array.rows}, C = {array.columns}. `s_axis_tdata` has {data_bytes(array)} bytes, `s_axis_tuser`
-{KIND_BITS} bits, `m_axis_tdata` {array.columns} lanes of 32 bits. Accumulators hold {design.accumulator_rows} rows of
-activations, and sums of up to {design.depth} tiles of weights.
+{config.array.describe()}; R = {rows}, C = {columns}. Tiles of {config.tile_rows} x {config.tile_columns}:
+I = {tile_rows}, J = {tile_columns}.
+`s_axis_tdata` has {rows + columns} bytes, `s_axis_tuser` {user_bits} bits, `m_axis_tdata` {columns} lanes of 32 bits.
+Accumulators hold {config.accumulator_rows} rows of activations, and sums of up to {config.depth} tiles of weights
+and a bias.
 
 ## Format
 
-{_markdown(inspect.getdoc(schedule) or "")}
+{(inspect.getdoc(beats) or "").replace("``", "`")}
 
-| `s_axis_tuser` | kind |
+Here an answer stands at `m_axis` {reach + 2} cycles after its beat, a row that adds to an accumulator is taken
+{tile_rows + 1} cycles after the row that stores it, a write {reach + 1} cycles after the last row that uses what it
+changes.
+
+## Bits of `s_axis_tuser`
+
+| field | bits |
 |---|---|
-{_lines(f"| {kind.value} | {kind.name} |" for kind in Kind)}
+{_lines(f"| {name} | {bits} |" for name, bits in _places(FIELDS, 0).items())}
 
-{joined}
+## Addresses
 
-## Timing
-
-{_markdown(inspect.getdoc(accelerator) or "")}
-
-{_markdown(inspect.getdoc(accelerator.Accelerator) or "")}
-
-Here R + C + 1 = {array.rows + array.columns + 1}.
+| `address` | stores |
+|---|---|
+| 0 to {rows - 1} | a row of weights, in bank `write_bank` |
+{_lines(f"| {bytes_of} | {_constant(name)} |" for name, bytes_of in _places(CONSTANTS, rows, " to ").items())}
 """
 
 
-def _fields(listed: dict[str, int]) -> str:
-    rows, low = [], 0
-    for name, width in listed.items():
-        sign = "signed" if name in SIGNED_FIELDS else "unsigned"
-        rows.append(f"| {name} | {low + width - 1}:{low} | {sign} |")
-        low += width
-    return _lines(["| field | bits of `s_axis_tdata` | |", "|---|---|---|", *rows])
+def _places(sizes: Mapping[str, int], first: int, between: str = ":") -> dict[str, str]:
+    """Where every field lies, one behind the other: bits from the highest, bytes from the lowest."""
+    found = {}
+    for name, size in sizes.items():
+        ends = (first, first + size - 1)
+        low, high = ends if between != ":" else reversed(ends)
+        found[name] = str(low) if size == 1 else f"{low}{between}{high}"
+        first += size
+    return found
+
+
+def _constant(name: str) -> str:
+    whose = "of all columns, from lane 0" if name in OF_LAYER else "of every column"
+    return f"{name} {whose}, a byte of it each, the lowest first" if CONSTANTS[name] > 1 else f"{name} {whose}"
 
 
 def _lines(rows: Iterable[str]) -> str:
     return "\n".join(rows)
-
-
-def _markdown(text: str) -> str:
-    """A docstring's text: literals in single quotes, simple tables as those of Markdown."""
-    lines: list[str] = []
-    table = ""
-    for line in text.replace("``", "`").splitlines():
-        if re.fullmatch(r"=+ +=+", line):
-            if not table:
-                lines += ["| | |", "|---|---|"]
-            table = "" if table else line
-        elif table:
-            cut = table.index(" ")
-            lines.append(f"| {line[:cut].strip()} | {line[cut:].strip()} |")
-        else:
-            lines.append(line)
-    return "\n".join(lines)

@@ -15,6 +15,8 @@ from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.wrapped import for_arrays
 from slipstick.store import digest
 
+from .machine import AUTO, check_tile
+
 EXACT = "exact8s"
 CELLS = "exact8s,truncated8s_k[12],truncated_magnitude8s_k*_c2,evolved8s_*"
 """About the front of array energy against the workload's weighted error (docs/cells.md)."""
@@ -22,7 +24,10 @@ CELLS = "exact8s,truncated8s_k[12],truncated_magnitude8s_k*_c2,evolved8s_*"
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """Everything that decides the result of the main job. ``max_loss`` in points of top-1."""
+    """Everything that decides the result of the main job. ``max_loss`` in points of top-1.
+
+    ``tile`` are rows and columns of the dot-product tiles that the array is made of, such as 4x16, or ``auto``.
+    """
 
     limits: ClassVar[dict[str, Limits]] = {
         "rows": SIDE, "columns": SIDE, "clock_mhz": CLOCKS, "trials": COUNT, "palette": Limits(2, SIDE.most),
@@ -36,6 +41,7 @@ class FlowConfig:
     cells: str = CELLS
     rows: int = 16
     columns: int = 16
+    tile: str = AUTO
     clock_mhz: float = CLOCK_MHZ
     liberty: str | None = None
     delays: Literal["zero", "unit", "nldm"] = "zero"
@@ -53,6 +59,7 @@ class FlowConfig:
         check_sampler(self.sampler)
         if self.palette > self.columns:
             raise UserError(f"{self.palette} cells do not fit into {self.columns} columns; lower --palette")
+        check_tile(self.tile, self.rows, self.columns)
 
     @property
     def name(self) -> str:

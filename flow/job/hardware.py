@@ -1,5 +1,6 @@
 """The chosen accelerator as Verilog files, and the proof that they compute what the model does."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ from slipstick.model.convert import assign_
 from slipstick.model.workload import Recording, record
 from slipstick.rtl.emit import accelerator_verilog
 from slipstick.rtl.spec.array import ArrayConfig
-from slipstick.rtl.spec.schedule import required_depth
+from slipstick.rtl.spec.depth import required_depth
+from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.sim.cosim import CosimResult, cosimulate
 
+from .machine import machine, narrow_machine
 from .tiles import Placement, Tile
-from .verify import ACCUMULATOR_ROWS, attention_layers, job, jobs
+from .verify import attention_layers, job, jobs
 from .workbench import Workbench
 
 BACKPRESSURE = 0.2
@@ -29,16 +32,19 @@ class Checked:
 
     name: str
     file: Path
-    config: ArrayConfig
-    depth: int
+    config: AcceleratorConfig
     layers: tuple[str, ...]
     result: CosimResult
 
 
-def emit_tile(tile: Tile, recordings: dict[str, Recording], folder: Path) -> tuple[Path, int]:
-    """Write the Verilog of a tile, with accumulators wide enough for all its layers; the file, and their depth."""
+def emit_tile(tile: Tile, shape: str, recordings: dict[str, Recording], folder: Path) -> tuple[Path, AcceleratorConfig]:
+    """Write the Verilog of a tile of the accelerator, its sums wide enough for all its layers; the file, the config.
+
+    ``shape`` are the dot-product tiles that the whole array is made of.
+    """
     depth = max(_depth(tile.config, recordings[layer]) for layer in tile.layers)
-    return _write(tile.config, depth, folder / f"{tile.name}.v"), depth
+    config = narrow_machine(tile.config, shape, depth=depth)
+    return _write(config, folder / f"{tile.name}.v"), config
 
 
 def _depth(config: ArrayConfig, recording: Recording) -> int:
@@ -46,29 +52,34 @@ def _depth(config: ArrayConfig, recording: Recording) -> int:
     return max(required_depth(config, depth, bias, columns) for bias in recording.bias)
 
 
-def _write(config: ArrayConfig, depth: int, path: Path) -> Path:
-    text = accelerator_verilog(config, accumulator_rows=ACCUMULATOR_ROWS, depth=depth, name=path.stem)
-    write_text(path, text)
+def _write(config: AcceleratorConfig, path: Path) -> Path:
+    write_text(path, accelerator_verilog(config, name=path.stem))
+    write_text(path.with_suffix(".json"), json.dumps(config.as_json(), indent=1) + "\n")
     return path
 
 
 def check_tiles(
-    placement: Placement, recordings: dict[str, Recording], folder: Path, *, layers_each: int, seed: int, say: Say
+    placement: Placement,
+    shape: str,
+    recordings: dict[str, Recording],
+    folder: Path,
+    *,
+    layers_each: int,
+    seed: int,
+    say: Say,
 ) -> list[Checked]:
     """Emit every tile and co-simulate real products on it: attention products first, then others.
 
-    Each tile runs up to ``layers_each`` of its layers, one image (of attention: one head) each.
+    ``shape`` are the dot-product tiles of the whole array. Each tile of the accelerator runs up to ``layers_each`` of
+    its layers, one image (of attention: one head) each.
     """
     wanted = attention_layers(recordings)
     checked = []
     for tile in placement.tiles:
-        file, depth = emit_tile(tile, recordings, folder)
-        fitting = [x for x in tile.layers if recordings[x].activations.shape[1] <= ACCUMULATOR_ROWS]
-        own = sorted(fitting, key=lambda layer: layer not in wanted)[:layers_each]
-        if not own:
-            continue
+        file, config = emit_tile(tile, shape, recordings, folder)
+        own = sorted(tile.layers, key=lambda layer: layer not in wanted)[:layers_each]
         result = cosimulate(
-            tile.config,
+            config,
             [job(recordings[layer], range(tile.config.columns)) for layer in own],
             seed=seed,
             backpressure=BACKPRESSURE,
@@ -76,12 +87,20 @@ def check_tiles(
             workdir=folder / "cosim" / tile.name,
             verilog=file.read_text(),
         )
-        checked.append(Checked(tile.name, file, tile.config, depth, tuple(own), result))
+        checked.append(Checked(tile.name, file, config, tuple(own), result))
     return checked
 
 
 def check_mixed(
-    bench: Workbench, assignment: Assignment, config: ArrayConfig, images: Tensor, folder: Path, *, seed: int, say: Say
+    bench: Workbench,
+    assignment: Assignment,
+    array: ArrayConfig,
+    shape: str,
+    images: Tensor,
+    folder: Path,
+    *,
+    seed: int,
+    say: Say,
 ) -> Checked:
     """Run the first block's qkv, QK^T and AV over *all* columns of the mixed array, in PyTorch and in Verilog.
 
@@ -90,13 +109,13 @@ def check_mixed(
     """
     layers = attention_layers(bench.recordings)
     module = bench.loaded.module
-    assign_(module, {**assignment, **dict.fromkeys(layers, config)})
+    assign_(module, {**assignment, **dict.fromkeys(layers, array)})
     mixed = record(module, images)
-    depth = max(_depth(config, mixed[layer]) for layer in layers)
-    file = _write(config, depth, folder / "mixed_array.v")
+    config = machine(array, shape, depth=max(_depth(array, mixed[layer]) for layer in layers))
+    file = _write(config, folder / "mixed_array.v")
     result = cosimulate(
         config,
-        jobs(mixed, layers, config),
+        jobs(mixed, layers, array),
         seed=seed,
         backpressure=BACKPRESSURE,
         progress=say,
@@ -104,4 +123,4 @@ def check_mixed(
         verilog=file.read_text(),
     )
     assign_(module, assignment)
-    return Checked("mixed_array", file, config, depth, layers, result)
+    return Checked("mixed_array", file, config, layers, result)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,6 @@ from .console import Steps
 from .hardware import Checked, check_mixed, check_tiles
 from .mix import Mix, find_mix
 from .tiles import Placement, place
-from .verify import ACCUMULATOR_ROWS
 from .workbench import Workbench
 
 COSIMULATED_IMAGES = 2
@@ -65,12 +65,12 @@ def run_flow(config: FlowConfig, out: Path, steps: Steps, loaded: LoadedModel | 
         images = bench.loaded.prepare(bench.images.test.pixels[:COSIMULATED_IMAGES])
         placement = place(chosen.assignment, bench.macs(config.rows, 1), rows=config.rows, columns=config.columns)
         folder, recordings = out / "rtl", record(module, images)
-        checked = check_tiles(placement, recordings, folder, layers_each=4, seed=config.seed, say=steps.note)
-        mixed = check_mixed(bench, chosen.assignment, placement.mixed, images, folder, seed=config.seed, say=steps.note)
+        how: dict[str, Any] = {"seed": config.seed, "say": steps.note}
+        checked = check_tiles(placement, config.tile, recordings, folder, layers_each=4, **how)
+        mixed = check_mixed(bench, chosen.assignment, placement.mixed, config.tile, images, folder, **how)
         if config.liberty is None:  # the shipped library is a platform of OpenROAD-flow-scripts
             for one in (*checked, mixed):
-                top, shape = one.file.stem, (one.config, ACCUMULATOR_ROWS, one.depth)
-                design = HandedDesign(top, "aclk", config.clock_mhz, "ihp-sg13g2", *shape)
+                design = HandedDesign(one.file.stem, "aclk", config.clock_mhz, "ihp-sg13g2", one.config)
                 hand_off(design, one.file.read_text(), out / "handoff" / one.name)
     with steps.step("power of the accelerator"):
         inference = accelerator_energy(config, bench, placement, mix.model)

@@ -7,21 +7,15 @@ from slipstick.model.workload import Recording
 from slipstick.rtl.spec.array import ArrayConfig
 from slipstick.sim.vectors import GemmJob
 
-ACCUMULATOR_ROWS = 256
-
 
 def job(recording: Recording, columns: Sequence[int], product: int = 0) -> GemmJob:
     """One recorded product (an image, or a head of an image) on some columns of an array.
 
-    Raises UserError for a product that does not exist or has more rows than an array accumulates.
+    Raises UserError for a product that does not exist.
     """
-    products, length, _ = recording.activations.shape
+    products = len(recording.activations)
     if not 0 <= product < products:
         raise UserError(f"{recording.layer}: product {product} was not recorded; there are {products}")
-    if length > ACCUMULATOR_ROWS:
-        raise UserError(
-            f"{recording.layer}: {length} rows an image; an array accumulates {ACCUMULATOR_ROWS}; choose another layer"
-        )
     return GemmJob(
         layer=recording.layer,
         activations=recording.activations[product],
@@ -45,9 +39,9 @@ def jobs(recordings: dict[str, Recording], layers: Iterable[str], config: ArrayC
 
 
 def attention_layers(recordings: dict[str, Recording]) -> tuple[str, ...]:
-    """qkv, QK^T and AV of the first block that has them; else the first layers that fit an array."""
+    """qkv, QK^T and AV of the first block that has them; else the first three layers."""
     for name in recordings:
         block = tuple(f"{name.removesuffix('.qkv')}.{part}" for part in ("qkv", "qk", "av"))
         if name.endswith(".qkv") and all(part in recordings for part in block):
             return block
-    return tuple(n for n, r in recordings.items() if r.activations.shape[1] <= ACCUMULATOR_ROWS)[:3]
+    return tuple(recordings)[:3]

@@ -55,7 +55,7 @@ def summarise(result: FlowResult) -> dict[str, Any]:
                 {
                     "name": one.name,
                     "verilog": one.file.name,
-                    "array": one.config.describe(),
+                    "array": one.config.array.describe(),
                     "compared": one.result.compared,
                     "mismatches": one.result.mismatches,
                     "cycles": one.result.cycles,

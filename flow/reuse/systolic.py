@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import ceil
 
-from slipstick.flow.cost.timeline import drain_cycles, tile_cycles
-from slipstick.flow.job.verify import ACCUMULATOR_ROWS
+from slipstick.flow.job.machine import AUTO, tile_of
 from slipstick.model.workload import LayerShape
+from slipstick.rtl.spec.machine import AcceleratorConfig
+from slipstick.rtl.spec.timing import product_cycles
 
 from .geometry import Geometry
 
@@ -33,14 +34,20 @@ def encoder_products(geometry: Geometry, reuses: bool, transform: bool = True) -
     }
 
 
-def cycles(shape: LayerShape, rows: int, columns: int) -> int:
-    """Cycles of a product on an array of ``rows`` x ``columns``, outputs drained once, without back-pressure."""
-    tiles, groups = ceil(shape.depth / rows), ceil(shape.channels / columns)
-    total = columns  # biases come once, however many parts the accumulators hold
-    for first in range(0, shape.rows, ACCUMULATOR_ROWS):
-        part = min(ACCUMULATOR_ROWS, shape.rows - first)
-        total += int(tiles * tile_cycles(rows, columns, part) + drain_cycles(0, part))
-    return shape.repeats * groups * total
+def cycles(
+    shape: LayerShape,
+    rows: int,
+    columns: int,
+    *,
+    tile: str = AUTO,
+    accumulator_rows: int = AcceleratorConfig.accumulator_rows,
+) -> int:
+    """Cycles of a product on an array of ``rows`` x ``columns`` in tiles, outputs alone, without back-pressure."""
+    tile_rows, tile_columns = tile_of(tile, rows, columns)
+    return shape.repeats * product_cycles(
+        (shape.rows, shape.depth, shape.channels), rows=rows, columns=columns,
+        mesh=(rows // tile_rows, columns // tile_columns), accumulator_rows=accumulator_rows,
+    )  # fmt: skip
 
 
 def matrices(part: str, shape: LayerShape) -> tuple[int, LayerShape]:
@@ -71,20 +78,22 @@ def systolic_delay_ms(
     rows: int,
     columns: int,
     clock_mhz: float,
+    tile: str = AUTO,
     outside: Iterable[LayerShape] = (),
     transform: bool = True,
     lanes: int | None = None,
 ) -> float:
     """Delay of one image with ``reuse`` encoders that reuse attention, one product after another on one array.
 
-    ``outside`` are products outside the encoders; with ``lanes`` the units beside the array work in series with it,
-    each on so many elements a cycle. Raises UserError for more reuse encoders than there can be.
+    ``tile`` are those of the array, as of ``machine``. ``outside`` are products outside the encoders; with ``lanes``
+    the units beside the array work in series with it, each on so many elements a cycle. Raises UserError for more
+    reuse encoders than there can be.
     """
     geometry.check_reuse(reuse)
     counts = [
-        sum(cycles(shape, rows, columns) for shape in encoder_products(geometry, kind, transform).values())
+        sum(cycles(shape, rows, columns, tile=tile) for shape in encoder_products(geometry, kind, transform).values())
         + (0 if lanes is None else vector_cycles(geometry, kind, lanes, transform))
         for kind in (False, True)
     ]
     total = (geometry.encoders - reuse) * counts[0] + reuse * counts[1]
-    return 1e-3 * (total + sum(cycles(shape, rows, columns) for shape in outside)) / clock_mhz
+    return 1e-3 * (total + sum(cycles(shape, rows, columns, tile=tile) for shape in outside)) / clock_mhz

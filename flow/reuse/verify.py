@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
-from slipstick.flow.cost.timeline import drain_cycles
-from slipstick.flow.job.verify import ACCUMULATOR_ROWS
 from slipstick.model.integer.activation import PwlActivation
 from slipstick.model.integer.blocks import IntegerReuseBlock
 from slipstick.model.integer.codes import Codes
@@ -21,35 +19,40 @@ from slipstick.model.integer.norm import IntegerLayerNorm
 from slipstick.model.integer.products import Requantiser
 from slipstick.model.integer.vit import IntegerVit
 from slipstick.model.layers.linear import ApproxLinear
-from slipstick.model.workload import LayerShape
 from slipstick.rtl.layernorm_unit import LayerNormUnit
 from slipstick.rtl.residual import ResidualUnit
-from slipstick.rtl.spec.array import ArrayConfig
 from slipstick.rtl.spec.fixed import Requant
+from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.rtl.spec.residual import ResidualSpec
-from slipstick.sim.cosim import CosimResult, cosimulate
+from slipstick.sim.cosim import cosimulate
+from slipstick.sim.result import CosimResult
 from slipstick.sim.vector import TableJob, UnitResult, cosimulate_rows, cosimulate_tables
 from slipstick.sim.vectors import GemmJob
-
-from .systolic import cycles
 
 
 @dataclass(frozen=True)
 class Step:
-    """One unit's result; ``schedule`` are the cycles by the schedule's formula, None for units beside the array."""
+    """One unit's result; that of a unit on the array knows the cycles of the schedule."""
 
     unit: str
     result: CosimResult | UnitResult
-    schedule: int | None = None
 
 
 @torch.no_grad()
 def cosimulate_reuse(
-    model: IntegerVit, block: int, images: Tensor, config: ArrayConfig, *, lanes: int, seed: int, backpressure: float
+    model: IntegerVit,
+    block: int,
+    images: Tensor,
+    config: AcceleratorConfig,
+    *,
+    lanes: int,
+    seed: int,
+    backpressure: float,
 ) -> list[Step]:
     """The units of encoder ``block`` on int8 ``images`` [B, 3, H, W], each in Verilator, compared value by value.
 
-    ``lanes`` of the units beside the array. Raises UserError for an encoder without a transformation block.
+    ``lanes`` of the units beside the array. Raises UserError for an encoder without a transformation block, and for
+    sums that the accelerator cannot hold.
     """
     encoder = model.blocks[block]
     if not isinstance(encoder, IntegerReuseBlock) or isinstance(encoder.attn.transform.norm, nn.Identity):
@@ -70,7 +73,7 @@ def cosimulate_reuse(
     inner = act.before if full else transform.to_projection
     products = Codes(linear.accumulate(normed.codes), linear.unit())
     job, codes = _job(
-        linear, normed, products, inner, act.input_scale if full else projection.activation_scale, config.columns
+        linear, normed, products, inner, act.input_scale if full else projection.activation_scale, config.array.columns
     )
     timing: dict[str, Any] = {"seed": seed, "backpressure": backpressure}
     steps = [
@@ -83,7 +86,7 @@ def cosimulate_reuse(
         if not np.array_equal(table.wanted, _rows(transformed).flatten()):
             raise AssertionError("the model's activation is not that of its table")
         steps.append(Step("GELU", cosimulate_tables([table], lanes=lanes, **timing)))
-    last, _ = _job(projection, transformed, attended, Requantiser(), projection.output_scale, config.columns)
+    last, _ = _job(projection, transformed, attended, Requantiser(), projection.output_scale, config.array.columns)
     constants = [part.numpy() for part in encoder.to_stream[0].constants(attended.scale, stream.scale)]
     unit = ResidualUnit(ResidualSpec(*constants), lanes)
     rows = [{"data": x, "accumulators": y} for x, y in zip(_rows(stream), _rows(attended), strict=True)]
@@ -123,13 +126,5 @@ def _job(
     return job, codes
 
 
-def _on_array(unit: str, job: GemmJob, config: ArrayConfig, **timing: Any) -> Step:
-    return Step(unit, cosimulate(config, [job], **timing), drained_twice(job, config))
-
-
-def drained_twice(job: GemmJob, config: ArrayConfig) -> int:
-    """Cycles by the schedule's formula; co-simulation drains the accumulators too, not the outputs alone."""
-    (rows, depth), channels = job.activations.shape, job.weights.shape[1]
-    parts = [min(ACCUMULATOR_ROWS, rows - first) for first in range(0, rows, ACCUMULATOR_ROWS)]
-    again = -(-channels // config.columns) * int(sum(drain_cycles(0, part) for part in parts))
-    return cycles(LayerShape("linear", rows, depth, channels, 1), config.rows, config.columns) + again
+def _on_array(unit: str, job: GemmJob, config: AcceleratorConfig, **timing: Any) -> Step:
+    return Step(unit, cosimulate(config, [job], **timing))

@@ -11,8 +11,23 @@ lowest), and the fields of ``FIELDS`` (``s_axis_tuser``), which say what to do w
 - ``write``: the weights are stored at ``address`` of ``write_bank``: 0 to R - 1 are rows of weights, R + b is
   byte b of the columns' constants (``CONSTANTS``). A row that the same beat computes sees what it stores.
 
-An answer (``m_axis``) is C lanes of int32; ``m_axis_tlast`` repeats the ``s_axis_tlast`` of its beat. Beats take
-effect in order: the machine waits by itself where one would overtake another.
+Constants are kept in two sets, which ``write_bank`` and ``constants`` name. Addresses above the last constant are
+reserved: such a write changes nothing. Neither flag: the beat changes nothing.
+
+An answer (``m_axis``) is C lanes of int32; ``m_axis_tlast`` repeats the ``s_axis_tlast`` of its beat.
+
+Timing. Up to one beat a cycle is taken, and beats take effect in order. In a mesh of I x J tiles, an answer stands at
+``m_axis`` I + J + 2 cycles after its beat was taken. A beat waits by itself, ``s_axis_tready`` low, where it would
+overtake one before it:
+
+- a row that adds to an accumulator is taken I + 1 cycles after the row that stores it, or later;
+- a write to a bank, or to a set of constants, is taken I + J + 1 cycles after the last row that uses it, or later.
+
+While an answer is not taken, everything waits. So what is answered never depends on when beats come or answers go.
+
+After one clock of reset the handshakes are known. Weights, constants and accumulators are not reset: write all
+that a row uses before it, and begin every accumulator with ``first``; what was never written answers unknown values.
+``m_axis_tdata`` and ``m_axis_tlast`` are known while ``m_axis_tvalid`` is high.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +41,7 @@ from slipstick.errors import UserError
 from .array import padding_sums
 from .fixed import MULTIPLIER_BITS, SHIFT_BITS, Requant
 from .machine import AcceleratorConfig
-from .widths import LANE_BITS
+from .widths import LANE_BITS, signed_range
 
 FIELDS = {
     "compute": 1, "first": 1, "last": 1, "raw": 1, "bank": 1, "constants": 1, "write": 1, "write_bank": 1,
@@ -111,6 +126,15 @@ class Schedule:
                 matrix[rows, channels] = lanes[part.start : part.start + part.rows, list(part.columns)]
         return matrix
 
+    def answer_number(self, product: int, raw: bool, row: int, channel: int) -> int:
+        """Which answer carries the value of one element of a product."""
+        for part in self.answers:
+            inside = part.first_row <= row < part.first_row + part.rows
+            channels = range(part.channel, part.channel + len(part.columns))
+            if (part.product, part.raw) == (product, raw) and inside and channel in channels:
+                return part.start + row - part.first_row
+        raise ValueError(f"no answer gives row {row} channel {channel} of product {product}")
+
 
 @dataclass(frozen=True)
 class _Pass:
@@ -140,7 +164,8 @@ def schedule(
     Output channel n uses ``columns[n % len(columns)]``. ``raw`` lists the answers wanted: accumulators,
     outputs, or both, for which the last tile of the reduction is computed once each. Rows that pad the
     last tile carry zeros; what a cell makes of 0 x 0 there is taken off the bias. M larger than the
-    accumulators goes in parts. Raises UserError for requantisers whose limits do not fit int8.
+    accumulators goes in parts. Raises UserError for requantisers whose limits do not fit int8, and for biases
+    that do not fit the sums.
     """
     columns = tuple(columns) if columns is not None else tuple(range(config.array.columns))
     passes: list[_Pass] = []
@@ -193,6 +218,10 @@ def _constants(
     ):
         lanes[index, list(used)] = values[channels]
         assert name == list(CONSTANTS)[index]
+    for column in used:
+        low, high = signed_range(config.sum_width(column))
+        if not low <= lanes[0, column] <= high:
+            raise UserError(f"bias = {lanes[0, column]} does not fit the sums of {config.sum_width(column)} bits")
     for index, name in enumerate(OF_LAYER, 3):
         value = getattr(requant, name)
         if not -128 <= value <= 127:

@@ -35,9 +35,9 @@ class AcceleratorConfig:
             if tile < 1 or whole % tile:
                 divisors = ", ".join(str(n) for n in range(1, whole + 1) if whole % n == 0)
                 raise UserError(f"tiles of {tile} {what} do not divide {whole}; possible: {divisors}")
-        if self.accumulator_rows < 1 or self.depth < 1:
+        if self.accumulator_rows < 2 or self.depth < 1:
             raise UserError(
-                f"an accelerator needs accumulators and a depth of at least 1, "
+                f"an accelerator needs 2 rows of accumulators and a depth of 1 at least, "
                 f"not {self.accumulator_rows} and {self.depth}"
             )
 

@@ -1,14 +1,17 @@
 // Plays a file of beats into the accelerator and writes its answers to another, so that a simulation
 // needs no Python between its first and its last cycle.
 //
-// From the first `go` on, beats.bin is played: a beat is {4'b0, tlast, tuser, tdata}, highest byte first.
+// From the first `go` on, beats.bin is played: a beat is {7'b0, tlast, tuser, tdata}, highest byte first.
 // When all beats are taken and `answers` answers have come, answers.bin is whole and `done` is high: an
-// answer is {31'b0, tlast, cycle, tdata}, lowest byte first.
+// answer is {31'b0, tlast, cycle, tdata}, lowest byte first. Cycles count from the first beat taken, which
+// is taken in cycle 0; `cycles` is one more than the last in which a beat or an answer was taken.
 //
 // In `stall_in` and `stall_out` of 65536 cycles, at random, the source offers nothing and the sink is not ready.
+// A reset in the middle forgets all of that; the next `go` plays the file again.
 
 module player #(
   parameter DATA_BYTES = 8,
+  parameter USER_BYTES = 4,
   parameter COLUMNS = 1
 ) (
   input reset_n,
@@ -19,15 +22,16 @@ module player #(
   input [16:0] stall_in,
   input [16:0] stall_out,
   output reg done,
-  output reg [31:0] cycle,
+  output reg [31:0] cycles,
   output reg [31:0] violations
 );
   localparam DATA = 8 * DATA_BYTES;
+  localparam USER = 8 * USER_BYTES;
   localparam LANES = 32 * COLUMNS;
 
-  reg clk, running;
-  reg [31:0] taken, received, random;
-  reg [DATA+7:0] beat, fetched;
+  reg clk, running, started;
+  reg [31:0] taken, received, random, cycle;
+  reg [DATA+USER+7:0] beat, fetched;
   reg s_valid, m_ready;
   wire s_ready, m_valid, m_last;
   wire [LANES-1:0] m_data;
@@ -35,7 +39,7 @@ module player #(
 
   accelerator accelerator (
     .aclk(clk), .aresetn(reset_n),
-    .s_axis_tdata(beat[DATA-1:0]), .s_axis_tuser(beat[DATA+2:DATA]), .s_axis_tlast(beat[DATA+3]),
+    .s_axis_tdata(beat[DATA-1:0]), .s_axis_tuser(beat[DATA+:USER]), .s_axis_tlast(beat[DATA+USER]),
     .s_axis_tvalid(s_valid), .s_axis_tready(s_ready),
     .m_axis_tdata(m_data), .m_axis_tlast(m_last), .m_axis_tvalid(m_valid), .m_axis_tready(m_ready)
   );
@@ -63,11 +67,14 @@ module player #(
 
   always @(posedge clk) begin
     if (!reset_n) begin
-      {running, done, s_valid, m_ready, held} <= 0;
-      {cycle, violations, taken, received} <= 0;
+      if (running === 1'b1) begin
+        $fclose(source);
+        $fclose(record);
+      end
+      {running, started, done, s_valid, m_ready, held} <= 0;
+      {cycle, cycles, violations, taken, received} <= 0;
       random <= seed;
     end else begin
-      cycle <= cycle + 1;
       random <= following(random);
       held <= m_valid && !m_ready;
       answer <= {m_last, m_data};
@@ -79,6 +86,11 @@ module player #(
         running <= 1;
       end
       if (running) begin
+        if (started || (s_valid && s_ready)) begin
+          started <= 1;
+          cycle <= cycle + 1;
+        end
+        if ((s_valid && s_ready) || (m_valid && m_ready)) cycles <= cycle + 1;
         if (!s_valid || s_ready) begin
           s_valid <= taken < beats && {1'b0, random[15:0]} >= stall_in;
           if (taken < beats && {1'b0, random[15:0]} >= stall_in) begin

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slipstick.flow.commands.options import array_config
+from slipstick.flow.job.machine import machine
 from slipstick.flow.reuse.verify import Step, cosimulate_reuse
 from slipstick.model.convert import approximate_
 from slipstick.model.data import shipped
@@ -28,13 +29,13 @@ def verify(loaded: LoadedModel) -> Iterator[tuple[int, Step]]:
     calibration = shipped("calibration")[:64]
     facts = reuse_facts(loaded.module)
     assert facts is not None
-    config = array_config(16, 16, MIX)
-    rules = {rf"re:blocks\.{block}\.attn\.(transform\.linear|proj)": config for block in facts["blocks"]}
+    array = array_config(16, 16, MIX)
+    rules = {rf"re:blocks\.{block}\.attn\.(transform\.linear|proj)": array for block in facts["blocks"]}
     approximate_(loaded.module, rules, input_batches(loaded, calibration), integer=True)
     images = loaded.module.image_codes(loaded.prepare(shipped("test").pixels[:IMAGES]))
     for block in facts["blocks"]:
         for step in cosimulate_reuse(
-            loaded.module, block, images, config, lanes=LANES, seed=0, backpressure=BACKPRESSURE
+            loaded.module, block, images, machine(array), lanes=LANES, seed=0, backpressure=BACKPRESSURE
         ):
             yield block, step
 
@@ -48,7 +49,8 @@ def main() -> None:
     compared = wrong = 0
     for block, step in verify(loaded):
         result = step.result
-        schedule = "" if step.schedule is None else f", {step.schedule} by the schedule"
+        wanted = getattr(result, "cycles_wanted", None)
+        schedule = "" if wanted is None else f", {wanted} by the schedule"
         print(f"encoder {block} {step.unit}: {result.compared} values, {result.mismatches} differ, "
               f"{result.cycles} cycles{schedule}", flush=True)  # fmt: skip
         compared, wrong = compared + result.compared, wrong + result.mismatches

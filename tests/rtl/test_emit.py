@@ -7,54 +7,83 @@ from pathlib import Path
 import pytest
 
 from slipstick.errors import UserError
-from slipstick.rtl.accelerator import Accelerator
-from slipstick.rtl.cells import Cell, cell, cells
-from slipstick.rtl.emit import accelerator_verilog
+from slipstick.rtl.array.accelerator import Accelerator
+from slipstick.rtl.cells import cell, cells
+from slipstick.rtl.emit import accelerator_verilog, to_verilog
 from slipstick.rtl.names import check_module_name
-from slipstick.rtl.spec.array import ArrayConfig, CellMix, sum_range
-from slipstick.rtl.spec.widths import signed_width
+from slipstick.rtl.place import Library
+from slipstick.rtl.spec.array import ArrayConfig, CellMix
+from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.sim.verilator import find_verilator
 
 POOL = ["exact8s", "truncated8s_k9", "truncated8s_k6_c1", "mitchell8s"]
 
 
-def config(rows: int, columns: int) -> ArrayConfig:
+def config(rows: int, columns: int, tile_rows: int = 1, tile_columns: int = 1, **sizes: int) -> AcceleratorConfig:
     grid = [[cell(POOL[(r * columns + c) % len(POOL)]) for c in range(columns)] for r in range(rows)]
-    return ArrayConfig(rows, columns, CellMix(tuple(map(tuple, grid))))
+    array = ArrayConfig(rows, columns, CellMix(tuple(map(tuple, grid))))
+    return AcceleratorConfig(array, tile_rows, tile_columns, **{"depth": 4, **sizes})
 
 
-@pytest.mark.parametrize("rows, columns", [(1, 1), (1, 9), (3, 2), (2, 5), (8, 8)])
-@pytest.mark.parametrize("accumulator_rows", [3, 256])
-def test_verilog_is_clean_under_all_warnings(rows: int, columns: int, accumulator_rows: int, tmp_path: Path) -> None:
-    text = accelerator_verilog(config(rows, columns), accumulator_rows=accumulator_rows, depth=4)
+SHAPES = [
+    (1, 1, 1, 1), (1, 9, 1, 1), (1, 9, 1, 3), (1, 9, 1, 9), (3, 2, 1, 2), (3, 2, 3, 1), (2, 5, 1, 5), (2, 5, 2, 1),
+    (4, 4, 2, 2), (8, 8, 8, 8),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number, shape", list(enumerate(SHAPES)))
+def test_verilog_is_clean_under_all_warnings(number: int, shape: tuple[int, int, int, int], tmp_path: Path) -> None:
+    text = accelerator_verilog(config(*shape, accumulator_rows=(2, 3, 256)[number % 3]))
     (tmp_path / "accelerator.v").write_text(text)
-    command = [find_verilator().executable, "--lint-only", "-Wall", "accelerator.v"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.stderr == "" and done.returncode == 0
+    assert lint(tmp_path, "accelerator", "accelerator.v") == ""
 
 
-def test_names_tell_row_column_and_cell_and_equal_parts_share_a_module() -> None:
-    text = accelerator_verilog(config(3, 4), depth=4)
-    for row in range(3):
-        for column in range(4):
-            name = POOL[column]
-            assert re.search(rf"^  pe_{name}_s\d+ pe_r{row}_c{column}_{name} \($", text, re.M)
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [1, 64])
+def test_every_cell_is_clean_in_a_column_of_its_own(depth: int, tmp_path: Path) -> None:
+    every = [one for one in cells("*8s*") if one.widths == (8, 8)]
+    array = ArrayConfig(1, len(every), CellMix.by_column(every, rows=1, columns=len(every)))
+    text = accelerator_verilog(AcceleratorConfig(array, accumulator_rows=2, depth=depth))
+    (tmp_path / "accelerator.v").write_text(text)
+    assert lint(tmp_path, "accelerator", "accelerator.v") == ""
+
+
+def test_names_tell_tile_column_and_row_and_equal_parts_share_a_module() -> None:
+    text = accelerator_verilog(config(4, 4, 2, 1))
+    assert "// Tiles: 2 x 1 products each, 2 x 4 of them." in text
+    for column in range(4):
+        for tile in range(2):
+            assert re.search(rf"^  dot_r2_s\d+_{POOL[column]} dot_t{tile}_c{column} \($", text, re.M)
     for name in POOL:
-        assert text.count(f"module mul_{name} (") == 1
+        assert text.count(f"module product_{name} (") == 1
         assert f"//   {name}: {len(cell(name).netlist.gates)} gates, netlist {cell(name).digest[:16]}" in text
     assert len(re.findall(r"^module (\w+)", text, re.M)) == len(set(re.findall(r"^module (\w+)", text, re.M)))
 
 
 def test_text_has_no_generated_names_and_is_reproducible() -> None:
-    text = accelerator_verilog(config(2, 2), depth=4)
+    text = accelerator_verilog(config(2, 2, 2, 1))
     assert "\\" not in text and "$auto" not in text and "/work" not in text
-    assert text == accelerator_verilog(config(2, 2), depth=4)
+    assert text == accelerator_verilog(config(2, 2, 2, 1))
+
+
+def test_a_part_alone_has_the_text_that_it_has_in_a_design() -> None:
+    text = accelerator_verilog(config(2, 2, 2, 1))
+    library = Library()
+    library.part(Accelerator, config(2, 2, 2, 1))
+    for part in library.parts():
+        assert to_verilog(part, library.module_name(part)) in text
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_accumulators_wider_than_an_answer_lane_are_refused() -> None:
     with pytest.raises(UserError, match="use a smaller depth"):
-        Accelerator(config(2, 2), depth=1 << 20)
+        Accelerator(config(2, 2, depth=1 << 20))
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_more_accumulators_than_beats_can_name_are_refused() -> None:
+    with pytest.raises(UserError, match="up to 4096 rows of accumulators"):
+        Accelerator(config(2, 2, accumulator_rows=4097))
 
 
 def lint(folder: Path, top: str, *files: str) -> str:
@@ -62,21 +91,9 @@ def lint(folder: Path, top: str, *files: str) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True).stderr
 
 
-def test_every_width_of_sums_is_clean_in_the_smallest_array(tmp_path: Path) -> None:
-    by_width: dict[int, Cell] = {}
-    for one in cells("*8s*"):
-        if one.widths == (8, 8):
-            by_width.setdefault(signed_width(*sum_range([one])), one)
-    assert min(by_width) < 16 == max(by_width)
-    for width, one in by_width.items():
-        array = ArrayConfig(1, 1, CellMix.uniform(one, rows=1, columns=1))
-        (tmp_path / "one.v").write_text(accelerator_verilog(array, accumulator_rows=2, depth=1, name="one"))
-        assert lint(tmp_path, "one", "one.v") == "", (width, one.name)
-
-
 def test_two_arrays_with_names_of_their_own_stand_in_one_design(tmp_path: Path) -> None:
     for name, own in (("left", config(2, 3)), ("right", config(1, 2))):
-        text = accelerator_verilog(own, accumulator_rows=4, depth=2, name=name)
+        text = accelerator_verilog(own, name=name)
         assert all(module.startswith(name) for module in re.findall(r"^module (\w+)", text, re.M))
         ports = ", ".join(
             f".{port}({name}_{port})" for port in re.findall(r"wire (?:\[\d+:0\] )?(\w+)[,\n]", text.split(");")[0])

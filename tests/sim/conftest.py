@@ -9,20 +9,22 @@ import pytest
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul
 from slipstick.rtl.spec.fixed import Requant
+from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.sim.vectors import GemmJob
 
 NAMES = ("exact8s", "truncated8s_k8", "truncated8s_k6_c1", "truncated8s_k8")
 
 
 @pytest.fixture(scope="session")
-def config() -> ArrayConfig:
-    """3 rows, 4 columns; column 2 holds a cell that makes 64 of 0 x 0."""
-    return ArrayConfig(3, 4, CellMix.by_column([cell(name) for name in NAMES], rows=3, columns=4))
+def config() -> AcceleratorConfig:
+    """3 rows, 4 columns in tiles of 3 x 2; column 2 holds a cell that makes 64 of 0 x 0."""
+    array = ArrayConfig(3, 4, CellMix.by_column([cell(name) for name in NAMES], rows=3, columns=4))
+    return AcceleratorConfig(array, 3, 2, depth=16)
 
 
 @pytest.fixture(scope="session")
-def make_job(config: ArrayConfig) -> Callable[..., GemmJob]:
-    return partial(job_for, config)
+def make_job(config: AcceleratorConfig) -> Callable[..., GemmJob]:
+    return partial(job_for, config.array)
 
 
 def job_for(

@@ -8,7 +8,7 @@ import cocotb_tools.config
 import pytest
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec.array import ArrayConfig
+from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.sim import compile as compiling
 from slipstick.sim import verilator
 from slipstick.sim.cosim import cosimulate
@@ -27,7 +27,7 @@ def odd(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_cache_tools_and_outputs_may_lie_anywhere(
-    odd: Path, monkeypatch: pytest.MonkeyPatch, config: ArrayConfig, make_job: Callable[..., GemmJob]
+    odd: Path, monkeypatch: pytest.MonkeyPatch, config: AcceleratorConfig, make_job: Callable[..., GemmJob]
 ) -> None:
     job = make_job("tiny", 2, 3, 4)
     monkeypatch.setenv("SLIPSTICK_CACHE", str(odd / "cache"))

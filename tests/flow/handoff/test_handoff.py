@@ -1,5 +1,6 @@
 """Every file of a hand-off, tried with the tool that reads it where that tool is at hand."""
 
+import json
 import os
 import re
 import shutil
@@ -15,18 +16,26 @@ from slipstick.flow.library.liberty import default_liberty
 from slipstick.rtl.cells.registry import cell
 from slipstick.rtl.emit import accelerator_verilog
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
-from slipstick.rtl.spec.schedule import Kind
+from slipstick.rtl.spec.beats import CONSTANTS, FIELDS
+from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.sim.verilator import find_verilator
 
 CLOCK_MHZ = 80.0
-ARRAY = ArrayConfig(2, 2, CellMix.uniform(cell("truncated8s_k7"), rows=2, columns=2))
+
+
+def uniform(rows: int, columns: int, name: str, tile_rows: int = 1, tile_columns: int = 1) -> AcceleratorConfig:
+    array = ArrayConfig(rows, columns, CellMix.uniform(cell(name), rows=rows, columns=columns))
+    return AcceleratorConfig(array, tile_rows, tile_columns, accumulator_rows=4, depth=4)
+
+
+CONFIG = uniform(2, 2, "truncated8s_k7", 2, 1)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    text = accelerator_verilog(ARRAY, accumulator_rows=4, depth=4)
+    text = accelerator_verilog(CONFIG)
     folder = tmp_path_factory.mktemp("handoff")
-    files = hand_off(HandedDesign("accelerator", "aclk", CLOCK_MHZ, "ihp-sg13g2", ARRAY, 4, 4), text, folder)
+    files = hand_off(HandedDesign("accelerator", "aclk", CLOCK_MHZ, "ihp-sg13g2", CONFIG), text, folder)
     assert sorted(file.name for file in files) == sorted(file.name for file in folder.iterdir())
     return folder
 
@@ -48,7 +57,7 @@ def run(*command, folder, path=None):
 
 def test_yosys_maps_the_design_with_its_hierarchy(mapped):
     text = (mapped / "netlist.v").read_text()
-    assert {"accelerator", "mul_truncated8s_k7"} <= set(re.findall(r"^module (\w+)", text, re.M))
+    assert {"accelerator", "product_truncated8s_k7"} <= set(re.findall(r"^module (\w+)", text, re.M))
     assert "sg13g2_dfrbp_1" in text and "$_" not in text
 
 
@@ -111,11 +120,12 @@ def test_the_bench_passes_in_verilator_and_sees_a_wrong_gate(folder, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (Debian package iverilog) is absent")
-@pytest.mark.parametrize("rows, columns", [(1, 1), (3, 2), (2, 9)])
-def test_nothing_unknown_leaves_the_design_after_one_clock_of_reset(rows, columns, tmp_path):
-    array = ArrayConfig(rows, columns, CellMix.uniform(cell("drum8u_k4"), rows=rows, columns=columns))
-    design = HandedDesign("mine", "aclk", CLOCK_MHZ, "asap7", array, 4, 4)
-    hand_off(design, accelerator_verilog(array, accumulator_rows=4, depth=4, name="mine"), tmp_path)
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 2, 1, 1), (3, 2, 3, 2), (2, 9, 1, 3)])
+def test_nothing_unknown_leaves_the_design_after_one_clock_of_reset(shape, tmp_path):
+    rows, columns, *tile = shape
+    config = uniform(rows, columns, "drum8u_k4", *tile)
+    design = HandedDesign("mine", "aclk", CLOCK_MHZ, "asap7", config)
+    hand_off(design, accelerator_verilog(config, name="mine"), tmp_path)
     built = run("iverilog", "-g2012", "-s", "mine_tb", "-o", "bench", "mine_tb.sv", "mine.v", folder=tmp_path)
     assert built.returncode == 0, built.stderr
     done = run("vvp", "bench", folder=tmp_path)
@@ -124,18 +134,24 @@ def test_nothing_unknown_leaves_the_design_after_one_clock_of_reset(rows, column
 
 def test_the_limit_of_memories_is_that_of_the_accumulators(folder):
     text = (folder / "config.mk").read_text()
-    widths = [ARRAY.accumulator_width(column, 4) for column in range(2)]
+    widths = [CONFIG.array.accumulator_width(column, 4) for column in range(2)]
     assert f"export SYNTH_MEMORY_MAX_BITS = {4 * sum(widths)}\n" in text
     assert re.search(r"# Without SRAM macros they become as many flip-flops, at \d+\.\d um2 each \d+\.\d+ mm2", text)
 
 
 def test_the_streams_page_says_what_the_code_says(folder):
     page = (folder / "stream.md").read_text()
-    for kind in Kind:
-        assert f"| {kind.value} | {kind.name} |" in page
-    assert "| multiplier | 47:32 | unsigned |" in page and "| bias | 31:0 | signed |" in page
-    assert "reserved" in page and "reaches its accumulators R + C + 1 cycles after it was taken" in page
-    assert "Here R + C + 1 = 5." in page and "``" not in page and "====" not in page
+    for name in (*FIELDS, *CONSTANTS):
+        assert f"| {name} " in page
+    assert "| compute | 0 |" in page and "| row | 19:8 |" in page and "| address | 31:20 |" in page
+    assert "| 0 to 1 | a row of weights" in page and "| 2 to 5 | bias of every column" in page
+    assert "| 14 | high of all columns" in page  # two rows, then 4 + 2 + 1 + 1 + 1 + 1 bytes before it
+    assert "I = 1, J = 2" in page and "Here an answer stands at `m_axis` 5 cycles after its beat" in page
+    assert "reserved" in page and "``" not in page and "====" not in page
+
+
+def test_the_config_beside_the_verilog_is_that_of_the_design(folder):
+    assert AcceleratorConfig.from_json(json.loads((folder / "accelerator.json").read_text())) == CONFIG
 
 
 @pytest.mark.skipif(shutil.which("fusesoc") is None, reason="FuseSoC (PyPI: fusesoc) is absent")
@@ -148,7 +164,7 @@ def test_fusesoc_runs_the_core(folder, tmp_path, target):
 
 @pytest.mark.parametrize("platform", TIME_UNIT_PS)
 def test_the_period_is_in_the_platforms_unit(platform):
-    period_ps = HandedDesign("top", "clk", 250.0, platform, ARRAY).period * TIME_UNIT_PS[platform]
+    period_ps = HandedDesign("top", "clk", 250.0, platform, CONFIG).period * TIME_UNIT_PS[platform]
     assert period_ps == pytest.approx(4000)
 
 
@@ -166,4 +182,4 @@ def test_the_period_is_in_the_platforms_unit(platform):
 )
 def test_what_other_tools_would_read_as_code_is_refused(top, clock, mhz, platform):
     with pytest.raises(UserError):
-        HandedDesign(top, clock, mhz, platform, ARRAY)
+        HandedDesign(top, clock, mhz, platform, CONFIG)

@@ -103,11 +103,10 @@ def test_too_few_pictures_and_too_many_to_test_are_refused(photos: Path) -> None
         load_images(None, photos, two_outputs())
 
 
-def test_products_that_were_not_recorded_or_do_not_fit_are_refused(photos: Path) -> None:
+def test_products_that_were_not_recorded_are_refused(photos: Path) -> None:
     module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     loaded = wrap(module, 20, (0.5,) * 3, (0.25,) * 3)
     bench = open_workbench(loaded=loaded, images=load_images(None, photos, two_outputs()), judge_test=False)
     with pytest.raises(UserError, match="product 99 was not recorded"):
         job(bench.recordings["0"], [0], product=99)
-    with pytest.raises(UserError, match="324 rows an image; an array accumulates 256"):
-        job(bench.recordings["0"], [0])
+    assert len(job(bench.recordings["0"], [0]).activations) == 324  # more than accumulators: it goes in parts

@@ -4,37 +4,32 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
-from slipstick.flow.cost.timeline import drain_cycles
 from slipstick.flow.reuse.geometry import DEIT_S, SHIPPED_VIT, Geometry
 from slipstick.flow.reuse.shape import vit_shape
 from slipstick.flow.reuse.systolic import cycles, encoder_products, matrices, systolic_delay_ms, vector_cycles
 from slipstick.model.workload import LayerShape
 from slipstick.model.zoo import load_model
 from slipstick.rtl.cells import cell
+from slipstick.rtl.spec import interpreter
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
+from slipstick.rtl.spec.beats import MatrixProduct, schedule
 from slipstick.rtl.spec.fixed import Requant
-from slipstick.rtl.spec.schedule import Kind, schedule
+from slipstick.rtl.spec.machine import AcceleratorConfig
 
 
+@pytest.mark.parametrize("tile", ["1x1", "2x3", "auto"])
 @pytest.mark.parametrize("shape", [(50, 32, 9), (300, 10, 7), (5, 4, 3), (256, 9, 6)])
-def test_cycles_are_the_beats_of_the_schedule_and_the_waits_between(shape: tuple[int, int, int]) -> None:
+def test_cycles_are_those_of_the_contract(shape: tuple[int, int, int], tile: str) -> None:
     m, k, n = shape
-    config = ArrayConfig(4, 3, CellMix.uniform(cell("exact8s"), rows=4, columns=3))
-    rng = np.random.default_rng(0)
-    a, w = (rng.integers(-99, 99, size).astype(np.int8) for size in ((m, k), (k, n)))
-    requant = Requant.from_scale(np.full(n, 1e-3))
-    plan = schedule(config, a, w, np.zeros(n, np.int32), requant, drains=(Kind.DRAIN_OUTPUTS,))
-    kinds = plan.beats.kind
-    tiles = int((kinds == Kind.WEIGHTS).sum()) // 4
-    unused = 3 * -(-n // 3) - int((kinds == Kind.COLUMN).sum())  # biases of columns that the last group lacks
-    waits = tiles * (4 + 3) + sum(drain.rows + 3 for drain in plan.drains)
-    assert cycles(LayerShape("linear", m, k, n, 1), 4, 3) == len(plan.beats) + waits + unused
-    assert cycles(LayerShape("matmul", m, k, n, 5), 4, 3) == 5 * cycles(LayerShape("linear", m, k, n, 1), 4, 3)
-
-
-def test_a_part_of_a_product_drains_as_the_cost_model_counts_it() -> None:
-    one = LayerShape("linear", 40, 16, 16, 1)
-    assert cycles(one, 16, 16) == 16 + 40 + 32 + drain_cycles(16, 40)
+    array = ArrayConfig(4, 3, CellMix.uniform(cell("exact8s"), rows=4, columns=3))
+    tiles = {"1x1": (1, 1), "2x3": (2, 3), "auto": (4, 3)}[tile]
+    config = AcceleratorConfig(array, *tiles)
+    a, w = np.zeros((m, k), np.int8), np.zeros((k, n), np.int8)
+    product = MatrixProduct(a, w, np.zeros(n, np.int32), Requant.from_scale(np.full(n, 1e-3)))
+    beats = schedule(config, [product], raw=(False,)).beats
+    counted = cycles(LayerShape("linear", m, k, n, 1), 4, 3, tile=tile)
+    assert counted == interpreter.cycles(config, beats)
+    assert cycles(LayerShape("matmul", m, k, n, 5), 4, 3, tile=tile) == 5 * counted
 
 
 def test_products_of_an_encoder_are_those_of_the_paper() -> None:

@@ -24,6 +24,12 @@ def test_tiles_divide_the_array(rows: int, columns: int, named: str) -> None:
         machine(rows, columns)
 
 
+@pytest.mark.parametrize(("rows", "depth"), [(1, 1), (0, 4), (2, 0)])
+def test_a_machine_has_accumulators_and_a_depth(rows: int, depth: int) -> None:
+    with pytest.raises(UserError, match=f"not {rows} and {depth}"):
+        AcceleratorConfig(machine(1, 1).array, accumulator_rows=rows, depth=depth)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
