@@ -25,7 +25,7 @@ def run(config: AcceleratorConfig, beats: Beats) -> np.ndarray:
             bank, address = int(f["write_bank"]), int(f["address"])
             if address < rows:
                 weights[bank, address] = w.view(np.uint8)
-            else:
+            elif address - rows < len(constants[bank]):
                 constants[bank, address - rows] = w.view(np.uint8)
         if not f["compute"]:
             continue
