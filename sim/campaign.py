@@ -28,7 +28,7 @@ from .runner import FLAGS, QUIET, control_file
 from .trials import Trial, draw
 from .verilator import find_verilator
 
-TOGETHER = 8  # trials of one simulator
+TOGETHER = 2  # trials of one simulator
 TOP = "campaign"
 _RESULT = re.compile(r"trial (\d+): done (\d), (\d+) cycles, (\d+) violations")
 
@@ -107,7 +107,10 @@ def _batch(seed: int, numbers: Sequence[int], out: Path) -> list[Verdict]:
 
 
 def run_trials(trials: Sequence[Trial], out: Path, verilog: str | None = None) -> list[Verdict]:
-    """Simulate trials side by side; ``verilog`` replaces the emitted text. SimulationError where nothing comes of it."""
+    """Simulate trials side by side; ``verilog`` replaces the emitted text.
+
+    SimulationError where it does not build, or does not end.
+    """
     text = verilog or accelerators_verilog({_name(one): one.config for one in trials})
     with tempfile.TemporaryDirectory(prefix="slipstick-campaign-", dir=plain_folder()) as name:
         folder = Path(name)

@@ -46,7 +46,8 @@ def compile_simulator(
 ) -> None:
     """Write the executable of module ``top`` to ``target``; what the tools say goes to ``log``.
 
-    ``alone``: without cocotb, and compiled quickly in place of running quickly. Raises SimulationError with the end of the log when a tool refuses the text.
+    ``alone``: without cocotb, and compiled quickly in place of running quickly. Raises SimulationError with the end
+    of the log when a tool refuses the text.
     """
     with tempfile.TemporaryDirectory(prefix="slipstick-build-", dir=plain_folder()) as name:
         folder = Path(name)

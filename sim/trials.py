@@ -66,9 +66,11 @@ def draw(seed: int, number: int) -> Trial:
         beats, stream = random_beats(rng, config), "random beats"
     if rng.random() < 0.3:
         beats = _with_idle_beats(rng, config, beats)
-    pauses = [0, 0] if rng.random() < 0.4 else (STALL * rng.choice([0, 0.1, 0.5, 0.9], 2)).astype(int).tolist()
+    stall_in, stall_out = (STALL * rng.choice([0, 0.1, 0.5, 0.9], 2)).astype(int).tolist()
+    if rng.random() < 0.4:
+        stall_in = stall_out = 0
     reset_at = int(rng.integers(1, len(beats) + 10)) if rng.random() < 0.3 else 0
-    return Trial(number, config, beats, stream, *pauses, reset_at)
+    return Trial(number, config, beats, stream, stall_in, stall_out, reset_at)
 
 
 @cache
@@ -79,10 +81,12 @@ def pool() -> tuple[str, ...]:
 
 def _machine(rng: np.random.Generator) -> AcceleratorConfig:
     rows, columns = (int(rng.integers(1, LARGEST + 1)) for _ in range(2))
-    tile = [int(rng.choice([n for n in range(1, size + 1) if size % n == 0])) for size in (rows, columns)]
+    tile_rows, tile_columns = (
+        int(rng.choice([n for n in range(1, size + 1) if size % n == 0])) for size in (rows, columns)
+    )
     cells = [cell(name) for name in rng.choice(pool(), rng.integers(1, 5))]
     array = ArrayConfig(rows, columns, CellMix(_grid(rng, cells, rows, columns)))
-    return AcceleratorConfig(array, *tile, accumulator_rows=int(rng.integers(2, 25)), depth=int(rng.integers(1, 13)))
+    return AcceleratorConfig(array, tile_rows, tile_columns, int(rng.integers(2, 25)), int(rng.integers(1, 13)))
 
 
 def _grid(rng: np.random.Generator, cells: Sequence[Cell], rows: int, columns: int) -> tuple[tuple[Cell, ...], ...]:

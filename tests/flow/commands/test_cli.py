@@ -21,6 +21,7 @@ COMMANDS = (
     "cells",
     "generate",
     "cosim",
+    "campaign",
     "synth",
     "power",
     "evaluate",
