@@ -65,6 +65,12 @@ def cosim(session: nox.Session) -> None:
 
 
 @nox.session
+def campaign(session: nox.Session) -> None:
+    """Simulate random accelerators on random streams beside the contract; `-- --count 2000 --seed 1 --out DIR`."""
+    session.run(python(session), "-m", "slipstick", "campaign", *session.posargs, external=True)
+
+
+@nox.session
 def generate(session: nox.Session) -> None:
     """Write the Verilog of an array; `-- --rows 8 --columns 8 --mix exact8s:4,drum8s_k4:4`."""
     session.run(python(session), "-m", "slipstick", "generate", *session.posargs, external=True)

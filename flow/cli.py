@@ -15,8 +15,8 @@ from slipstick import __version__
 from slipstick.errors import UserError, show_notices_plainly
 
 COMMANDS = (
-    "cells", "generate", "cosim", "synth", "power", "evaluate", "search", "report", "flow", "train", "finetune",
-    "kernels", "liberty", "pwl", "reuse", "weightless",
+    "cells", "generate", "cosim", "campaign", "synth", "power", "evaluate", "search", "report", "flow", "train",
+    "finetune", "kernels", "liberty", "pwl", "reuse", "weightless",
 )  # fmt: skip
 """Modules of ``commands``, each with a function ``run`` or a group ``app``."""
 

@@ -1,7 +1,7 @@
 """Verilog text of components: the only caller of Amaranth's back ends."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from amaranth.back import rtlil, verilog
 from amaranth.hdl import ClockDomain, Fragment, Value
@@ -27,16 +27,15 @@ def to_verilog(component: Component, name: str) -> str:
 
 def _verilog(components: Iterable[tuple[Component, str]]) -> str:
     """Verilog of components and their submodules, untidied: Yosys, which starts slowly, is called once for all."""
-    names, texts = [], []
-    for component, name in components:
-        names.append(name)
-        texts.append(_rtlil(component, name))
+    texts = {name: _rtlil(component, name) for component, name in components}
     with caches_of_tools():
         # private, and the only way to convert more than one design at a time
-        text = verilog._convert_rtlil_text("\n".join(texts), strip_internal_attrs=True)
-    for name in names:
-        text = re.sub(r"\\(" + re.escape(name) + r"\.[\w.$]+) ", lambda m: re.sub(r"\W", "_", m[1]) + " ", text)
-    return text
+        text = verilog._convert_rtlil_text("\n".join(texts.values()), strip_internal_attrs=True)
+
+    def plain(match: re.Match[str]) -> str:
+        return re.sub(r"\W", "_", match[1]) + " " if match[1].partition(".")[0] in texts else match[0]
+
+    return re.sub(r"\\([\w$]+\.[\w.$]+) ", plain, text)
 
 
 def _rtlil(component: Component, name: str) -> str:
@@ -55,10 +54,19 @@ def accelerator_verilog(config: AcceleratorConfig, *, name: str | None = None) -
 
     With a ``name``, the top module has it and all others begin with it, so that several stand in one design.
     """
+    return _header(config) + "\n" + tidy(_verilog(_parts(config, name)))
+
+
+def accelerators_verilog(configs: Mapping[str, AcceleratorConfig]) -> str:
+    """Verilog of several accelerators by their names, for one simulation."""
+    return tidy(_verilog(part for name, config in configs.items() for part in _parts(config, name)))
+
+
+def _parts(config: AcceleratorConfig, name: str | None) -> Iterator[tuple[Component, str]]:
+    """Every part of an accelerator and its module's name, the top first."""
     library = Library(name)
     library.part(Accelerator, config)
-    text = tidy(_verilog((part, library.module_name(part)) for part in library.parts()))
-    return _header(config) + "\n" + text
+    return ((part, library.module_name(part)) for part in library.parts())
 
 
 def _header(config: AcceleratorConfig) -> str:
@@ -67,7 +75,7 @@ def _header(config: AcceleratorConfig) -> str:
         "Slipstick accelerator: a systolic mesh of dot-product tiles with approximate multipliers.",
         f"Array (rows x columns): {array.describe()}",
         f"Tiles: {config.tile_rows} x {config.tile_columns} products each, {tile_rows} x {tile_columns} of them.",
-        f"Accumulators: {config.accumulator_rows} rows, wide enough for {config.depth} x {array.rows} products, a bias.",
+        f"Accumulators: {config.accumulator_rows} rows, for sums of {config.depth} x {array.rows} products and a bias.",
         "Cells:",
         *(f"  {cell.name}: {len(cell.netlist.gates)} gates, netlist {cell.digest[:16]}" for cell in array.cells),
     ]

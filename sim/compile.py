@@ -21,6 +21,7 @@ from slipstick.errors import UserError
 from .verilator import Verilator
 
 MAKE_FLAGS = ("OPT_FAST=-O2",)  # hot code only: optimising the constructors costs minutes and gains nothing
+QUICK_FLAGS = ("OPT_FAST=-O0", "OPT_SLOW=-O0")
 MAIN = "simulator_main.cpp"  # cocotb's
 COMPILER_VARIABLES = ("CPPFLAGS", "CXXFLAGS", "LDFLAGS", "LDLIBS")
 """Variables of the user's that a build heeds, for compilers and libraries in unusual places."""
@@ -33,17 +34,28 @@ class SimulationError(RuntimeError):
 
 
 def compile_simulator(
-    tool: Verilator, flags: Sequence[str], top: str, sources: Mapping[str, str], control: str, target: Path, log: Path
+    tool: Verilator,
+    flags: Sequence[str],
+    top: str,
+    sources: Mapping[str, str],
+    control: str,
+    target: Path,
+    log: Path,
+    *,
+    alone: bool = False,
 ) -> None:
     """Write the executable of module ``top`` to ``target``; what the tools say goes to ``log``.
 
-    Raises SimulationError with the end of the log when a tool refuses the text.
+    ``alone``: without cocotb, and compiled quickly in place of running quickly. Raises SimulationError with the end
+    of the log when a tool refuses the text.
     """
     with tempfile.TemporaryDirectory(prefix="slipstick-build-", dir=plain_folder()) as name:
         folder = Path(name)
         for file, text in {**sources, "control.vlt": control, "link.rsp": _link_options()}.items():
             (folder / file).write_text(text)
-        shutil.copy(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp", folder / MAIN)
+        own = ("--main",) if alone else ("-LDFLAGS", "@link.rsp", MAIN)
+        if not alone:
+            shutil.copy(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp", folder / MAIN)
         if tool.executable.parent.name == "bin":
             (folder / "verilator").symlink_to(tool.executable.parents[1])
         else:
@@ -56,12 +68,13 @@ def compile_simulator(
             environment |= {"OBJCACHE": str(folder / "ccache"), "CCACHE_NOHASHDIR": "1", "CCACHE_BASEDIR": name}
         command = [
             str(folder / "verilator" / "bin" / tool.executable.name), *flags, "-Mdir", ".", "--top-module", top,
-            "-o", top, "-LDFLAGS", "@link.rsp", MAIN, "control.vlt", *sources,
+            "-o", top, *own, "control.vlt", *sources,
         ]  # fmt: skip
         _execute(command, folder, environment, log)
         jobs = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-        own = [f"VM_TRACE={int('--trace-vcd' in flags)}", f"PYTHON3={folder / 'python3'}", *MAKE_FLAGS]
-        _execute(["make", "-j", jobs, "-f", "Vtop.mk", *own], folder, environment, log)
+        make_flags = [f"VM_TRACE={int('--trace-vcd' in flags)}", f"PYTHON3={folder / 'python3'}"]
+        make_flags += QUICK_FLAGS if alone else MAKE_FLAGS
+        _execute(["make", "-j", jobs, "-f", "Vtop.mk", *make_flags], folder, environment, log)
         shutil.copy(folder / top, target)
 
 

@@ -36,9 +36,10 @@ def parameters(config: AcceleratorConfig) -> dict[str, int]:
     return {"DATA_BYTES": rows + columns, "USER_BYTES": USER_BYTES, "COLUMNS": columns}
 
 
-def around(top: str) -> str:
-    """Verilog of the player, with module ``top`` as its accelerator."""
-    return SOURCE.read_text().replace("  accelerator accelerator (", f"  {top} accelerator (")
+def around(top: str, name: str = "player") -> str:
+    """Verilog of the player as module ``name``, with module ``top`` as its accelerator."""
+    text = SOURCE.read_text().replace("module player ", f"module {name} ")
+    return text.replace("  accelerator accelerator (", f"  {top} accelerator (")
 
 
 def join(beats: list[Beats]) -> Beats:

@@ -66,7 +66,7 @@ def build(
         flags.append("--trace-vcd")
     identity = [list(tool.version), str(tool.executable), version("cocotb"), str(cocotb_tools.config.libs_dir)]
     compiler = [*compiler_identity(), *(os.environ.get(name) for name in COMPILER_VARIABLES)]
-    control = _control(top, shared)
+    control = control_file(top, shared)
     key = digest(dict(sources), top, flags, control, identity, compiler, code_digest(__name__))[:24]
     with caches_of_tools(), Store("simulators").building(key) as (folder, ready):
         if not ready:
@@ -76,7 +76,7 @@ def build(
     return Build(top, folder, waves)
 
 
-def _control(top: str, shared: Sequence[str]) -> str:
+def control_file(top: str, shared: Sequence[str]) -> str:
     """Verilator's control file; public ports keep it from wiring an instance's logic to its neighbours'."""
     lines = ["`verilator_config", f'public_flat_rw -module "{top}" -port "*"']
     for pattern in shared:

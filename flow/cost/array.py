@@ -20,7 +20,7 @@ from slipstick.rtl.array.dot_column import kept_encoded
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.dot_form import Encoding, dot_form, shared_encoding
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
-from slipstick.rtl.spec.beats import BITS, CONSTANTS, OF_COLUMN, MatrixProduct
+from slipstick.rtl.spec.beats import CONSTANT_BITS, CONSTANTS, OF_COLUMN, MatrixProduct
 from slipstick.rtl.spec.cycles import Passes, Shape, passes
 from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.rtl.spec.streams import TileStream
@@ -298,7 +298,7 @@ class ArrayModel:
         """Bits of the banks of constants of all columns, as if all were of this width."""
         found = []
         for name in OF_COLUMN:
-            whole = width if name == "bias" else BITS[name]
+            whole = width if name == "bias" else CONSTANT_BITS[name]
             for index in range(CONSTANTS[name]):
                 bits = min(8, whole - 8 * index)
                 if bits > 0:

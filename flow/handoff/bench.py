@@ -30,7 +30,7 @@ def testbench(design: HandedDesign) -> str:
         f"    answers[{i}] = {{1'b{end:d}, {32 * columns}'h{int.from_bytes(row.astype('<i4').tobytes(), 'little'):x}}};"
         for i, (row, end) in enumerate(zip(lanes, last, strict=True))
     ]
-    return f"""// Plays {ROWS} rows of activations through {design.top}: reserved addresses, weights, constants, both answers.
+    return f"""// Plays {ROWS} rows of activations through {design.top}: reserved addresses, weights, both answers.
 `timescale 1ns / 1ps
 module {design.top}_tb;
   localparam BEATS = {len(words)}, ANSWERS = {len(answers)};

@@ -23,7 +23,7 @@ from slipstick.errors import UserError
 from slipstick.store import digest
 
 from ..place import Library, place
-from ..spec.beats import BITS, CONSTANTS, FIELDS, MAX_ROWS, OF_COLUMN
+from ..spec.beats import CONSTANT_BITS, CONSTANTS, FIELDS, MAX_ROWS, OF_COLUMN
 from ..spec.machine import AcceleratorConfig
 from ..spec.widths import LANE_BITS
 from .banks import place_banks
@@ -123,7 +123,7 @@ class Accelerator(Component):
         found: list[dict[str, Value]] = [{} for _ in columns]
         byte = 0
         for name, select in zip(OF_COLUMN, SELECTS, strict=True):
-            widths = [self.config.sum_width(column) if name == "bias" else BITS[name] for column in columns]
+            widths = [self.config.sum_width(column) if name == "bias" else CONSTANT_BITS[name] for column in columns]
             parts: list[list[Value]] = [[] for _ in columns]
             for index in range(CONSTANTS[name]):
                 bits = [min(8, max(0, width - 8 * index)) for width in widths]

@@ -11,8 +11,9 @@ lowest), and the fields of ``FIELDS`` (``s_axis_tuser``), which say what to do w
 - ``write``: the weights are stored at ``address`` of ``write_bank``: 0 to R - 1 are rows of weights, R + b is
   byte b of the columns' constants (``CONSTANTS``). A row that the same beat computes sees what it stores.
 
-Constants are kept in two sets, which ``write_bank`` and ``constants`` name. Addresses above the last constant are
-reserved: such a write changes nothing. Neither flag: the beat changes nothing.
+Constants are kept in two sets, which ``write_bank`` and ``constants`` name; bits of a byte beyond the constant's own
+are ignored. Addresses above the last constant are reserved: such a write changes nothing. Neither flag: the beat
+changes nothing.
 
 An answer (``m_axis``) is C lanes of int32; ``m_axis_tlast`` repeats the ``s_axis_tlast`` of its beat.
 
@@ -47,8 +48,8 @@ FIELDS = {
     "compute": 1, "first": 1, "last": 1, "raw": 1, "bank": 1, "constants": 1, "write": 1, "write_bank": 1,
     "row": 12, "address": 12,
 }  # fmt: skip
-BITS = {"bias": LANE_BITS, "multiplier": MULTIPLIER_BITS, "shift": SHIFT_BITS, "zero": 8, "low": 8, "high": 8}
-CONSTANTS = {name: -(-bits // 8) for name, bits in BITS.items()}
+CONSTANT_BITS = {"bias": LANE_BITS, "multiplier": MULTIPLIER_BITS, "shift": SHIFT_BITS, "zero": 8, "low": 8, "high": 8}
+CONSTANTS = {name: -(-bits // 8) for name, bits in CONSTANT_BITS.items()}
 """Bytes of a column's constants, in order of address; ``zero``, ``low`` and ``high`` count in column 0 for all."""
 OF_LAYER, OF_COLUMN = ("zero", "low", "high"), ("bias", "multiplier", "shift")
 CONSTANT_BYTES = sum(CONSTANTS[name] for name in OF_COLUMN)

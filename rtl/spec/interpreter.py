@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .beats import CONSTANTS, OF_LAYER, Beats, hold
+from .beats import CONSTANT_BITS, CONSTANTS, OF_LAYER, Beats, hold
 from .fixed import requantise
 from .machine import AcceleratorConfig
 
@@ -25,7 +25,7 @@ def run(config: AcceleratorConfig, beats: Beats) -> np.ndarray:
             bank, address = int(f["write_bank"]), int(f["address"])
             if address < rows:
                 weights[bank, address] = w.view(np.uint8)
-            else:
+            elif address - rows < len(constants[bank]):
                 constants[bank, address - rows] = w.view(np.uint8)
         if not f["compute"]:
             continue
@@ -55,6 +55,7 @@ def _read(constants: np.ndarray) -> dict[str, np.ndarray]:
         values = np.zeros(constants.shape[1], np.int64)
         for byte in range(size):
             values |= constants[place + byte].astype(np.int64) << (8 * byte)
+        values &= (1 << CONSTANT_BITS[name]) - 1
         if name not in ("multiplier", "shift"):
             values -= (values >> (8 * size - 1)) << (8 * size)
         found[name] = values

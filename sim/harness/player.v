@@ -1,8 +1,8 @@
 // Plays a file of beats into the accelerator and writes its answers to another, so that a simulation
 // needs no Python between its first and its last cycle.
 //
-// From the first `go` on, beats.bin is played: a beat is {7'b0, tlast, tuser, tdata}, highest byte first.
-// When all beats are taken and `answers` answers have come, answers.bin is whole and `done` is high: an
+// From the first `go` on, BEATS_FILE is played: a beat is {7'b0, tlast, tuser, tdata}, highest byte first.
+// When all beats are taken and `answers` answers have come, ANSWERS_FILE is whole and `done` is high: an
 // answer is {31'b0, tlast, cycle, tdata}, lowest byte first. Cycles count from the first beat taken, which
 // is taken in cycle 0; `cycles` is one more than the last in which a beat or an answer was taken.
 //
@@ -12,7 +12,9 @@
 module player #(
   parameter DATA_BYTES = 8,
   parameter USER_BYTES = 4,
-  parameter COLUMNS = 1
+  parameter COLUMNS = 1,
+  parameter BEATS_FILE = "beats.bin",
+  parameter ANSWERS_FILE = "answers.bin"
 ) (
   input reset_n,
   input go,
@@ -81,8 +83,8 @@ module player #(
       if (held && (!m_valid || answer != {m_last, m_data})) violations <= violations + 1;
 
       if (go && !running && !done) begin
-        source = $fopen("beats.bin", "rb");
-        record = $fopen("answers.bin", "wb");
+        source = $fopen(BEATS_FILE, "rb");
+        record = $fopen(ANSWERS_FILE, "wb");
         running <= 1;
       end
       if (running) begin

@@ -12,12 +12,16 @@ import pytest
 from slipstick.flow import cli
 from slipstick.flow.library.liberty import DEFAULT_LIBERTY, load_liberty
 from slipstick.model.data import ASSETS
+from slipstick.rtl.cells import cell
+from slipstick.rtl.spec.array import ArrayConfig, CellMix
+from slipstick.rtl.spec.machine import AcceleratorConfig
 from tests.flow.command_line import call
 
 COMMANDS = (
     "cells",
     "generate",
     "cosim",
+    "campaign",
     "synth",
     "power",
     "evaluate",
@@ -68,6 +72,52 @@ def test_generate_writes_verilog_and_its_manifest(monkeypatch, capsys, tmp_path:
     facts = json.loads(capsys.readouterr().out)
     assert facts["array"] == "2 x 3: 1 x exact8s + 2 x drum8s_k4" and "versions" in facts
     assert "module accelerator" in out.read_text() and "s_axis_tdata" in out.read_text()
+    assert json.loads((out.parent / "array.manifest.json").read_text())["cells"] == facts["cells"]
+    assert facts["tile"] == [2, 3] and facts["files"] == [str(out.parent / f"array.{x}json") for x in ("", "manifest.")]
+
+
+def test_generate_makes_the_same_verilog_of_the_config_that_it_wrote(monkeypatch, capsys, tmp_path: Path) -> None:
+    sizes = ("--rows", "4", "--columns", "2", "--tile", "2x1", "--accumulator-rows", "9", "--depth", "3")
+    assert call(monkeypatch, "generate", *sizes, "--mix", "drum8s_k4", "--out", str(tmp_path / "a.v")) == 0
+    config = AcceleratorConfig.from_json(json.loads((tmp_path / "a.json").read_text()))
+    assert (config.tile_rows, config.tile_columns, config.accumulator_rows, config.depth) == (2, 1, 9, 3)
+    again = ("generate", "--config", str(tmp_path / "a.json"), "--out", str(tmp_path / "b.v"))
+    assert call(monkeypatch, *again, "--rows", "4", "--mix", "drum8s_k4:1,drum8s_k4:1", "--tile", "2x1") == 0
+    assert (tmp_path / "b.v").read_text() == (tmp_path / "a.v").read_text()
+    for wrong, told in (
+        (("--rows", "8"), "--rows 8 contradicts --config .*a.json, where it is 4"),
+        (("--tile", "4x2"), "--tile 4x2 contradicts --config .*, where it is 2x1"),
+        (("--accumulator-rows", "10"), "--accumulator-rows 10 contradicts --config"),
+        (("--depth", "64"), "--depth 64 contradicts --config .*, where it is 3"),
+        (("--mix", "exact8s"), "--mix exact8s contradicts --config .*, where it is 4 x 2: 2 x drum8s_k4"),
+        (("--out", str(tmp_path / "a.json")), "the config goes there; give the Verilog another ending"),
+    ):
+        capsys.readouterr()
+        assert call(monkeypatch, *again, *wrong) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert re.search(told, line), line
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 7}, "config is of version 7; this Slipstick reads 1"),
+        ({"speed": 1}, "unknown or missing keys: speed"),
+        ({"tile_rows": 3}, "tiles of 3 rows do not divide 2; possible: 1, 2"),
+        (None, "cannot read"),
+        ([1], "not a JSON object, but list"),
+    ],
+)
+def test_a_config_of_something_else_is_one_line_that_names_it(
+    change: dict | list | None, message: str, monkeypatch, capsys, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.json"
+    array = ArrayConfig(2, 2, CellMix.uniform(cell("exact8s"), rows=2, columns=2))
+    good = AcceleratorConfig(array).as_json()
+    file.write_text("{" if change is None else json.dumps(good | change if isinstance(change, dict) else change))
+    assert call(monkeypatch, "generate", "--config", str(file), "--out", str(tmp_path / "a.v")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(file) in line and message in line and not (tmp_path / "a.v").exists()
 
 
 MISTAKES = [
@@ -78,6 +128,16 @@ MISTAKES = [
     (["generate", "--columns", "-1", "--mix", "exact8s"], "--columns -1: must be from 1 to 1024"),
     (["generate", "--mix", "exact8s:9,drum8s_k4:8"], "the mix names 17 columns, the array has 16"),
     (["generate", "--mix", "exact8s:x"], "is not cell:count"),
+    (["generate", "--tile", "3x16"], "tiles of 3 rows do not divide 16; possible: 1, 2, 4, 8, 16"),
+    (["generate", "--tile", "4x0"], "tiles of 0 columns do not divide 16"),
+    (["generate", "--tile", "4by4"], "--tile '4by4' is not ROWSxCOLUMNS, such as 4x16, nor auto"),
+    (["generate", "--accumulator-rows", "1"], "--accumulator-rows 1: must be from 2 to 4096"),
+    (["generate", "--depth", "0"], "--depth 0: must be from 1"),
+    (["generate", "--depth", "1000000"], "use a smaller depth"),
+    (["generate", "--config", "nowhere.json"], "cannot read nowhere.json"),
+    (["cosim", "--tile", "16x5"], "tiles of 5 columns do not divide 16; possible: 1, 2, 4, 8, 16"),
+    (["flow", "--tile", "5x16"], "tiles of 5 rows do not divide 16; possible: 1, 2, 4, 8, 16"),
+    (["reuse", "--delay-target", "4", "--tile", "5x16"], "tiles of 5 rows do not divide 16"),
     (["evaluate", "--model", "vit-cifar11"], "unknown model 'vit-cifar11'; near names: .*vit-cifar10"),
     (["evaluate", "--weights", "nowhere.safetensors"], "nowhere.safetensors: not a readable safetensors file"),
     (["evaluate", "--weights", "pretrained"], "vit-cifar10 ships with its weights; drop --weights"),

@@ -145,7 +145,7 @@ def test_the_streams_page_says_what_the_code_says(folder):
         assert f"| {name} " in page
     assert "| compute | 0 |" in page and "| row | 19:8 |" in page and "| address | 31:20 |" in page
     assert "| 0 to 1 | a row of weights" in page and "| 2 to 5 | bias of every column" in page
-    assert "| 14 | high of all columns" in page  # two rows, then 4 + 2 + 1 + 1 + 1 + 1 bytes before it
+    assert "| 11 | high of all columns" in page  # behind two rows and 4 + 2 + 1 + 1 + 1 bytes
     assert "I = 1, J = 2" in page and "Here an answer stands at `m_axis` 5 cycles after its beat" in page
     assert "reserved" in page and "``" not in page and "====" not in page
 
