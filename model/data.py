@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from slipstick.arrays import read_npz
 from slipstick.errors import UserError
 from slipstick.store import digest
 
@@ -22,6 +23,7 @@ from .pictures import SUFFIXES, read_picture, square
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 END_OF_IMAGE = b"\xff\xd9"
+PACK = "a JPEG pack"
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ class Images:
 
 def jpeg_files(path: Path, prefix: str = "") -> Iterator[bytes]:
     """Yield the original JPEG files of a pack, byte for byte, in stored order."""
-    with np.load(path, allow_pickle=False) as pack:
-        header, scan = pack["header"].tobytes(), pack[prefix + "scan"].tobytes()
-        offset = pack[prefix + "offset"].tolist()
+    pack = read_npz(path, PACK, ("header", prefix + "scan", prefix + "offset"))
+    header, scan = pack["header"].tobytes(), pack[prefix + "scan"].tobytes()
+    offset = pack[prefix + "offset"].tolist()
     for start, stop in pairwise(offset):
         yield header + scan[start:stop] + END_OF_IMAGE
 
@@ -75,13 +77,13 @@ def read_pack(path: Path, prefix: str = "", chosen: slice = slice(None)) -> Imag
 
     Raises UserError when the file is missing or not a pack.
     """
+    pack = read_npz(path, PACK, (prefix + "label", "classes"))
     try:
-        with np.load(path, allow_pickle=False) as pack:
-            labels, classes = pack[prefix + "label"].astype(np.int64)[chosen], tuple(map(str, pack["classes"]))
+        labels, classes = pack[prefix + "label"].astype(np.int64)[chosen], tuple(map(str, pack["classes"]))
         files = [*jpeg_files(path, prefix)][chosen]
         pixels = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in files])
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: not a JPEG pack ({error})") from error
+    except (OSError, ValueError, TypeError, IndexError) as error:
+        raise UserError(f"{path}: not {PACK} ({error})") from error
     return Images(pixels, labels, classes)
 
 
