@@ -5,6 +5,7 @@ changes: torch is installed once, not once a session. Arguments after ``--`` go 
 """
 
 import hashlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -44,8 +45,9 @@ def flow(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests; `-- -m "not slow"` leaves the slow ones out."""
-    session.run(python(session, "test"), "-m", "pytest", *session.posargs, external=True)
+    """Run the tests, a file at a time in each of two processes; `-- -m "not slow"` leaves the slow ones out."""
+    workers = ("-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadfile")
+    session.run(python(session, "test"), "-m", "pytest", *workers, *session.posargs, external=True)
 
 
 @nox.session

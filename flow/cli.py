@@ -57,7 +57,10 @@ def _summary(name: str) -> str:
     return ""
 
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_HINTS = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EROFS), "make room, or set TMPDIR to a disk that has some")
+_HINTS |= dict.fromkeys((errno.EACCES, errno.EPERM), "change its permissions, or name another")
+_HINTS |= dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR), "name another")
+"""What helps against the errors of the system that are no fault of ours."""
 SETTINGS: dict[str, Any] = {
     "pretty_exceptions_enable": False,
     "rich_markup_mode": None,
@@ -85,7 +88,7 @@ def _main(version: bool = typer.Option(False, "--version", callback=_version, is
 
 
 def run() -> int:
-    """Run the command line; a user's mistake, or a full disk, is one line on standard error and exit code 2."""
+    """Run the command line; a user's mistake, or a disk's, is one line on standard error and exit code 2."""
     show_notices_plainly()
     try:
         app()
@@ -93,9 +96,9 @@ def run() -> int:
         print(f"slipstick: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in _HINTS:
             raise
         place = f" ({error.filename})" if error.filename else ""
-        print(f"slipstick: {error.strerror}{place}: make room, or set TMPDIR to a disk that has some", file=sys.stderr)
+        print(f"slipstick: {error.strerror}{place}: {_HINTS[error.errno]}", file=sys.stderr)
         return 2
     return 0

@@ -9,6 +9,7 @@ import timm
 from torch import nn
 
 from slipstick.errors import UnknownName, UserError
+from slipstick.files import parse_json
 
 OURS = {"pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "features_only",
         "scriptable", "exportable", "no_jit"}  # fmt: skip
@@ -24,9 +25,9 @@ def read_arguments(text: str | None) -> dict[str, Any]:
         return {}
     if text.lstrip().startswith("{"):
         try:
-            found = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f"--model-args is not JSON ({error}); {EXAMPLE}") from error
+            found = parse_json(text, "--model-args")
+        except UserError as error:
+            raise UserError(f"{error}; {EXAMPLE}") from error
     else:
         found = {}
         for part in re.split(r"[,\s]+", text.strip(", \t\n")):
@@ -46,8 +47,8 @@ def _value(text: str) -> Any:
     if text in plain:
         return plain[text]
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return parse_json(text, "value")
+    except UserError:
         return text
 
 

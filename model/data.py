@@ -6,6 +6,7 @@ and the end marker FF D9 give back each original file byte for byte.
 """
 
 import io
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from slipstick.errors import UserError
+from slipstick.arrays import read_npz
+from slipstick.errors import Notice, UserError
 from slipstick.store import digest
 
 from .classes import Classes, is_class_folder, is_number
@@ -22,6 +24,7 @@ from .pictures import SUFFIXES, read_picture, square
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 END_OF_IMAGE = b"\xff\xd9"
+PACK = "a JPEG pack"
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,9 @@ class Images:
 
 def jpeg_files(path: Path, prefix: str = "") -> Iterator[bytes]:
     """Yield the original JPEG files of a pack, byte for byte, in stored order."""
-    with np.load(path, allow_pickle=False) as pack:
-        header, scan = pack["header"].tobytes(), pack[prefix + "scan"].tobytes()
-        offset = pack[prefix + "offset"].tolist()
+    pack = read_npz(path, PACK, ("header", prefix + "scan", prefix + "offset"))
+    header, scan = pack["header"].tobytes(), pack[prefix + "scan"].tobytes()
+    offset = pack[prefix + "offset"].tolist()
     for start, stop in pairwise(offset):
         yield header + scan[start:stop] + END_OF_IMAGE
 
@@ -75,13 +78,13 @@ def read_pack(path: Path, prefix: str = "", chosen: slice = slice(None)) -> Imag
 
     Raises UserError when the file is missing or not a pack.
     """
+    pack = read_npz(path, PACK, (prefix + "label", "classes"))
     try:
-        with np.load(path, allow_pickle=False) as pack:
-            labels, classes = pack[prefix + "label"].astype(np.int64)[chosen], tuple(map(str, pack["classes"]))
+        labels, classes = pack[prefix + "label"].astype(np.int64)[chosen], tuple(map(str, pack["classes"]))
         files = [*jpeg_files(path, prefix)][chosen]
         pixels = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in files])
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: not a JPEG pack ({error})") from error
+    except (OSError, ValueError, TypeError, IndexError) as error:
+        raise UserError(f"{path}: not {PACK} ({error})") from error
     return Images(pixels, labels, classes)
 
 
@@ -90,8 +93,9 @@ def read_folder(folder: Path, size: int, classes: Classes | None = None) -> Imag
 
     ``classes`` says which outputs of a model the folders stand for. Without it labels mean nothing but the order of
     the folders, by number or name, and the images may also lie in ``folder`` itself. Hidden files and folders, and
-    those that tools leave, are passed over. Raises UserError when the folder holds no image or one that cannot be
-    read, images beside class folders, and folders that stand for no output.
+    those that tools leave, are passed over; of files of other kinds a ``Notice`` tells. Raises UserError when the
+    folder holds no image or one that cannot be read, images beside class folders, and folders that stand for no
+    output.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give a folder that holds one folder a class")
@@ -112,14 +116,22 @@ def read_folder(folder: Path, size: int, classes: Classes | None = None) -> Imag
             raise UserError(f"{folder / names[min(empty)]}: no image found; such a class folder shifts others")
         numbers = classes.numbers(folder, names)
         files = [(numbers[label], file) for label, file in files]
+    others = [path for _, place in places for path in _files(place) if path.suffix.lower() not in SUFFIXES]
+    if others:
+        warnings.warn(f"{folder}: {len(others)} files of other kinds are left out, such as {others[0]}; images end in "
+                      f"{' '.join(sorted(SUFFIXES))}", Notice, stacklevel=2)  # fmt: skip
     pixels = np.stack([square(read_picture(file), size, file) for _, file in files])
     return Images(pixels, np.array([label for label, _ in files], np.int64), tuple(names))
 
 
 def _pictures(folder: Path) -> list[Path]:
     """The image files right below a folder, in order."""
-    return [path for path in _listed(folder) if is_class_folder(path.name) and path.suffix.lower() in SUFFIXES
-            and path.is_file()]  # fmt: skip
+    return [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
+
+
+def _files(folder: Path) -> list[Path]:
+    """What is neither hidden nor a folder: links that lead nowhere too, which reading refuses by name."""
+    return [path for path in _listed(folder) if is_class_folder(path.name) and not path.is_dir()]
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 import difflib
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -30,12 +30,18 @@ class Notice(UserWarning):
 
 def show_notices_plainly() -> None:
     """From now on a ``Notice`` is one line on standard error, without the place in the code that gave it."""
-    before = warnings.showwarning
+    if not isinstance(warnings.showwarning, _Plainly):
+        warnings.showwarning = _Plainly(warnings.showwarning)
 
-    def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+
+class _Plainly:
+    """Shows a ``Notice`` as one line, and every other warning as before."""
+
+    def __init__(self, before: Callable[..., None]) -> None:
+        self.before = before
+
+    def __call__(self, message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
         if issubclass(category, Notice):
             print(f"slipstick: warning: {message}", file=sys.stderr)
         else:
-            before(message, category, *place, **options)
-
-    warnings.showwarning = show
+            self.before(message, category, *place, **options)

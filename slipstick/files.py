@@ -1,9 +1,14 @@
-"""Files that are whole or not there, and locks between processes."""
+"""Files that are whole or not there, JSON that a user gives, and locks between processes."""
 
+import errno
+import json
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from slipstick.errors import UserError
 
@@ -11,16 +16,36 @@ from slipstick.errors import UserError
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file, then move it to ``path`` in one step.
 
+    A link stays, and what it leads to is written. Into a device or a pipe the bytes are copied.
     Raises UserError when the folder cannot be written; ``path`` is never half-written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            temporary = Path(folder) / path.name
+        target, into = _target(path), _is_stream(path)
+        if not into:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=None if into else target.parent, prefix=f".{target.name}.") as folder:
+            temporary = Path(folder) / target.name
             write(temporary)
-            temporary.replace(path)
+            if into:
+                with temporary.open("rb") as source, path.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
+            else:
+                temporary.replace(target)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _target(path: Path) -> Path:
+    """Where links lead; OSError for those that lead to themselves."""
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path leads to a device, a pipe or a socket, which no file may take the place of."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -30,14 +55,37 @@ def write_text(path: Path, text: str) -> None:
 
 def check_writable(path: Path) -> None:
     """UserError unless ``write_whole`` could write ``path``: told before something slow, not after it."""
-    if path.is_dir():
-        raise UserError(f"cannot write {path}: it is a folder; name a file")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}."):
+        target = _target(path)
+        if target.is_dir():
+            raise UserError(f"cannot write {path}: it is a folder; name a file")
+        if _is_stream(path):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}."):
             pass
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def parse_json(text: str | bytes, what: str) -> Any:
+    """The value of a JSON text; UserError, beginning with ``what``, for one that is none or that no number holds."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise UserError(f"{what}: not JSON that can be read (nested too deep)") from error
+    except ValueError as error:  # also of bytes that are no UTF-8, and of integers of thousands of digits
+        raise UserError(f"{what}: not JSON ({error})") from error
+
+
+def read_json(path: Path) -> Any:
+    """``parse_json`` of a file; UserError, naming it, where it cannot be read."""
+    try:
+        return parse_json(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -1,10 +1,15 @@
 """Limits of numbers that a user gives, stated once and checked before anything slow starts."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from textwrap import shorten
 
 from .errors import UserError
+
+_DIGITS = 20
+"""More than any limit has."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,28 @@ class Limits:
             return f"from {self.least:g} to {self.most:.10g}"
         start, end = "above" if self.above else "at least", "below" if self.below else "at most"
         return f"{start} {self.least:g} and {end} {self.most:.10g}"
+
+
+def whole_number(text: str, name: str, limits: Limits) -> int:
+    """The whole number that a text states in decimal digits, with a sign or not.
+
+    UserError, beginning with ``name``, for another text and for a number outside ``limits``.
+    """
+    text = text.strip()
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise UserError(f"{name} {shorten(repr(text), 60)}: not a whole number")
+    if len(text) > _DIGITS:
+        raise UserError(f"{name} {text[:_DIGITS]}...: must be {limits}")
+    limits.check(name, int(text))
+    return int(text)
+
+
+def whole_numbers(text: str, name: str, limits: Limits) -> tuple[int, ...]:
+    """``whole_number`` of every part of a list with commas; UserError where there is none."""
+    parts = [part for part in text.split(",") if part.strip()]
+    if not parts:
+        raise UserError(f"{name} {text!r}: no list of whole numbers; give for example {name} 3,5")
+    return tuple(whole_number(part, name, limits) for part in parts)
 
 
 def check_fields(config: object, limits: Mapping[str, Limits], form: Callable[[str], str] = str) -> None:

@@ -17,9 +17,16 @@ import torch  # noqa: E402
 
 def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(remove_home)
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    beside_others = "PYTEST_XDIST_WORKER" in os.environ
+    torch.set_num_threads(1 if beside_others else min(2, os.cpu_count() or 1))
     hypothesis.settings.register_profile("slipstick", deadline=None)  # a first example may import or compile
     hypothesis.settings.load_profile("slipstick")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Processes that share the tests must know them by the same names."""
+    if named := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"{named[0]}: is named by an address, which differs from run to run; give it ids")
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from slipstick.errors import UserError
 from slipstick.flow.importer import Elaboration, Imported, add_to_library, import_files
 from slipstick.flow.importer.exact_errors import exact_errors
-from slipstick.limits import COUNT, Limits
+from slipstick.limits import COUNT, Limits, whole_number
 from slipstick.rtl.cells import ErrorFigures
 from slipstick.rtl.cells.errors import LARGEST_EXHAUSTIVE, SAMPLE, sampled
 
 from .options import Json, Seed, number, print_json
 
+OPERAND = Limits(1, 32)  # bits
 QUICK = 20  # bits of both operands up to which figures take no time worth a progress bar
 
 
@@ -127,7 +128,7 @@ def _widths(text: str | None) -> tuple[int, int] | None:
     """Read ``8x4``; UserError unless it is two small numbers."""
     if text is None:
         return None
-    left, _, right = text.partition("x")
-    if not (left.isdecimal() and right.isdecimal() and len(text) < 8):
+    left, cross, right = text.partition("x")
+    if not cross:
         raise UserError(f"--widths {text!r}: give the bits of both operands, such as 8x4")
-    return int(left), int(right)
+    return whole_number(left, "--widths", OPERAND), whole_number(right, "--widths", OPERAND)

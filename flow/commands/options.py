@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slipstick.errors import UserError
-from slipstick.limits import CLOCK_MHZ, COUNT, SEED, SIDE, Limits
+from slipstick.limits import CLOCK_MHZ, COUNT, SEED, SIDE, Limits, whole_number
 from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.training.config import FinetuneConfig
 from slipstick.rtl.cells import cell
@@ -90,9 +90,9 @@ def array_config(rows: int, columns: int, mix: str) -> ArrayConfig:
     chosen = []
     for part in parts:
         name, colon, count = part.partition(":")
-        if colon and not count.isdigit():
-            raise UserError(f"mix entry {part!r} is not cell:count; give for example exact8s:8")
-        chosen += [cell(name)] * (int(count) if colon else columns if len(parts) == 1 else 1)
+        alone = columns if len(parts) == 1 else 1
+        number = whole_number(count, f"--mix {name}:<count>,", SIDE) if colon else alone
+        chosen += [cell(name)] * number
     return ArrayConfig(rows, columns, CellMix.by_column(chosen, rows=rows, columns=columns))
 
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
+from slipstick.arrays import read_npz
 from slipstick.errors import UserError
-from slipstick.files import write_text
+from slipstick.files import check_writable, write_text
 from slipstick.flow.cost.multiplier import MULTIPLIER, multiplier_verilog
 from slipstick.flow.importer.hierarchy import choose_top, texts_of
 from slipstick.flow.importer.verilog_text import load_sources
@@ -22,9 +22,13 @@ from slipstick.flow.power.netlist_verilog import netlist_verilog
 from slipstick.flow.power.saif import read_saif, write_saif
 from slipstick.flow.power.synth import SynthesisError, synthesise, tool_versions
 from slipstick.flow.power.vcd import read_vcd
+from slipstick.limits import Limits, whole_number
 from slipstick.rtl.cells import cell as find_cell
 
 from .options import ClockMhz, DelayModel, Json, Library, Seed, print_json, print_table
+
+VECTORS = Limits(2, 1 << 22)
+VECTOR_FILE = "an .npz file with whole numbers [n] by input port"
 
 
 def run(
@@ -62,6 +66,11 @@ def run(
     """
     if (design is None) == (cell is None):
         raise UserError("give a Verilog file or --cell NAME, and only one of them")
+    if activity and saif:
+        raise UserError("--saif writes a simulated activity; with --activity there is none")
+    count = _count(vectors)
+    for file in filter(None, (netlist, saif)):
+        check_writable(file)
     library = default_liberty() if liberty is None else load_liberty(liberty)
     if cell is not None:
         text, module, name = multiplier_verilog(find_cell(cell)), MULTIPLIER, cell
@@ -80,13 +89,11 @@ def run(
     if netlist:
         write_text(netlist, netlist_verilog(gates).text)
     if activity:
-        if saif:
-            raise UserError("--saif writes a simulated activity; with --activity there is none")
         figures = measure_annotated(
             mapped, library, _annotation(activity, gates, scope, clock_mhz), clock_mhz=clock_mhz
         )
     else:
-        words = random_vectors(gates, _count(vectors), seed) if vectors.isdigit() else _load(Path(vectors))
+        words = read_npz(Path(vectors), VECTOR_FILE) if count is None else random_vectors(gates, count, seed)
         model = Delays[delays.upper()]
         figures = measure_power(mapped, library, words, clock_mhz=clock_mhz, delays=model)
         if saif:
@@ -118,18 +125,10 @@ def _annotation(path: Path, gates: MappedNetlist, scope: str | None, clock_mhz: 
     raise UserError(f"{path} is neither .saif nor .vcd")
 
 
-def _count(text: str) -> int:
-    count = int(text)
-    if not 2 <= count <= 1 << 22:
-        raise UserError(f"{count} vectors: give 2 to {1 << 22}")
-    return count
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
+def _count(text: str) -> int | None:
+    """The number of vectors to draw; None for the name of a file."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise UserError(
-            f"cannot read vectors {path}: an .npz file with whole numbers [n] by input port is needed"
-        ) from error
+        float(text)
+    except ValueError:
+        return None
+    return whole_number(text, "--vectors", VECTORS)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from slipstick.errors import UserError
-from slipstick.files import check_writable, write_text
+from slipstick.files import check_writable, read_json, write_text
 from slipstick.model.integer.config import IntegerConfig
 from slipstick.model.pwl.curve import PwlCurve, codes_inside, mse_of_codes
 from slipstick.model.pwl.functions import FUNCTIONS, Function, named
@@ -133,12 +133,7 @@ def _document(function: Function, curve: PwlCurve | None, tables: list[PwlTable]
 
 
 def _read(path: Path) -> tuple[PwlCurve | None, list[PwlTable]]:
-    try:
-        data = jsonlib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}") from error
+    data = read_json(path)
     try:
         if is_published(data):
             curves = from_published(data)

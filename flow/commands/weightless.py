@@ -10,7 +10,7 @@ from torch import nn
 from slipstick.errors import UserError
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.manifest import manifest
-from slipstick.limits import Limits
+from slipstick.limits import Limits, whole_numbers
 from slipstick.model.training.config import FinetuneConfig
 from slipstick.model.training.images import training_images
 from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
@@ -42,6 +42,7 @@ from .options import (
     print_table,
 )
 
+LUTS, PLACES = Limits(1, 1 << 20), Limits(0, 9999)  # tables of a layer; blocks, of which the model has fewer
 MLP, MATCH = WeightlessConfig(luts=(2048,)), MatchConfig(steps=240)
 LIMITS = WeightlessConfig.limits | WeightlessTraining.limits
 TRAINING = FinetuneConfig(steps=1000, rate=2e-4, distillation=0.9, features=1.0, every=50)
@@ -109,7 +110,7 @@ def run(
     if threads:
         torch.set_num_threads(threads)
     mlp = WeightlessConfig(
-        thresholds=thresholds, luts=_numbers(luts, "--luts"), arity=arity, mapping=mapping, sum=sum,
+        thresholds=thresholds, luts=whole_numbers(luts, "--luts", LUTS), arity=arity, mapping=mapping, sum=sum,
         entry_width=entry_width, seed=seed,
     )  # fmt: skip
     training = FinetuneConfig(
@@ -153,13 +154,6 @@ def _places(model: nn.Module, blocks: str) -> tuple[int, ...]:
         return ()
     if blocks == "all" and not left:
         raise UserError("every MLP is weightless already; --blocks none trains on")
-    places = left if blocks == "all" else _numbers(blocks, "--blocks")
+    places = left if blocks == "all" else whole_numbers(blocks, "--blocks", PLACES)
     check_blocks(model, places)
     return places
-
-
-def _numbers(text: str, option: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() for part in parts):
-        raise UserError(f"{option} {text!r} is no list of numbers; give for example {option} 1,2")
-    return tuple(map(int, parts))

@@ -115,13 +115,15 @@ class _Reader:
             names.append(cell)
 
     def notes(self, cells: dict[str, dict[str, Any]]) -> list[str]:
-        """A sentence on everything that was counted; on leakage of cells that mapping may use only."""
+        """A sentence on everything that was counted or is absent; on leakage of cells that mapping may use only."""
         silent = [
             one["name"]
             for one in cells.values()
             if one["leakage"] is None and not one["states"] and not one["dont_use"] and _has_logic(one)
         ]
         said = []
+        if not any(pin["internal"] for one in cells.values() for pin in one["pins"]):
+            said.append("has no internal power: it counts as 0")
         if silent and all(one["leakage"] is None and not one["states"] for one in cells.values()):
             said.append("has no leakage data: its leakage counts as 0")
         elif silent:

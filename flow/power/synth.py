@@ -184,7 +184,9 @@ def _check_gates(liberty: Liberty) -> None:
             f"library {liberty.name} lacks an inverter or a gate of two inputs: nothing can be mapped to it{gone}"
         )
     if not any(arc.delay_rise or arc.delay_fall for cell in gates for pin in cell.outputs for arc in pin.timing):
-        raise UserError(f"library {liberty.name} has no delay tables: gates are mapped and sized by delay")
+        raise UserError(
+            f"library {liberty.name} has no delay tables: gates are mapped and sized by delay; give --liberty with them"
+        )
 
 
 def clock_gate(liberty: Liberty) -> LibertyCell | None:
@@ -237,6 +239,8 @@ def _run(verilog: str, top: str, library: str, script: str, constraints: str) ->
             (folder / file).write_text(text)
         done = yosys.run(folder, script, timeout_s=TIMEOUT_S)
         if done.code != 0 or not (folder / "netlist.json").exists():
+            if re.search(r"ERROR: FF .* cannot be legalized", done.log):
+                raise UserError(f"the library has no flip-flop to map {top!r} to; give --liberty with one")
             raise SynthesisError(f"Yosys could not map {top!r}", done)
         statistics = json.loads((folder / "stat.json").read_text())["design"]
         module = json.loads((folder / "netlist.json").read_text())["modules"][top]

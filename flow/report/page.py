@@ -11,7 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from slipstick.errors import UserError
-from slipstick.files import write_text
+from slipstick.files import read_json, write_text
 
 from . import charts
 
@@ -65,8 +65,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """The summary of a finished run; UserError when the folder holds none."""
     path = folder / "summary.json"
     try:
-        summary = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        summary = read_json(path)
+    except UserError as error:
         raise UserError(f"{path}: no summary of a finished run ({error}); run `slipstick flow` first") from error
     if not isinstance(summary, dict) or "schema" not in summary:
         raise UserError(f"{path}: not a summary of Slipstick")

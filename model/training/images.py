@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from slipstick.arrays import read_npz
 from slipstick.errors import UserError
 from slipstick.store import digest
 
 from ..classes import Classes
-from ..data import Images, read_folder, read_pack
+from ..data import PACK, Images, read_folder, read_pack
 from ..zoo import LoadedModel
 
 HELD_OUT = 1000  # the last images of a pack's training split: validation, never trained on
@@ -64,8 +65,7 @@ def fingerprints(loaded: LoadedModel, images: TrainingImages) -> dict[str, str]:
 
 
 def _training_part(pack: Path, limit: int | None) -> slice:
-    with np.load(pack, allow_pickle=False) as arrays:
-        count = len(arrays["train_label"]) - HELD_OUT
+    count = len(read_npz(pack, PACK, ["train_label"])["train_label"]) - HELD_OUT
     if count < 1:
         raise UserError(f"{pack}: {count + HELD_OUT} training images are too few; the last {HELD_OUT} are held out")
     return slice(0, count if limit is None else min(limit, count))

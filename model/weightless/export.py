@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from slipstick.errors import UserError
-from slipstick.files import write_text, write_whole
+from slipstick.files import read_json, write_text, write_whole
 from slipstick.rtl.spec.lutnet import LutLayerSpec, LutNetSpec
 
 from .mapping import FixedMapping
@@ -57,10 +57,12 @@ def export(model: nn.Module, out: Path) -> dict[str, LutNetSpec]:
 def load_lutnets(path: Path) -> dict[str, LutNetSpec]:
     """What ``export`` wrote under ``path``. Raises UserError for files that are missing, or no such export."""
     try:
-        facts = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
+        facts = read_json(path.with_name(path.name + ".json"))
         arrays = load_file(path.with_name(path.name + ".safetensors"))
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, UserError, SafetensorError) as error:
         raise UserError(f"{path}: not an export of weightless MLPs ({error})") from error
+    if not isinstance(facts, dict):
+        raise UserError(f"{path}: not an export of weightless MLPs (a {type(facts).__name__}, no object)")
     return {
         name: LutNetSpec.from_parts(
             one, {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}

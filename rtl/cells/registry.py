@@ -209,11 +209,11 @@ def _wrapped_name(name: str) -> str | None:
 
 @cache
 def _spelled(name: str) -> Cell | None:
-    match = re.fullmatch(r"([a-z_]+)(\d+)(?:x(\d+))?([su])((?:_[a-z]+\d+)*)", name)
+    match = re.fullmatch(r"([a-z_]+)([0-9]{1,4})(?:x([0-9]{1,4}))?([su])((?:_[a-z]+[0-9]{1,4})*)", name)
     if not match or match[1] not in FAMILIES:
         return None
     widths = (int(match[2]), int(match[3] or match[2]))
-    parameters = {key: int(value) for key, value in re.findall(r"_([a-z]+)(\d+)", match[5])}
+    parameters = {key: int(value) for key, value in re.findall(r"_([a-z]+)([0-9]+)", match[5])}
     made = FAMILIES[match[1]].build(widths, match[4] == "s", **parameters)
     if made.name != name:
         raise UserError(f"cell {name!r} is written {made.name!r}")

@@ -177,7 +177,7 @@ class LutNetSpec:
 
     @classmethod
     def from_parts(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> "LutNetSpec":
-        """What ``to_json`` and ``arrays`` gave. Raises UserError when a part is missing."""
+        """What ``to_json`` and ``arrays`` gave. Raises UserError when a part is missing, or no such part."""
         try:
             layers = tuple(
                 LutLayerSpec(arrays[f"layers.{place}.mapping"], arrays[f"layers.{place}.tables"])
@@ -189,3 +189,5 @@ class LutNetSpec:
             )  # fmt: skip
         except KeyError as error:
             raise UserError(f"weightless MLP: {error} is missing") from error
+        except TypeError as error:
+            raise UserError(f"weightless MLP: its facts have another form ({error})") from error

@@ -40,7 +40,7 @@ def test_weights_are_of_the_model_that_the_arguments_make(tmp_path) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ("img_size", "'img_size' is not key=value; give for example"), ("img_size=", "'img_size=' is not key=value"),
-    ("{'img_size': 3}", "is not JSON"), ("depth=1,depth=2", "depth stands there twice"),
+    ("{'img_size': 3}", "not JSON"), ("depth=1,depth=2", "depth stands there twice"),
     ("checkpoint_path=x.pth", "checkpoint_path is not to be chosen here; weights come with --weights"),
     ("pretrained=true", "pretrained is not to be chosen here"),
     ("dept=2", "unknown argument of vit_tiny_patch16_224 in --model-args 'dept'; near names: depth"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slipstick.errors import UnknownName, UserError
+from slipstick.errors import Notice, UnknownName, UserError
 from slipstick.model.data import ASSETS, jpeg_files, read_folder, read_pack, shipped
 from slipstick.model.evaluate import top1
 from slipstick.model.zoo import load_model
@@ -80,6 +80,19 @@ def test_bad_images_and_folders_are_named(tmp_path: Path) -> None:
         read_folder(tmp_path, 32)
     (tmp_path / "cat" / "broken.jpg").write_bytes(b"not an image")
     with pytest.raises(UserError, match="broken.jpg: not a readable image"):
+        read_folder(tmp_path, 32)
+
+
+def test_what_is_left_out_is_told_and_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        Image.new("RGB", (40, 40)).save(tmp_path / str(number) / "a.png")
+    (tmp_path / "1" / "b.heic").write_bytes(b"x")
+    (tmp_path / "1" / ".hidden").write_bytes(b"x")
+    with pytest.warns(Notice, match=r"1 files of other kinds are left out, such as .*b\.heic; images end in .*\.png"):
+        assert len(read_folder(tmp_path, 32)) == 2
+    (tmp_path / "1" / "c.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(UserError, match=r"c\.png: not a readable image"):
         read_folder(tmp_path, 32)
 
 

@@ -5,10 +5,13 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
+from slipstick import __main__
+from slipstick.errors import Notice, show_notices_plainly
 from slipstick.flow import cli
 from slipstick.flow.library.liberty import DEFAULT_LIBERTY, load_liberty
 from slipstick.model.data import ASSETS
@@ -127,7 +130,6 @@ MISTAKES = [
     (["generate", "--rows", "0"], "--rows 0: must be from 1 to 1024"),
     (["generate", "--columns", "-1", "--mix", "exact8s"], "--columns -1: must be from 1 to 1024"),
     (["generate", "--mix", "exact8s:9,drum8s_k4:8"], "the mix names 17 columns, the array has 16"),
-    (["generate", "--mix", "exact8s:x"], "is not cell:count"),
     (["generate", "--tile", "3x16"], "tiles of 3 rows do not divide 16; possible: 1, 2, 4, 8, 16"),
     (["generate", "--tile", "4x0"], "tiles of 0 columns do not divide 16"),
     (["generate", "--tile", "4by4"], "--tile '4by4' is not ROWSxCOLUMNS, such as 4x16, nor auto"),
@@ -138,6 +140,14 @@ MISTAKES = [
     (["cosim", "--tile", "16x5"], "tiles of 5 columns do not divide 16; possible: 1, 2, 4, 8, 16"),
     (["flow", "--tile", "5x16"], "tiles of 5 rows do not divide 16; possible: 1, 2, 4, 8, 16"),
     (["reuse", "--delay-target", "4", "--tile", "5x16"], "tiles of 5 rows do not divide 16"),
+    (["generate", "--mix", "exact8s:x"], "--mix exact8s:<count>, 'x': not a whole number"),
+    (["generate", "--mix", "exact8s:²"], "--mix exact8s:<count>, '²': not a whole number"),
+    (["generate", "--mix", "exact8s:99999999999"], "--mix exact8s:<count>, 99999999999: must be from 1 to 1024"),
+    (["generate", "--mix", f"exact8s:{'9' * 5000}"], "must be from 1 to 1024"),
+    (["generate", "--mix", f"exact{'9' * 5000}s"], "unknown cell"),
+    (["evaluate", "--model", "vit_tiny_patch16_224", "--model-args", f"depth={'9' * 5000}"], "cannot be built"),
+    (["evaluate", "--model", "vit_tiny_patch16_224", "--model-args", f"{{{'[' * 10**5}"], "not JSON"),
+    (["evaluate", "--images", "x" * 5000], "File name too long"),
     (["evaluate", "--model", "vit-cifar11"], "unknown model 'vit-cifar11'; near names: .*vit-cifar10"),
     (["evaluate", "--weights", "nowhere.safetensors"], "nowhere.safetensors: not a readable safetensors file"),
     (["evaluate", "--weights", "pretrained"], "vit-cifar10 ships with its weights; drop --weights"),
@@ -257,3 +267,20 @@ def test_verilog_that_is_no_accelerator_or_does_not_compile_is_one_line(monkeypa
     assert "cannot write" in capsys.readouterr().err
     assert call(monkeypatch, "generate", "--name", "module", "--out", str(tmp_path / "a.v")) == 2
     assert "module name 'module'" in capsys.readouterr().err and not (tmp_path / "a.v").exists()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(130)])
+def test_ctrl_c_is_one_line(stop: BaseException, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(cli, "run", lambda: (_ for _ in ()).throw(stop))
+    with pytest.raises(SystemExit) as end:
+        __main__.main()
+    assert end.value.code == 130 and capsys.readouterr().err == "slipstick: stopped\n"
+
+
+def test_notices_stay_plain_however_often_that_is_asked_for(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(warnings, "showwarning", lambda *_: print("as before"))
+    for _ in range(3000):
+        show_notices_plainly()
+    warnings.showwarning(Notice("told"), Notice, "file", 1)
+    warnings.showwarning(UserWarning("other"), UserWarning, "file", 1)
+    assert capsys.readouterr() == ("as before\n", "slipstick: warning: told\n")

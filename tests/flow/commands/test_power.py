@@ -110,8 +110,8 @@ def test_written_saif_read_again_gives_the_power_of_independent_pins(monkeypatch
     ("arguments", "complaint"),
     [
         ([], "give a Verilog file or --cell NAME"),
-        (["--cell", "exact8s", "--vectors", "none.npz"], "cannot read vectors none.npz"),
-        (["--cell", "exact8s", "--vectors", "1"], "1 vectors: give 2 to"),
+        (["--cell", "exact8s", "--vectors", "none.npz"], "none.npz: not an .npz file with whole numbers"),
+        (["--cell", "exact8s", "--vectors", "1"], "--vectors 1: must be from 2 to"),
         (["--cell", "exact8s", "--clock-mhz", "0"], "--clock-mhz 0.0: must be above 0"),
         (["absent.v"], "absent.v"),
         (["--cell", "exact8s", "--activity", "absent.saif"], "cannot read absent.saif"),

@@ -96,7 +96,7 @@ def test_the_genetic_search_is_named_and_seeded(call) -> None:
         (("fit", "reciprocal", "--scale", "2^-9", "--width", "9"), "no input code of scale 2^-9"),
         (("fit", "gelu", "--width", "1"), "--width 1: must be from 2 to 32"),
         (("show", "nothing.json"), "cannot read nothing.json"),
-        (("show", "text.json"), "text.json is not JSON"),
+        (("show", "text.json"), "text.json: not JSON"),
         (("show", "other.json"), "other.json: not a piecewise linear table"),
         (("fit", "gelu", "--out", "."), "it is a folder"),
     ],

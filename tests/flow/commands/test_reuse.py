@@ -52,7 +52,7 @@ def test_a_search_judges_patterns_trains_the_best_and_goes_on_where_it_was(pack,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(("--pattern", "0,2"), "has encoder 0"), (("--pattern", "1,2,3,4,5,6"), "6 reuse encoders do not fit into 6"),
-     (("--pattern", "two"), "'two' is no list of encoders"), ((), "give --delay-target MS, or --pattern"),
+     (("--pattern", "two"), "--pattern 'two': not a whole number"), ((), "give --delay-target MS, or --pattern"),
      (("--delay-target", "3", "--pattern", "1"), "give --delay-target MS, or --pattern"),
      (("--delay-target", "1"), "a delay below 1 ms is not possible: from 4.907 ms without reuse, 5 of 6 encoders"),
      (("--delay-target", "4", "--geometry", "swin"), "unknown geometry 'swin'"),

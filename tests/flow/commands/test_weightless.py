@@ -82,10 +82,10 @@ def test_without_json_it_says_what_is_gone_and_where_the_files_are(pack, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(("--blocks", "0,9"), "block 9 does not exist; the model has blocks 0 to 5"),
-     (("--blocks", "first"), "--blocks 'first' is no list of numbers"),
-     (("--luts", "many"), "--luts 'many' is no list of numbers"),
+     (("--blocks", "first"), "--blocks 'first': not a whole number"),
+     (("--luts", "many"), "--luts 'many': not a whole number"),
      (("--luts", "8"), "1024 bits are more than the 48 inputs of the tables can take"),
-     (("--luts", "0"), "give one positive number a layer"),
+     (("--luts", "0"), "--luts 0: must be from 1"),
      (("--arity", "7"), "--arity 7: must be from 2 to 6"), (("--thresholds", "0"), "--thresholds 0: must be from 1"),
      (("--entry-width", "40"), "--entry-width 40: must be from 2 to 16"), (("--model", "resnet18"), "not of ResNet"),
      (("--teacher", "none.safetensors"), "none.safetensors"),

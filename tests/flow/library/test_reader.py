@@ -261,3 +261,9 @@ def test_a_macro_is_read_whole(shared):
     assert cell.area_um2 == pytest.approx(263946, rel=1e-3) and max(energies.values()) == pytest.approx(
         118.1e3, rel=0.01
     )
+
+
+def test_no_internal_power_at_all_is_told(toy_text):
+    text = toy_text().replace("internal_power", "other_power")
+    _, notices = told(text)
+    assert "Liberty text: library toy has no internal power: it counts as 0" in notices

@@ -110,7 +110,7 @@ def test_functions_are_found_by_name() -> None:
         ({"formula": math.sin}, "'own' does not take NumPy arrays"),
         ({"formula": lambda x: np.sqrt(-x)}, "not finite at 0.01"),
     ],
-    ids=str,
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )
 def test_functions_that_cannot_be_fitted_are_told(arguments: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):

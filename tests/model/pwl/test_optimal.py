@@ -193,7 +193,7 @@ def test_a_format_that_cannot_hold_the_function_names_one_that_can(name: str) ->
         ({"input_width": 16}, "65536 input codes are too many"),
         ({"function": Function("pole", lambda x: 1 / (x - 0.03125), 0, 1), "input_fraction": 5}, "finite at 0.03125"),
     ],
-    ids=str,
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )  # fmt: skip
 def test_mistakes_are_told(arguments: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):

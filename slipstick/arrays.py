@@ -1,0 +1,31 @@
+"""Arrays in files that a user gives."""
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from slipstick.errors import UserError
+
+_BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, MemoryError, struct.error, zlib.error,
+           zipfile.BadZipFile)  # fmt: skip
+
+
+def read_npz(path: Path, what: str, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays ``names`` of an .npz file, or all of them, without unpickling.
+
+    UserError, naming the file and ``what`` it should have been, for anything else: not there, empty, cut off, a single
+    array, without one of the names.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise ValueError("a single array, no .npz file")
+        with loaded:
+            return {name: loaded[name] for name in (loaded.files if names is None else names)}
+    except _BROKEN as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path}: not {what} ({reason})") from error
