@@ -7,9 +7,9 @@ import pytest
 
 from slipstick.errors import UserError
 from slipstick.flow.cost import lutnet_composed
-from slipstick.flow.cost.unit import MappingError
 from slipstick.flow.cost.lutnet_composed import composed_cost
 from slipstick.flow.cost.lutnet_unit import lutnet_cost
+from slipstick.flow.cost.unit import MappingError
 from slipstick.flow.cost.wires import NO_WIRES
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.rtl.lutnet_sums import ConditionalSums

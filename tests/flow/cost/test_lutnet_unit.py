@@ -7,8 +7,8 @@ import pytest
 
 from slipstick.errors import UserError
 from slipstick.flow.cost import lutnet_unit
-from slipstick.flow.cost.unit import MappingError
 from slipstick.flow.cost.lutnet_unit import lutnet_cost
+from slipstick.flow.cost.unit import MappingError
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.lutnet_unit import LutNetUnit

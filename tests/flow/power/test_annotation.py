@@ -21,8 +21,8 @@ from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.saif import read_saif, write_saif
 from slipstick.flow.power.synth import synthesise
 from slipstick.flow.power.vcd import read_vcd
-from tests.flow.power.designs import ELEMENT, element_verilog
 from slipstick.rtl.cells.registry import cell
+from tests.flow.power.designs import ELEMENT, element_verilog
 
 from .icarus import need_icarus, text_of
 

@@ -11,6 +11,7 @@ from slipstick.flow.power.glitches import with_glitches
 from slipstick.flow.power.synth import Synthesis, synthesise
 from slipstick.flow.power.timing import analyse
 from slipstick.rtl.cells.registry import cell
+from tests.flow.power.designs import element_verilog
 
 from .icarus import transitions
 

@@ -12,9 +12,9 @@ from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.measure import measure_power, random_vectors
 from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.synth import SynthesisError, synthesise
-from tests.flow.power.designs import ELEMENT, element_verilog
 from slipstick.rtl.cells.registry import cell
 from slipstick.store import Store
+from tests.flow.power.designs import ELEMENT, element_verilog
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from slipstick.flow.library.liberty import default_liberty
 from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.netlist_verilog import netlist_verilog
 from slipstick.flow.power.synth import synthesise
-from tests.flow.power.designs import ELEMENT, element_verilog
 from slipstick.rtl.cells.registry import cell
+from tests.flow.power.designs import ELEMENT, element_verilog
 
 INSTANCE = re.compile(r"^  (\w+) (\w+) \((.*)\);$", re.M)
 

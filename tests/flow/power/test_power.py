@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-
 from slipstick.flow.library.boolean import parse
 from slipstick.flow.library.liberty import default_liberty, parse_liberty
 from slipstick.flow.power.activity import simulate
@@ -10,6 +9,7 @@ from slipstick.flow.power.gates import MappedNetlist
 from slipstick.flow.power.power import PowerModel
 from slipstick.flow.power.synth import Synthesis, synthesise
 from slipstick.flow.power.timing import analyse
+from tests.flow.power.designs import adder_verilog, register_verilog
 
 CLOCK_PS = 1000.0
 

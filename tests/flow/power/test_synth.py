@@ -2,10 +2,10 @@ import time
 
 import pytest
 
-
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.flow.power.synth import Design, SynthesisError, synthesise, synthesise_all
 from slipstick.store import Store
+from tests.flow.power.designs import adder_verilog, register_verilog
 
 ADDER = adder_verilog(8, 12)
 

@@ -8,8 +8,8 @@ import pytest
 from slipstick.errors import UserError
 from slipstick.rtl.spec.array import matmul
 from slipstick.rtl.spec.beats import schedule
-from slipstick.rtl.spec.interpreter import cycles, latency, run
 from slipstick.rtl.spec.cycles import Shape, passes, stream_cycles
+from slipstick.rtl.spec.interpreter import cycles, latency, run
 from tests.rtl.array.machines import machine, product
 
 SHAPES = [(1, 1, 1), (5, 9, 6), (13, 4, 3), (7, 16, 9)]

@@ -1,0 +1,267 @@
+"""What the modules of an accelerator take on a layer's recorded tiles: mapped and simulated when first asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from slipstick.errors import UnknownName, UserError
+from slipstick.flow.library.liberty import Liberty
+from slipstick.flow.power.delays import Delays
+from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.cells.dot_form import Encoding, dot_form, shared_encoding
+from slipstick.rtl.spec.array import ArrayConfig, CellMix
+from slipstick.rtl.spec.beats import MatrixProduct
+from slipstick.rtl.spec.cycles import Shape
+from slipstick.rtl.spec.machine import AcceleratorConfig
+from slipstick.rtl.spec.streams import TileStream
+
+from .beside import (
+    COLUMNS,
+    Setting,
+    banks_energy,
+    column_energy,
+    control_energy,
+    default_requant,
+    encoder_energy,
+    register_energy,
+    spread,
+)
+from .buffer_tree import MAX_FANOUT
+from .dot import Dot, encoded_bits, weight_table
+from .timeline import Pass
+from .unit import Unit, UnitEnergy, bits_of
+from .wires import WIRES, WireModel
+
+Mix = str | Sequence[str]
+"""A cell name for the whole array, or one name a column."""
+
+
+@dataclass(frozen=True)
+class ModuleEnergies:
+    """Modules of arrays of R x C products in tiles of r x c, one cell a column, on a network's recorded streams.
+
+    ``streams`` are weight tiles by layer, ``shapes`` what each layer multiplies, ``cells`` those that may be placed.
+    """
+
+    liberty: Liberty
+    clock_mhz: float
+    rows: int
+    columns: int
+    tile: tuple[int, int]
+    cells: dict[str, Cell]
+    streams: dict[str, tuple[TileStream, ...]]
+    shapes: Mapping[str, Shape]
+    accumulator_rows: int = field(default=256, kw_only=True)
+    depth: int = field(default=64, kw_only=True)
+    wires: WireModel = field(default=WIRES, kw_only=True)
+    clock_fanout: int | None = field(default=MAX_FANOUT, kw_only=True)
+    delays: Delays = field(default=Delays.ZERO, kw_only=True)
+    _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False, kw_only=True)
+
+    @property
+    def clock_ps(self) -> float:
+        """Clock period."""
+        return 1e6 / self.clock_mhz
+
+    @property
+    def setting(self) -> Setting:
+        """Library and clock of every unit."""
+        return Setting(self.liberty, self.clock_ps)
+
+    def config(self, mix: Mix) -> AcceleratorConfig:
+        """The accelerator with these columns; tiles are narrowed to a width that divides it."""
+        cells = [self.cell(name) for name in self.names(mix)]
+        array = ArrayConfig(self.rows, self.columns, CellMix.by_column(cells, rows=self.rows, columns=self.columns))
+        return AcceleratorConfig(array, self.tile[0], self.tile_columns, self.accumulator_rows, self.depth)
+
+    @property
+    def tile_columns(self) -> int:
+        """Columns of a tile: those of ``tile``, or as many as divide a narrower array."""
+        return max(n for n in range(1, min(self.tile[1], self.columns) + 1) if self.columns % n == 0)
+
+    @property
+    def mesh(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        return self.rows // self.tile[0], self.columns // self.tile_columns
+
+    def cell(self, name: str) -> Cell:
+        """A cell of the model; UnknownName shows near names."""
+        if name not in self.cells:
+            raise UnknownName("cell of the cost model", name, self.cells)
+        return self.cells[name]
+
+    def names(self, mix: Mix) -> tuple[str, ...]:
+        """The cell of every column; UserError unless there is one for each."""
+        names = (mix,) * self.columns if isinstance(mix, str) else tuple(mix)
+        if len(names) != self.columns:
+            raise UserError(f"the mix names {len(names)} columns, the array has {self.columns}")
+        return names
+
+    def dot(self, name: str) -> Dot:
+        """The dot column of a cell."""
+        cell = self.cell(name)
+        width = _uniform(cell, self.rows).accumulator_width(0, self.depth)
+        key = ("dot", cell.digest, self.tile[0], width)
+        return self.keep(key, lambda: Dot.build(cell, self.tile[0], width, self.liberty, self.clock_ps))
+
+    def dot_energy(self, name: str, layer: str) -> UnitEnergy:
+        """Energy of a cycle of a dot column on a layer's streams."""
+        key = ("dot energy", self.cell(name).digest, layer, self.mesh, self.delays)
+        return self.keep(key, lambda: self.dot(name).energy(self.tiles(layer), self.mesh, self.delays))
+
+    def encoding(self, names: tuple[str, ...]) -> Encoding:
+        """What the cells of these columns read of an activation."""
+        order = tuple(dict.fromkeys(names))
+        return self.keep(
+            ("encoding", *(self.cell(name).digest for name in order)),
+            lambda: shared_encoding([dot_form(self.cell(name)).activation for name in order]),
+        )
+
+    def weight_banks(self, unit: Unit, group: tuple[str, ...], layer: str) -> UnitEnergy:
+        """Banks of one row's weights for a group of columns of these cells."""
+        tables = [weight_table(self.cell(name)) for name in group]
+
+        def kept(codes: np.ndarray) -> np.ndarray:
+            """What the banks keep of weights int8 [n, columns]."""
+            return np.concatenate([table[c.astype(np.uint8)] for table, c in zip(tables, codes.T, strict=True)], axis=1)
+
+        def measure() -> UnitEnergy:
+            words, writes, first = [], [], []
+            for stream in self.tiles(layer):
+                one = Pass(stream, self.mesh)
+                bus = kept(one.bus_weights()[:, : len(group)])
+                for row in spread(len(stream.weights)):
+                    words.append(bus)
+                    writes.append((one.written == row).astype(np.int64))
+                    first.append(kept(stream.weights[None, row, : len(group)])[0])
+            return banks_energy(unit, words, writes, first, self.delays)
+
+        digests = tuple(self.cell(name).digest for name in group)
+        return self.keep(("weight banks", digests, layer, self.mesh, self.delays), measure)
+
+    def resting_banks(self, unit: Unit, bits: int, layer: str) -> UnitEnergy:
+        """Banks of constants, which see the weights pass and keep what they have."""
+
+        def measure() -> UnitEnergy:
+            words = []
+            for stream in self.tiles(layer):
+                bus = Pass(stream, self.mesh).bus_weights()
+                byte = np.resize(bus.T, (-(-bits // 8), len(bus))).T
+                words.append(np.concatenate([bits_of(c.astype(np.uint8), 8) for c in byte.T], axis=1)[:, :bits])
+            still = [np.zeros(len(words[0]), np.int64)] * len(words)
+            return banks_energy(unit, words, still, [one[0] for one in words], self.delays)
+
+        return self.keep(("resting banks", bits, layer, self.mesh, self.delays), measure)
+
+    def resting_register(self, unit: Unit, width: int, layer: str) -> UnitEnergy:
+        """A register whose word stays while its clock runs."""
+        still = np.zeros((64, width), np.uint8)
+        return self.keep(
+            ("resting register", width, self.delays),
+            lambda: register_energy(unit, [still], np.ones(64), self.delays),
+        )
+
+    def weight_encoder(self, unit: Unit, layer: str) -> UnitEnergy:
+        """The encoder of a column's weights."""
+
+        def measure() -> UnitEnergy:
+            buses = [Pass(stream, self.mesh).bus_weights() for stream in self.tiles(layer)]
+            return encoder_energy(unit, [bus[:, c] for bus in buses for c in spread(bus.shape[1])], self.delays)
+
+        return self.keep(("weight encoder", unit.synthesis.key, layer, self.mesh, self.delays), measure)
+
+    def activation_encoder(self, unit: Unit, layer: str) -> UnitEnergy:
+        """The encoder of a row's activations."""
+
+        def measure() -> UnitEnergy:
+            buses = [Pass(stream, self.mesh).bus_activations() for stream in self.tiles(layer)]
+            return encoder_energy(unit, [bus[:, r] for bus in buses for r in spread(bus.shape[1])], self.delays)
+
+        return self.keep(("activation encoder", unit.synthesis.key, layer, self.mesh, self.delays), measure)
+
+    def activation_register(self, unit: Unit, names: tuple[str, ...], bits: tuple[int, ...], layer: str) -> UnitEnergy:
+        """The register of some bits of a row's encoded activations."""
+
+        def measure() -> UnitEnergy:
+            codes, netlist = np.arange(256), self.encoding(names).netlist
+            table = bits_of(netlist.evaluate(codes, np.zeros_like(codes)).astype(np.int64), len(netlist.outputs))
+            return self._register(unit, table[:, list(bits)], layer)
+
+        key = ("register", self.encoding(names).netlist.digest, bits, layer, self.mesh, self.delays)
+        return self.keep(key, measure)
+
+    def skew_register(self, unit: Unit, layer: str) -> UnitEnergy:
+        """A register that delays a row's activations before they are encoded."""
+        return self.keep(
+            ("skew register", layer, self.mesh, self.delays),
+            lambda: self._register(unit, bits_of(np.arange(256), 8), layer),
+        )
+
+    def _register(self, unit: Unit, table: np.ndarray, layer: str) -> UnitEnergy:
+        passes_ = [Pass(stream, self.mesh) for stream in self.tiles(layer)]
+        words = [
+            encoded_bits(table, one.bus_activations()[:, row : row + 1])
+            for one in passes_
+            for row in spread(self.rows if self.rows < COLUMNS else one.stream.activations.shape[1])
+        ]
+        return register_energy(unit, words, passes_[0].working, self.delays)
+
+    def column(self, unit: Unit, width: int, layer: str, last: bool) -> UnitEnergy:
+        """What stands under a column, in a pass that stores its sums or in the ``last`` one."""
+
+        def measure() -> UnitEnergy:
+            cell = next(iter(self.cells.values()))
+            return column_energy(
+                unit,
+                cell,
+                width,
+                [Pass(stream, self.mesh) for stream in self.tiles(layer)],
+                last=last,
+                delays=self.delays,
+            )
+
+        return self.keep(("column", width, layer, last, self.mesh, self.delays), measure)
+
+    def control(self, config: AcceleratorConfig) -> tuple[Unit, int, UnitEnergy]:
+        """The control: its unit, that there is one, and its energy while products stream."""
+        unit = self.keep(("control", self.mesh), lambda: self.setting.control(config))
+
+        def measure() -> UnitEnergy:
+            stream = max(self.streams.values(), key=lambda tiles: len(tiles[0].activations))[0]
+            requant = stream.requant or default_requant(stream.columns)
+            one = MatrixProduct(
+                np.concatenate([stream.earlier_activations, stream.activations], axis=1),
+                np.concatenate([stream.earlier_weights, stream.weights])[:, : self.columns],
+                stream.bias[: self.columns], requant,
+            )  # fmt: skip
+            return control_energy(unit, config, [one, one], self.delays)
+
+        return unit, 1, self.keep(("control energy", self.mesh, self.columns, self.delays), measure)
+
+    def unit(self, kind: str, *parameters: Any) -> Unit:
+        """The mapped module of a kind (a method of ``Setting``) with these parameters."""
+        return self.keep((kind, *parameters), lambda: getattr(self.setting, kind)(*parameters))
+
+    def tiles(self, layer: str) -> tuple[TileStream, ...]:
+        """The recorded tiles of a layer; UnknownName shows near names."""
+        if layer not in self.streams:
+            raise UnknownName("layer of the cost model", layer, self.streams)
+        return self.streams[layer]
+
+    def shape(self, layer: str) -> Shape:
+        """What a layer multiplies; UnknownName shows near names."""
+        if layer not in self.shapes:
+            raise UnknownName("layer of the cost model", layer, self.shapes)
+        return self.shapes[layer]
+
+    def keep(self, key: tuple[Any, ...], make: Any) -> Any:
+        """What ``make`` gives, made once for a key."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
+def _uniform(cell: Cell, rows: int) -> ArrayConfig:
+    return ArrayConfig(rows, 1, CellMix.uniform(cell, rows=rows, columns=1))
