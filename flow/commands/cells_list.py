@@ -39,7 +39,7 @@ def run(
     """List cells (the default command): errors, alike and by workload, exact rank, area, delay, energy, savings, front.
 
     What is not in the cache yet is synthesised and simulated first, a second or two a cell; a stopped run goes on
-    where it was. Arrays take signed 8 x 8 cells, so only these have savings at element, array and inference level.
+    where it was. Arrays take signed 8 x 8 cells, so only these have savings with adder, at array and inference level.
 
     Example: slipstick cells 'truncated8s_*' --plot cells.html
     """
@@ -71,7 +71,7 @@ def run(
 
 HEADERS = (
     "cell", "MAE", "WCE", "EP %", "bias", "weighted MAE", "bias", "rank", "um2", "ps", "fJ",
-    "saved %: multiplier / element / array / inference", "front",
+    "saved %: multiplier / with adder / array / inference", "front",
 )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ class ArrayModel(ModuleEnergies):
                 title = part if part == CLOCK else one.part or part
                 parts[title] += one.count * value
             toggles += one.count * one.energy.toggles
-        parts[BROADCAST] += self._broadcast_fj(names, layer)
+        parts[BROADCAST] += self.broadcast_fj(names, layer)
         parts[WIRE] = 0.5 * self.liberty.voltage_v**2 * self._wire_ff(names) * toggles
         tree = self.clock_tree(names)
         return PassEnergy(parts | {"clock tree": tree.energy.total_fj})
@@ -78,9 +78,9 @@ class ArrayModel(ModuleEnergies):
             inner, last = (self.column(unit, width, layer, is_last) for is_last in (False, True))
             share = np.array([run.count - run.last, run.last], float)
             yield Placed(unit, count, UnitEnergy.mean([inner, last], share))
-            for bits in self._constant_banks(config, width):
-                unit = self.unit("banks", bits)
-                yield Placed(unit, count / self.columns, self.resting_banks(unit, bits, layer), WEIGHTS)
+        for bits, count in self._constant_banks(config).items():
+            unit = self.unit("banks", bits)
+            yield Placed(unit, count, self.resting_banks(unit, bits, layer), WEIGHTS)
         yield Placed(*self.control(config), CONTROL)
         lanes = sum(config.mesh[1] - 1 - c // config.tile_columns for c in range(self.columns))
         if lanes:
@@ -128,7 +128,7 @@ class ArrayModel(ModuleEnergies):
         """Area of all modules, buffers of broadcast nets included, without memories and clock tree."""
         names = self.names(mix)
         area = sum(unit.area_um2 * count for unit, count in self.units(mix).values())
-        return area + sum(tree.area_um2 for _, tree in self._broadcast(names)) * self.rows
+        return area + self.broadcast_area_um2(names)
 
     def delay_ps(self, name: str) -> float:
         """Longest path of the mesh: register, buffers, products, tree; with wires by their model."""
@@ -184,7 +184,12 @@ class ArrayModel(ModuleEnergies):
                 found.append((place, tree))
         return found
 
-    def _broadcast_fj(self, names: tuple[str, ...], layer: str) -> float:
+    def broadcast_area_um2(self, names: tuple[str, ...]) -> float:
+        """Area of the buffers of all broadcast nets."""
+        return self.rows * self.mesh[1] * sum(tree.area_um2 for _, tree in self._broadcast(names))
+
+    def broadcast_fj(self, names: tuple[str, ...], layer: str) -> float:
+        """Energy of a cycle of the buffers of all broadcast nets."""
         trees = self._broadcast(names)
         if not trees:
             return 0.0
@@ -211,16 +216,17 @@ class ArrayModel(ModuleEnergies):
                 found[tuple(own[i] for i in group)] += 1
         return found
 
-    def _constant_banks(self, config: AcceleratorConfig, width: int) -> list[int]:
-        """Bits of the banks of constants of all columns, as if all were of this width."""
-        found = []
-        for name in OF_COLUMN:
-            whole = width if name == "bias" else CONSTANT_BITS[name]
-            for index in range(CONSTANTS[name]):
-                bits = min(8, whole - 8 * index)
-                if bits > 0:
-                    groups = grouped([bits] * config.tile_columns)
-                    found += [bits * len(group) for group in groups] * config.mesh[1]
+    def _constant_banks(self, config: AcceleratorConfig) -> Counter[int]:
+        """Bits of the banks of constants, and how many there are of these."""
+        found: Counter[int] = Counter()
+        for first in range(0, self.columns, config.tile_columns):
+            widths = [config.sum_width(column) for column in range(first, first + config.tile_columns)]
+            for name in OF_COLUMN:
+                whole = widths if name == "bias" else [CONSTANT_BITS[name]] * len(widths)
+                for index in range(CONSTANTS[name]):
+                    bits = [min(8, max(0, width - 8 * index)) for width in whole]
+                    found.update(sum(bits[i] for i in group) for group in grouped(bits))
+        del found[0]  # sums of few bits need fewer bytes of bias
         return found
 
     def _wire_ff(self, names: tuple[str, ...]) -> float:

@@ -36,10 +36,13 @@ class Dot:
     unit: Unit
 
     @classmethod
-    def build(cls, cell: Cell, rows: int, width: int, liberty: Liberty, clock_ps: float) -> "Dot":
-        """Emit and map it."""
+    def build(
+        cls, cell: Cell, rows: int, width: int, liberty: Liberty, clock_ps: float, *, stacked: bool = False
+    ) -> "Dot":
+        """Emit and map it; ``stacked``: its sums go to a dot column below."""
         synthesis = mapped(DotColumn, (cell,) * rows, width, liberty=liberty, clock_ps=clock_ps)
-        return cls(cell, rows, width, Unit(synthesis, liberty, clock_ps, _part_of))
+        chained = (("sum_out", "sum_in"),) if stacked else ()
+        return cls(cell, rows, width, Unit(synthesis, liberty, clock_ps, _part_of, chained))
 
     def energy(self, streams: Sequence[TileStream], mesh: tuple[int, int], delays: Delays = Delays.ZERO) -> UnitEnergy:
         """Energy of a cycle of a pass of these tiles.

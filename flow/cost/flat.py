@@ -10,18 +10,21 @@ from functools import cached_property
 import numpy as np
 
 from slipstick.flow.power.activity import Activity
+from slipstick.flow.power.buffers import with_buffers
 from slipstick.rtl.array.mesh import Mesh
 from slipstick.rtl.spec.streams import TileStream
 
-from .array import ArrayModel, Mix
+from .array import ArrayModel
+from .buffer_tree import MAX_FANOUT
 from .emitted import mapped
+from .module_energies import Mix
 from .timeline import Pass
 from .unit import MappingError, Unit, bits_of
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Composition and flat netlist of one mesh: area in um2, energy in fJ a MAC, without buffers, wires, clock tree."""
+    """Composition and flat netlist of one mesh: area in um2, energy in fJ a MAC, without wires and clock tree."""
 
     array: str
     composed_area_um2: float
@@ -49,9 +52,12 @@ class FlatMesh:
 
     @cached_property
     def unit(self) -> Unit:
-        """The netlist of all its modules."""
+        """The netlist of all its modules, with buffers on nets of many pins."""
         model = self.model
         synthesis = mapped(Mesh, model.config(self.mix), liberty=model.liberty, clock_ps=model.clock_ps)
+        buffer = model.clock_tree(self.mix).buffer
+        if buffer:
+            synthesis = with_buffers(synthesis, model.liberty, buffer, MAX_FANOUT)
         return Unit(synthesis, model.liberty, model.clock_ps)
 
     def energy_fj(self, layer: str) -> float:
@@ -125,9 +131,9 @@ def compare(model: ArrayModel, mix: Mix, layer: str) -> Comparison:
     size = model.rows * model.columns
     return Comparison(
         config.array.describe(),
-        sum(one.count * one.unit.area_um2 for one in placed),
+        sum(one.count * one.unit.area_um2 for one in placed) + model.broadcast_area_um2(names),
         flat.unit.area_um2,
-        sum(one.count * one.energy.total_fj for one in placed) / size,
+        (sum(one.count * one.energy.total_fj for one in placed) + model.broadcast_fj(names, layer)) / size,
         flat.energy_fj(layer),
     )
 

@@ -103,8 +103,11 @@ class ModuleEnergies:
         """The dot column of a cell."""
         cell = self.cell(name)
         width = _uniform(cell, self.rows).accumulator_width(0, self.depth)
-        key = ("dot", cell.digest, self.tile[0], width)
-        return self.keep(key, lambda: Dot.build(cell, self.tile[0], width, self.liberty, self.clock_ps))
+        stacked = self.tile[0] < self.rows
+        key = ("dot", cell.digest, self.tile[0], width, stacked)
+        return self.keep(
+            key, lambda: Dot.build(cell, self.tile[0], width, self.liberty, self.clock_ps, stacked=stacked)
+        )
 
     def dot_energy(self, name: str, layer: str) -> UnitEnergy:
         """Energy of a cycle of a dot column on a layer's streams."""

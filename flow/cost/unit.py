@@ -60,17 +60,21 @@ class UnitEnergy:
 
 @dataclass(frozen=True)
 class Unit:
-    """A mapped module; ``part_of`` names the part of the energy that a gate, register or input port belongs to."""
+    """A mapped module; ``part_of`` names the part of the energy that a gate, register or input port belongs to.
+
+    ``chained`` are pairs of an output port and the input port that it drives in a neighbour alike.
+    """
 
     synthesis: Synthesis
     liberty: Liberty
     clock_ps: float
     part_of: Callable[[MappedNetlist, str], str] = field(default=lambda netlist, name: "gates")
+    chained: tuple[tuple[str, str], ...] = ()
 
     @property
     def power(self) -> PowerModel:
         """Power model of the netlist."""
-        return power_model(self.synthesis, self.liberty, self.clock_ps)
+        return power_model(self.synthesis, self.liberty, self.clock_ps, self.chained)
 
     @property
     def area_um2(self) -> float:
@@ -126,8 +130,8 @@ class Unit:
         """
         names = sorted(words)
         key = digest(
-            self.synthesis.key, self.clock_ps, segments, settle, delays.name, names, code_digest(__name__),
-            *(np.ascontiguousarray(words[name]) for name in names), sorted(set(self.groups.values())),
+            self.synthesis.key, self.clock_ps, self.chained, segments, settle, delays.name, code_digest(__name__),
+            names, *(np.ascontiguousarray(words[name]) for name in names), sorted(set(self.groups.values())),
         )  # fmt: skip
         found = Store("unit").json(key, lambda: self._measure(words, segments, settle, delays, check))
         ports = {name: tuple(values) for name, values in found["ports"].items()}

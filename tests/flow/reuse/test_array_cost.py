@@ -1,8 +1,11 @@
 """Energy of attention reuse on the array: composed from parts, it is that of the network measured as a whole."""
 
+from dataclasses import replace
+
 import pytest
 
 from slipstick.errors import UserError
+from slipstick.flow.cost.baseline import BASELINE
 from slipstick.flow.reuse.array_cost import ArrayParts
 from slipstick.flow.reuse.geometry import SHIPPED_VIT, Geometry
 from slipstick.model.data import shipped
@@ -26,11 +29,7 @@ def test_cost_falls_by_the_same_amount_for_every_encoder_and_agrees_with_the_who
     bare = parts.cost(SHIPPED_VIT, 3, transform=False)
     assert bare.energy_mj < costs[3].energy_mj and bare.delay_ms < costs[3].delay_ms
     shapes = {name: one for name, one in workload(loaded.module).items() if name.startswith("blocks.")}
-    macs = {  # all of them are whole tiles: nothing is padded
-        name: one.macs for name, one in shapes.items()
-    }
-    outputs = {name: one.rows * one.repeats * one.channels for name, one in shapes.items()}
-    direct = parts.model.inference_energy(dict.fromkeys(macs, "exact8s"), macs, outputs)
+    direct = replace(parts.model, shapes=shapes).inference_energy({})
     assert costs[3].energy_mj == pytest.approx(1e-6 * direct.total_nj.inference, rel=0.03)
     assert costs[3].delay_ms == pytest.approx(sum(x.latency_us for x in direct.details.values()) / 1000, rel=0.01)
     wide = Geometry("wide", 197, 384, 12, 6, 4)
@@ -59,5 +58,5 @@ def check_arrays_of_their_own(parts: ArrayParts) -> None:
     assert layers.image.delay_ms == pytest.approx(one[2].delay_ms)
     busy = parts.cost(SHIPPED_VIT, 2).delay_ms
     waiting = 32 * layers.interval_ms - busy  # of all arrays, at so much energy a cycle
-    idle_fj = sum(parts.model.idle_cycle_fj("exact8s", next(iter(parts.model.streams))))
+    idle_fj = sum(parts.model.resting_cycle_fj(BASELINE))
     assert layers.image.energy_mj - one[2].energy_mj == pytest.approx(waiting * 1e5 * idle_fj * 1e-12)
