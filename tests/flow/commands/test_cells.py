@@ -30,7 +30,7 @@ def test_an_imported_cell_goes_by_its_name_everywhere(call, tmp_path: Path) -> N
     assert shown["errors"]["wce"] == 7 and shown["errors_relative"]["wce"] == 7 / 65536
     assert shown["digest"] == cell("my8s").digest
     assert call("generate", "--rows", "2", "--columns", "2", "--mix", "my8s:1,exact8s:1", "--out", "array.v")[0] == 0
-    assert "mul_my8s" in (tmp_path / "array.v").read_text()
+    assert "product_my8s" in (tmp_path / "array.v").read_text()
     code, out, _ = call("cells", "my*", "--errors-only", "--json")
     assert [one["name"] for one in json.loads(out)["cells"]] == ["my8s"]
 

@@ -28,7 +28,7 @@ def test_a_plan_needs_no_images(monkeypatch, capsys) -> None:
 def test_a_search_judges_patterns_trains_the_best_and_goes_on_where_it_was(pack, tmp_path, monkeypatch, capsys) -> None:
     out = tmp_path / "new" / "reuse"
     arguments = (
-        str(pack), "--delay-target", "4.4", "--candidates", "2", "--fraction", "0.5", "--partial-steps", "2",
+        str(pack), "--delay-target", "2.3", "--candidates", "2", "--fraction", "0.5", "--partial-steps", "2",
         "--steps", "3", "--batch", "8", "--seed", "5", "--out", str(out), "--json",
     )  # fmt: skip
     assert call(monkeypatch, "reuse", *arguments) == 0
@@ -54,7 +54,7 @@ def test_a_search_judges_patterns_trains_the_best_and_goes_on_where_it_was(pack,
     [(("--pattern", "0,2"), "has encoder 0"), (("--pattern", "1,2,3,4,5,6"), "6 reuse encoders do not fit into 6"),
      (("--pattern", "two"), "--pattern 'two': not a whole number"), ((), "give --delay-target MS, or --pattern"),
      (("--delay-target", "3", "--pattern", "1"), "give --delay-target MS, or --pattern"),
-     (("--delay-target", "1"), "a delay below 1 ms is not possible: from 4.907 ms without reuse, 5 of 6 encoders"),
+     (("--delay-target", "1"), "a delay below 1 ms is not possible: from 2.623 ms without reuse, 5 of 6 encoders"),
      (("--delay-target", "4", "--geometry", "swin"), "unknown geometry 'swin'"),
      (("--delay-target", "4", "--model", "resnet18"), "knows timm's VisionTransformer, not ResNet"),
      (("--delay-target", "4", "--candidates", "-1"), "--candidates -1: must be from 0"),

@@ -22,7 +22,7 @@ from tests.flow.search.test_study import synthetic
 
 OTHER = {
     "model": "another", "model_args": "depth=3", "quantisation": QuantConfig(weight_bits=6), "rows": 8, "columns": 8,
-    "clock_mhz": 50.0, "delays": "nldm", "palette": 3, "search_images": 20, "max_loss": 2.0,
+    "tile": "8x16", "clock_mhz": 50.0, "delays": "nldm", "palette": 3, "search_images": 20, "max_loss": 2.0,
 }  # fmt: skip
 
 
