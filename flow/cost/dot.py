@@ -16,7 +16,7 @@ from slipstick.rtl.cells.dot_form import dot_form
 from slipstick.rtl.spec.streams import TileStream, table_product
 
 from .emitted import mapped
-from .timeline import Pass
+from .timeline import WINDOW, Pass, window
 from .unit import MappingError, Unit, UnitEnergy, bits_of
 
 MULTIPLIER, ADDER, SUMS, BROADCAST = "multiplier", "adder", "sum registers", "broadcast"
@@ -50,14 +50,14 @@ class Dot:
         Tile rows and columns are drawn by shapes only, so that all cells see the same. MappingError where the mapped
         gates give other sums than the cell's table.
         """
-        passes = [Pass(stream, mesh) for stream in streams]
-        length = passes[0].length
-        count = max(len(streams), round(CYCLES[delays] / length))
         rng = np.random.default_rng(_SEED)
+        length = Pass(window(streams[0], mesh, rng), mesh).length
+        count = max(len(streams), round(CYCLES[delays] / length))
         windows = []
         for number in range(count):
+            one = Pass(window(streams[number % len(streams)], mesh, rng), mesh)
             row = self.rows * int(rng.integers(mesh[0]))
-            windows.append(self._window(passes[number % len(passes)], row, int(rng.integers(streams[0].columns))))
+            windows.append(self._window(one, row, int(rng.integers(streams[0].columns))))
         words = {name: np.concatenate([one[0][name] for one in windows]) for name in windows[0][0]}
         expected = np.stack([one[1] for one in windows])
 
@@ -71,11 +71,13 @@ class Dot:
     def _window(self, one: Pass, row: int, column: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Words of a segment: the end of the pass before, then a pass; sums [L] that come of it."""
         stream, rows = one.stream, slice(row, row + self.rows)
-        above = stream.sums_before(self.cell)[:, column] + self._sum(stream, slice(0, row), column)
+        own = slice(column, column + 1)
+        above = stream.sums_before(self.cell, own)[:, 0] + self._sum(stream, slice(0, row), column)
         start = one.rows(above)
         activations = one.rows(stream.activations[:, rows])
+        before = stream.weights if one.count > WINDOW else stream.next_weights
         weights = np.concatenate([
-            np.repeat(stream.next_weights[None, rows, column], _LEAD, 0),
+            np.repeat(before[None, rows, column], _LEAD, 0),
             np.repeat(stream.weights[None, rows, column], one.length, 0),
         ])  # fmt: skip
         words = {

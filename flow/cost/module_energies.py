@@ -30,7 +30,7 @@ from .beside import (
 )
 from .buffer_tree import MAX_FANOUT
 from .dot import Dot, encoded_bits, weight_table
-from .timeline import Pass
+from .timeline import WINDOW, Pass, window
 from .unit import Unit, UnitEnergy, bits_of
 from .wires import WIRES, WireModel
 
@@ -216,14 +216,9 @@ class ModuleEnergies:
 
         def measure() -> UnitEnergy:
             cell = next(iter(self.cells.values()))
-            return column_energy(
-                unit,
-                cell,
-                width,
-                [Pass(stream, self.mesh) for stream in self.tiles(layer)],
-                last=last,
-                delays=self.delays,
-            )
+            rng = np.random.default_rng(WINDOW)
+            passes_ = [Pass(window(stream, self.mesh, rng), self.mesh) for stream in self.tiles(layer)]
+            return column_energy(unit, cell, width, passes_, last=last, delays=self.delays)
 
         return self.keep(("column", width, layer, last, self.mesh, self.delays), measure)
 
@@ -234,11 +229,13 @@ class ModuleEnergies:
         def measure() -> UnitEnergy:
             stream = max(self.streams.values(), key=lambda tiles: len(tiles[0].activations))[0]
             requant = stream.requant or default_requant(stream.columns)
+            rows, recent = slice(0, 2 * WINDOW), slice(-2 * self.rows, None)
             one = MatrixProduct(
-                np.concatenate([stream.earlier_activations, stream.activations], axis=1),
-                np.concatenate([stream.earlier_weights, stream.weights])[:, : self.columns],
-                stream.bias[: self.columns], requant,
-            )  # fmt: skip
+                np.concatenate([stream.earlier_activations[rows, recent], stream.activations[rows]], axis=1),
+                np.concatenate([stream.earlier_weights[recent], stream.weights])[:, : self.columns],
+                stream.bias[: self.columns],
+                requant,
+            )
             return control_energy(unit, config, [one, one], self.delays)
 
         return unit, 1, self.keep(("control energy", self.mesh, self.columns, self.delays), measure)

@@ -3,13 +3,26 @@
 Letters: T rows of activations, R rows and C columns of the array, L cycles of a pass.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.spec.cycles import pass_cycles
 from slipstick.rtl.spec.streams import TileStream
+
+WINDOW = 32
+"""Rows of a longer pass that are simulated in a row: all of its rows are alike."""
+
+
+def window(stream: TileStream, mesh: tuple[int, int], rng: np.random.Generator) -> TileStream:
+    """Some rows of a tile's activations from a random one on, as many as hide the loading of the next weights."""
+    count = max(WINDOW, pass_cycles(mesh, 0, len(stream.weights)))
+    if len(stream.activations) <= count:
+        return stream
+    first = int(rng.integers(len(stream.activations) - count + 1))
+    rows = slice(first, first + count)
+    return replace(stream, activations=stream.activations[rows], earlier_activations=stream.earlier_activations[rows])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from slipstick.errors import UserError
 from ..cells.cell import Cell
 from .fixed import Requant
 
+ALL = slice(None)
+
 
 def _nothing() -> np.ndarray:
     return np.zeros((0, 0), np.int8)
@@ -63,9 +65,9 @@ class TileStream:
         """Every product of a signed 8 x 8 cell, int32 [T, R, C]."""
         return cell.table[self.activations.astype(np.uint8)[:, :, None], self.weights.astype(np.uint8)[None]]
 
-    def sums_before(self, cell: Cell) -> np.ndarray:
-        """What the accumulators hold when this tile begins, int64 [T, C]."""
-        return table_product(cell, self.earlier_activations, self.earlier_weights) + self.bias
+    def sums_before(self, cell: Cell, columns: slice = ALL) -> np.ndarray:
+        """What the accumulators of some columns hold when this tile begins, int64 [T, columns]."""
+        return table_product(cell, self.earlier_activations, self.earlier_weights[:, columns]) + self.bias[columns]
 
     def sums_after(self, cell: Cell) -> np.ndarray:
         """What they hold after it, int64 [T, C]."""
