@@ -12,7 +12,7 @@ def config_mk(design: HandedDesign) -> str:
     """The text; run ``make DESIGN_CONFIG=<folder>/config.mk`` in the flow folder of OpenROAD-flow-scripts."""
     return f"""# Accumulators are memories of {design.memory_bits} bits in all, beyond the usual limit of this flow.
 # Without SRAM macros they become as many flip-flops{_area(design)}.
-# Fewer --accumulator-rows make them smaller; a macro takes the place of the memory in modules *column_a*.
+# Fewer --accumulator-rows make them smaller; a macro takes the place of the memory in modules *accumulators_*.
 export DESIGN_NAME = {design.top}
 export PLATFORM = {design.platform}
 

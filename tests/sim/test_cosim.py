@@ -84,13 +84,14 @@ def test_wrong_expectations_are_reported_where_they_are(config, jobs) -> None:
 
 @pytest.mark.parametrize("mode", ["file", "stream"])
 def test_a_stuck_accelerator_is_an_error_not_a_hang(config, jobs, verilog: str, mode: str) -> None:
-    stuck = re.sub(r"assign s_axis_tready = .*;", "assign s_axis_tready = 1'h0;", verilog)
+    stuck, count = re.subn(r"assign ready = advance & .*;", "assign ready = 1'h0;", verilog)
+    assert count == 1
     with pytest.raises(SimulationError, match=r"has not ended after \d+ cycles"):
         cosimulate(config, jobs[4:5], seed=1, verilog=stuck, mode=mode)
 
 
 def test_an_answer_that_does_not_wait_is_an_error(config, jobs, verilog: str) -> None:
-    hasty, count = re.subn(r"assign (\w+) = \w+ \| m_axis_tready;", r"assign \1 = 1'h1;", verilog)
+    hasty, count = re.subn(r"assign (advance) = \w+ \| answer_ready;", r"assign \1 = 1'h1;", verilog)
     assert count == 1
     with pytest.raises(SimulationError):
         cosimulate(config, jobs[:1], seed=1, backpressure=0.5, verilog=hasty)
