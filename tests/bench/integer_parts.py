@@ -80,7 +80,7 @@ PARTS: dict[str, list[Patch]] = {
         (vit, "constant", lambda parameter, scale: parameter.detach().double() / scale.double()),
     ],
 }  # fmt: skip
-TABLES = {"activation's table, its input as it is": [(PwlActivation, "forward", rounded_activation)]}
+TABLES = {"activation's table": [(PwlActivation, "forward", rounded_activation)]}
 
 
 def main() -> None:
