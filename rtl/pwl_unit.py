@@ -7,6 +7,7 @@
 
 from typing import Any
 
+import numpy as np
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
@@ -14,7 +15,7 @@ from amaranth.lib.wiring import Component, In, Out
 from slipstick.errors import UserError
 
 from .pipeline import Pipeline, pipeline
-from .spec.fixed import MAX_SHIFT, MULTIPLIER_BITS, round_shift, saturate
+from .spec.fixed import MAX_SHIFT, MULTIPLIER_BITS, Requant, round_shift, saturate
 from .spec.pwl import PwlTable, line, segment
 from .spec.widths import signed_width
 
@@ -52,14 +53,21 @@ class PwlUnit(Component):
         m = Module()
         pipe = pipeline(m, self.i.valid, self.o, stages=STAGES)
         m.d.comb += self.i.ready.eq(pipe.advance)
+        after = Requant(np.array([self.multiplier]), np.array([self.shift]), 0, self.low, self.high)
         for lane in range(self.lanes):
-            result = pwl_result(pipe, self.i.payload[lane], self.table, name=f"lane_{lane}")
-            product = Signal(signed(self.table.result_width + MULTIPLIER_BITS), name=f"lane_{lane}_product")
-            m.d.comb += product.eq(result * self.multiplier)
-            product = pipe.register(product, name=f"lane_{lane}_scaled")
-            code = rounded(m, product, self.shift, self.low, self.high, name=f"lane_{lane}")
-            m.d.comb += self.o.payload[lane].eq(pipe.register(code, name=f"lane_{lane}_output"))
+            code = activated(pipe, self.i.payload[lane], self.table, after, name=f"lane_{lane}")
+            m.d.comb += self.o.payload[lane].eq(code)
         return m
+
+
+def activated(pipe: Pipeline, code: Any, table: PwlTable, after: Requant, *, name: str) -> Any:
+    """``STAGES`` registers of ``pipe``: ``after(table(code))``."""
+    result = pwl_result(pipe, code, table, name=name)
+    product = Signal(signed(table.result_width + MULTIPLIER_BITS), name=f"{name}_scaled_next")
+    pipe.m.d.comb += product.eq(result * int(after.multiplier[0]))
+    product = pipe.register(product, name=f"{name}_scaled")
+    output = rounded(pipe.m, product, int(after.shift[0]), after.low, after.high, name=name)
+    return pipe.register(output, name=f"{name}_output")
 
 
 def rounded(m: Module, value: Any, shift: Any, low: int, high: int, *, name: str) -> Signal:

@@ -11,15 +11,15 @@
 from enum import IntEnum
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Component, In, Out
 
 from slipstick.errors import UserError
 
+from .activation_unit import ActivationUnit
 from .layernorm_unit import LayerNormUnit
-from .pwl_unit import STAGES, PwlUnit
 from .residual import CODE_WIDTH, ResidualUnit
 from .row_buffer import row_beat
 from .softmax_unit import SoftmaxUnit
@@ -44,18 +44,18 @@ class VectorUnit(Component):
 
     Members: ``i`` In, a stream of ``operation``, the same in all beats of a row, ``data``, int16 codes,
     ``accumulators`` of 32 bits, ``keep`` and ``last`` as in ``row_beat``; ``o`` Out, a stream of
-    ``row_beat`` of int16 codes. Activation takes the lowest bits of ``data``, LayerNorm all of them,
-    softmax the accumulators, the residual both. All units have the same lanes.
+    ``row_beat`` of int16 codes. Activation and softmax take the accumulators, LayerNorm ``data``, the residual
+    both. All units have the same lanes.
     """
 
     clocked = resettable = True
 
     def __init__(
-        self, activation: PwlUnit, softmax: SoftmaxUnit, layernorm: LayerNormUnit, residual: ResidualUnit
+        self, activation: ActivationUnit, softmax: SoftmaxUnit, layernorm: LayerNormUnit, residual: ResidualUnit
     ) -> None:
         self.activation, self.softmax, self.layernorm, self.residual = activation, softmax, layernorm, residual
         lanes = {unit.lanes for unit in (activation, softmax, layernorm, residual)}
-        if len(lanes) != 1 or softmax.width != residual.width:
+        if len(lanes) != 1 or len({unit.width for unit in (activation, softmax, residual)}) != 1:
             raise UserError(f"a vector unit's parts have one number of lanes, not {sorted(lanes)}, and one accumulator")
         (self.lanes,) = lanes
         self.module_name = f"vector_unit_p{self.lanes}"
@@ -75,9 +75,8 @@ class VectorUnit(Component):
         m = Module()
         m.submodules.activation, m.submodules.softmax = self.activation, self.softmax
         m.submodules.layernorm, m.submodules.residual = self.layernorm, self.residual
-        tagged = self._tagged_activation(m)
         ways: dict[Operation, tuple[Any, Any]] = {
-            Operation.ACTIVATION: tagged,
+            Operation.ACTIVATION: (self.activation.i, self.activation.o),
             Operation.SOFTMAX: (self.softmax.i, self.softmax.o),
             Operation.LAYERNORM: (self.layernorm.i, self.layernorm.o),
             Operation.RESIDUAL: (self.residual.i, self.residual.o),
@@ -105,29 +104,13 @@ class VectorUnit(Component):
                     *(self.o.payload.data[lane].eq(leaving.payload.data[lane]) for lane in range(self.lanes)),
                 ]
         m.d.comb += order.r_en.eq(self.o.valid & self.o.ready & self.o.payload.last)
-        for entry, field in ((self.softmax.i, "accumulators"), (self.layernorm.i, "data"), (self.residual.i, "data")):
+        fields = (
+            (self.activation.i, "accumulators"), (self.softmax.i, "accumulators"),
+            (self.layernorm.i, "data"), (self.residual.i, "data"),
+        )  # fmt: skip
+        for entry, field in fields:
             m.d.comb += [
                 entry.payload.data.eq(beat[field]), entry.payload.keep.eq(beat.keep), entry.payload.last.eq(beat.last),
             ]  # fmt: skip
         m.d.comb += self.residual.i.payload.accumulators.eq(beat.accumulators)
         return m
-
-    def _tagged_activation(self, m: Module) -> tuple[Any, Any]:
-        """Streams in and out of the activation, whose own carry codes alone: ``keep`` and ``last`` go beside it."""
-        unit, beat = self.activation, self.i.payload
-        entry = stream.Signature(0).create(path=("activation_entry",))
-        leaving = stream.Signature(row_beat(unit.o.payload.shape().elem_shape, self.lanes)).create(path=("activated",))
-        m.submodules.tags = tags = SyncFIFOBuffered(width=self.lanes + 1, depth=STAGES + 4)
-        m.d.comb += [
-            entry.ready.eq(unit.i.ready & tags.w_rdy),
-            unit.i.valid.eq(entry.valid & tags.w_rdy),
-            tags.w_en.eq(entry.valid & unit.i.ready),
-            tags.w_data.eq(Cat(beat.keep, beat.last)),
-            leaving.valid.eq(unit.o.valid & tags.r_rdy),
-            unit.o.ready.eq(leaving.ready & tags.r_rdy),
-            tags.r_en.eq(leaving.ready & unit.o.valid),
-            leaving.payload.data.eq(unit.o.payload),
-            Cat(leaving.payload.keep, leaving.payload.last).eq(tags.r_data),
-        ]
-        m.d.comb += [unit.i.payload[lane].eq(beat.data[lane]) for lane in range(self.lanes)]
-        return entry, leaving

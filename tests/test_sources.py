@@ -73,8 +73,8 @@ print(emitted_modules(Requantiser, 20)["requantiser_a20"].verilog, end="")
     first = python(copy, ask)
     fixed = copy / "rtl" / "spec" / "fixed.py"
     changed = re.sub(
-        r"^MULTIPLIER_BITS = (\d+)",
-        lambda match: f"MULTIPLIER_BITS = {int(match[1]) - 1}",
+        r"^(MULTIPLIER_BITS\b.*?= )(\d+)",
+        lambda match: f"{match[1]}{int(match[2]) - 1}",
         fixed.read_text(),
         flags=re.M,
     )

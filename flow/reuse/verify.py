@@ -19,14 +19,14 @@ from slipstick.model.integer.norm import IntegerLayerNorm
 from slipstick.model.integer.products import Requantiser
 from slipstick.model.integer.vit import IntegerVit
 from slipstick.model.layers.linear import ApproxLinear
+from slipstick.rtl.activation_unit import ActivationUnit
 from slipstick.rtl.layernorm_unit import LayerNormUnit
 from slipstick.rtl.residual import ResidualUnit
-from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.rtl.spec.residual import ResidualSpec
 from slipstick.sim.cosim import cosimulate
 from slipstick.sim.result import CosimResult
-from slipstick.sim.vector import TableJob, UnitResult, cosimulate_rows, cosimulate_tables
+from slipstick.sim.vector import UnitResult, cosimulate_rows
 from slipstick.sim.vectors import GemmJob
 
 
@@ -70,23 +70,19 @@ def cosimulate_reuse(
     (wide, _, normed), (_, (attended, transformed)) = seen[norm], seen[attention]
     stream, after = seen[encoder][0], seen[norm2][0]
     full = isinstance(act, PwlActivation)
-    inner = act.before if full else transform.to_projection
     products = Codes(linear.accumulate(normed.codes), linear.unit())
-    job, codes = _job(
-        linear, normed, products, inner, act.input_scale if full else projection.activation_scale, config.array.columns
-    )
+    columns = config.array.columns
+    job = _job(linear, normed, products, transform.to_projection, projection.activation_scale, columns)
     timing: dict[str, Any] = {"seed": seed, "backpressure": backpressure}
     steps = [
         Step("LayerNorm", _norm(norm, wide, normed, lanes, **timing)),
         _on_array("Linear", job, config, **timing),
     ]
     if full:
-        factor, shift = (int(part) for part in act.after.constants(act.result_scale, transformed.scale))
-        table = TableJob(act.table, factor, shift, codes.flatten())
-        if not np.array_equal(table.wanted, _rows(transformed).flatten()):
-            raise AssertionError("the model's activation is not that of its table")
-        steps.append(Step("GELU", cosimulate_tables([table], lanes=lanes, **timing)))
-    last, _ = _job(projection, transformed, attended, Requantiser(), projection.output_scale, config.array.columns)
+        gelu = ActivationUnit(act.spec(products.scale, transformed.scale), lanes)
+        found = cosimulate_rows(gelu, list(_rows(products)), list(_rows(transformed)), **timing)
+        steps.append(Step("GELU", found))
+    last = _job(projection, transformed, attended, Requantiser(), projection.output_scale, columns)
     constants = [part.numpy() for part in encoder.to_stream[0].constants(attended.scale, stream.scale)]
     unit = ResidualUnit(ResidualSpec(*constants), lanes)
     rows = [{"data": x, "accumulators": y} for x, y in zip(_rows(stream), _rows(attended), strict=True)]
@@ -109,21 +105,18 @@ def _norm(norm: IntegerLayerNorm, given: Codes, found: Codes, lanes: int, **timi
 
 def _job(
     layer: ApproxLinear, given: Codes, products: Codes, requantiser: Requantiser, out: Tensor, columns: int
-) -> tuple[GemmJob, np.ndarray]:
-    """The product of a layer with the model's own requantiser behind it, and the codes int64 [M, N] it gives."""
-    multiplier, shift = (part.numpy() for part in requantiser.constants(products.scale, out))
-    codes = _rows(requantiser(products, out))
-    job = GemmJob(
+) -> GemmJob:
+    """The product of a layer with a requantiser behind it; an activation function takes the accumulators."""
+    return GemmJob(
         layer=layer.path,
         activations=_rows(given).astype(np.int8),
         weights=layer.weight_codes.numpy(),
         bias=layer.bias_codes().numpy(),
-        requant=Requant(multiplier, shift, low=requantiser.low, high=requantiser.high),
+        requant=requantiser.requant(products.scale, out),
         columns=tuple(range(columns)),
         accumulators=_rows(products).astype(np.int32),
-        outputs=codes.astype(np.int8),
+        outputs=_rows(requantiser(products, out)).astype(np.int8),
     )
-    return job, codes
 
 
 def _on_array(unit: str, job: GemmJob, config: AcceleratorConfig, **timing: Any) -> Step:

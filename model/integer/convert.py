@@ -127,7 +127,7 @@ def integer_(
         )
         held = following.activation_range if isinstance(following, ApproxLinear) else (-math.inf, math.inf)
         table = tables[name] = activation_table(function, counts, config, *held)
-        found = input_range(function, counts, observed.furthest[name], table.input_fraction)
+        found = input_range(function, counts, observed.furthest[name], table)
         seen[f"blocks.{name}.act"] = (found,)
     largest = max(observed.largest, *(_largest(part) for part in (model.pos_embed, *prefix_tokens(model))))
     heads = [one for one in (model.head, getattr(model, "head_dist", None)) if isinstance(one, ApproxLinear)]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ..vit_parts import activated, blocks
 
-BINS, EDGE = 1 << 16, 128.0  # of activation functions' inputs: int8 codes of scale 1 reach no further
+REACH = 7  # codes of activation functions' inputs stand for less than 2^REACH
+BINS, EDGE = 1 << 18, 2.0**REACH  # bins far narrower than the finest code
 
 
 @dataclass

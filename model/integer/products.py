@@ -62,6 +62,11 @@ class Requantiser:
             raise UserError(f"requantiser: {error}; weights are too large or not finite") from error
         return torch.from_numpy(requant.multiplier).to(scale.device), torch.from_numpy(requant.shift).to(scale.device)
 
+    def requant(self, scale: Tensor, out: Tensor) -> Requant:
+        """The contract that it computes, between these scales."""
+        multiplier, shift = (part.cpu().numpy() for part in self.constants(scale, out))
+        return Requant(multiplier, shift, 0, self.low, self.high)
+
     def __call__(self, x: Codes, out: Tensor) -> Codes:
         """Codes of scale ``out`` within the range: int8 where that fits, else int32."""
         multiplier, shift = self.constants(x.scale, out)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from slipstick.errors import UserError
 from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
+from slipstick.rtl.spec.widths import signed_range
 
 from ..layers.ranges import OperandRange
 from ..pwl.functions import (
@@ -29,15 +30,15 @@ from ..pwl.functions import (
 )
 from ..pwl.optimal import fit
 from .config import IntegerConfig
-from .observe import centres
+from .observe import REACH, centres
 
-FRACTIONS = range(8)  # scales that an activation function's input may have
+CODES = 255  # steps of int8
 UNSEEN = 0.1  # weight of an input that calibration never saw, over the mean of all: others will come
 ACTIVATIONS: dict[type[nn.Module], Function] = {
     activations.GELU: GELU, activations.GELUTanh: GELU_TANH, activations.QuickGELU: QUICK_GELU, nn.ReLU: RELU,
     nn.ReLU6: RELU6, nn.SiLU: SILU, activations.Swish: SILU, nn.Hardswish: HSWISH, nn.Sigmoid: SIGMOID, nn.Tanh: TANH,
 }  # fmt: skip
-WIDE = 2  # bits that coefficients of mantissas need beyond those of activation functions
+WIDE = 2  # bits that softmax's and LayerNorm's coefficients need beyond those of activation functions
 
 
 @lru_cache(maxsize=64)
@@ -45,7 +46,7 @@ def softmax_tables(config: IntegerConfig) -> tuple[PwlTable, PwlTable]:
     """Exponential of codes up to 0, and reciprocal of mantissas [1, 2)."""
     low = -(1 << (config.exponential_width - 1))
     exponential = fit(
-        EXP, config.entries, config.exponential_fraction, config.format,
+        EXP, config.entries, config.exponential_fraction, _wide(config.format),
         input_width=config.exponential_width, low=low, high=0,
     )  # fmt: skip
     one = 1 << config.mantissa_fraction
@@ -75,31 +76,39 @@ def activation_table(
 ) -> PwlTable:
     """The table of an activation function for the input scale that errs least on recorded inputs.
 
-    ``counts`` float64 [observe.BINS]. The scale is chosen by what rounding and clamping the input does to the
-    function's values, of which the next layer holds those from ``low`` to ``high``; the segments by the codes that
-    then occur.
+    ``counts`` float64 [observe.BINS]. Of the function's values the next layer holds those from ``low`` to ``high``. Of
+    the scales that clip no input by which one of these would move by half a code, however rare, that is taken whose
+    rounding does least to them; the segments follow the codes that then occur.
     """
     values, weights = _seen(counts)
     wanted = np.clip(function(values), low, high)
 
+    def clipping(fraction: int) -> float:
+        found = np.clip(function(_clipped(values, fraction, width)), low, high)
+        return float(np.abs(found - wanted).max())
+
     def error(fraction: int) -> float:
-        found = np.clip(function(_codes(values, fraction) * 2.0**-fraction), low, high)
+        found = np.clip(function(_codes(values, fraction, width) * 2.0**-fraction), low, high)
         return float(weights @ (found - wanted) ** 2)
 
-    fraction = min(FRACTIONS, key=error)
-    occurring = np.bincount(_codes(values, fraction) + 128, weights, minlength=256)
+    width = config.activation_width
+    fractions = range(width - 1 - REACH, width)
+    fraction = min((one for one in fractions if clipping(one) <= (high - low) / CODES / 2), key=error)
+    occurring = np.bincount(_codes(values, fraction, width) - signed_range(width)[0], weights, minlength=1 << width)
     occurring += UNSEEN * occurring.mean()
-    return fit(function, config.entries, fraction, config.format, weights=occurring)
+    return fit(function, config.entries, fraction, config.format, width, weights=occurring)
 
 
-def input_range(function: Function, counts: Tensor, furthest: float, fraction: int) -> OperandRange:
-    """What int8 of scale 2^-``fraction`` clips of a function's recorded inputs; energy is that of its values."""
+def input_range(function: Function, counts: Tensor, furthest: float, table: PwlTable) -> OperandRange:
+    """What the input codes of a function's table clip of its recorded inputs; energy is that of its values."""
     values, weights = _seen(counts)
-    clipped = np.clip(values, -128 * 2.0**-fraction, 127 * 2.0**-fraction)
+    fraction = table.input_fraction
+    clipped = _clipped(values, fraction, table.input_width)
     wanted, share = function(values), weights / weights.sum()
     lost = float(share @ (function(clipped) - wanted) ** 2)
-    rounding = float(share @ (function(_codes(values, fraction) * 2.0**-fraction) - function(clipped)) ** 2)
-    range_ = 128 * 2.0**-fraction
+    codes = _codes(values, fraction, table.input_width)
+    rounding = float(share @ (function(codes * 2.0**-fraction) - function(clipped)) ** 2)
+    range_ = -table.input_range[0] * 2.0**-fraction
     return OperandRange(
         f"input of {function.name}", range_, f"scale 2^-{fraction}", furthest, max(1.0, furthest / range_),
         float(share @ (clipped != values)), lost / (float(share @ wanted**2) or 1.0), lost > rounding,
@@ -113,8 +122,13 @@ def _seen(counts: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return centres().numpy()[seen], weights[seen]
 
 
-def _codes(values: np.ndarray, fraction: int) -> np.ndarray:
-    return np.clip(np.rint(np.ldexp(values, fraction)), -128, 127).astype(np.int64)
+def _clipped(values: np.ndarray, fraction: int, width: int) -> np.ndarray:
+    low, high = signed_range(width)
+    return np.clip(values, low * 2.0**-fraction, high * 2.0**-fraction)
+
+
+def _codes(values: np.ndarray, fraction: int, width: int) -> np.ndarray:
+    return np.clip(np.rint(np.ldexp(values, fraction)), *signed_range(width)).astype(np.int64)
 
 
 def activation_function(module: nn.Module) -> tuple[Function, Callable[[Tensor], Tensor]]:

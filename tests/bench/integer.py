@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,8 +86,8 @@ def operator_errors(loaded: LoadedModel, inputs: torch.Tensor) -> Iterator[tuple
     errors: dict[str, list[torch.Tensor]] = defaultdict(list)
     rounding: dict[str, list[torch.Tensor]] = defaultdict(list)
 
-    def compare(module: torch.nn.Module, arguments: tuple[Codes, torch.Tensor], result: Codes) -> None:
-        x, out = arguments
+    def compare(module: torch.nn.Module, arguments: tuple[Any, ...], result: Codes) -> None:
+        x, out, *_ = arguments
         values = x.codes.double() * x.scale.double()
         if isinstance(module, IntegerSoftmax):
             wanted, low = (values * module.factor).softmax(-1), 0

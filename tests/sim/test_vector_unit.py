@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
+from slipstick.rtl.activation_unit import ActivationUnit
 from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.layernorm_unit import LayerNormUnit
-from slipstick.rtl.pwl_unit import PwlUnit
 from slipstick.rtl.residual import ResidualUnit
 from slipstick.rtl.softmax_unit import SoftmaxUnit
-from slipstick.rtl.spec.fixed import requantise
+from slipstick.rtl.spec.activation import ActivationSpec
+from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.layernorm import LayerNormSpec
 from slipstick.rtl.spec.residual import HIGH, LOW, ResidualSpec
 from slipstick.rtl.spec.softmax import SoftmaxSpec
@@ -23,7 +24,10 @@ from tests.rtl.tables import chords
 
 DIM = 22
 RNG = np.random.default_rng(6)
-GELU, MULTIPLIER, SHIFT = chords("gelu", 4, 8), 50_000, 20
+GELU = ActivationSpec(
+    Requant(RNG.integers(30_000, 65_536, DIM), RNG.integers(22, 26, DIM), 0, -512, 511), chords("gelu", 6, 8, 10),
+    Requant(np.array([50_000]), np.array([22])),
+)  # fmt: skip
 SOFTMAX = SoftmaxSpec(40_000, 24, chords("exp", 4, 8), chords("reciprocal", 6, 8), length=40)
 NORM = LayerNormSpec.from_float(
     RNG.normal(1, 0.3, DIM), RNG.normal(0, 1, DIM), 1e-6, 1 / 64, 1 / 32, chords("rsqrt", 5, 8)
@@ -33,20 +37,18 @@ RESIDUAL = ResidualSpec(RNG.integers(30_000, 65_536, DIM), RNG.integers(18, 24, 
 
 def vector_unit(lanes: int) -> VectorUnit:
     return VectorUnit(
-        PwlUnit(GELU, MULTIPLIER, SHIFT, lanes=lanes), SoftmaxUnit(SOFTMAX, lanes), LayerNormUnit(NORM, lanes),
+        ActivationUnit(GELU, lanes), SoftmaxUnit(SOFTMAX, lanes), LayerNormUnit(NORM, lanes),
         ResidualUnit(RESIDUAL, lanes),
     )  # fmt: skip
 
 
 def row(operation: Operation) -> tuple[dict[str, np.ndarray | int], np.ndarray]:
     """A row's fields, and what comes of it."""
-    fixed = operation in (Operation.LAYERNORM, Operation.RESIDUAL)
-    length = DIM if fixed else int(RNG.integers(1, SOFTMAX.length + 1))
+    length = DIM if operation is not Operation.SOFTMAX else int(RNG.integers(1, SOFTMAX.length + 1))
     data = RNG.integers(LOW, HIGH, length, endpoint=True)
     sums = np.rint(RNG.normal(0, 100_000, length)).astype(np.int64)
     if operation is Operation.ACTIVATION:
-        data = RNG.integers(-128, 128, length)
-        wanted = requantise(GELU(data, np.where), MULTIPLIER, SHIFT, mux=np.where)
+        wanted = GELU(sums)
     elif operation is Operation.SOFTMAX:
         wanted = SOFTMAX(sums)
     elif operation is Operation.LAYERNORM:
@@ -85,6 +87,4 @@ def test_verilog_is_clean_under_all_warnings(tmp_path: Path) -> None:
 
 def test_parts_of_different_lanes_are_refused() -> None:
     with pytest.raises(UserError, match=r"not \[1, 2\]"):
-        VectorUnit(
-            PwlUnit(GELU, MULTIPLIER, SHIFT, lanes=2), SoftmaxUnit(SOFTMAX), LayerNormUnit(NORM), ResidualUnit(RESIDUAL)
-        )
+        VectorUnit(ActivationUnit(GELU, lanes=2), SoftmaxUnit(SOFTMAX), LayerNormUnit(NORM), ResidualUnit(RESIDUAL))

@@ -65,6 +65,7 @@ def test_an_activation_is_requantise_table_requantise():
     wanted = after(HALF_UP(before(accumulators), np.where))
     found = activation(Codes(torch.from_numpy(accumulators), scale(unit)), scale(out))
     assert np.array_equal(found.codes.numpy(), wanted)
+    assert np.array_equal(activation.spec(scale(unit), scale(out))(accumulators), wanted)
 
 
 def test_the_residual_sum_is_the_contracts():

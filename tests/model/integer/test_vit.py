@@ -163,7 +163,7 @@ def test_other_models_and_kept_layers_are_refused():
         approximate_(nn.Sequential(nn.Linear(4, 4)), {}, [torch.zeros(2, 4)], integer=True)
     with pytest.raises(UserError, match="drop one"):
         approximate_(token_vit(), {}, [images(2, 16)], integer=True, keep=["head"])
-    with pytest.raises(UserError, match="entries is 1"):
+    with pytest.raises(UserError, match="integer entries 1: must be from 2 to 64"):
         IntegerConfig(entries=1)
 
 
