@@ -17,6 +17,7 @@ GENERAL = ("img_size", "in_chans", "num_classes", "global_pool", "drop_rate", "d
 EXAMPLE = "give for example --model-args img_size=64,patch_size=8,depth=4"
 _WRONG = (TypeError, ValueError, AssertionError, RuntimeError, KeyError, AttributeError, IndexError, ZeroDivisionError,
           NotImplementedError, ImportError)  # fmt: skip
+"""What architectures raise for arguments that do not fit them; all of it is told in one line."""
 
 
 def read_arguments(text: str | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from slipstick.arrays import read_npz
 from slipstick.errors import UserError
 from slipstick.files import write_whole
 from slipstick.rtl.spec.fixed import Requant
@@ -64,17 +65,18 @@ class GemmJob:
     @classmethod
     def load(cls, path: Path) -> "GemmJob":
         """Read what ``save`` wrote; UserError when the file is not that."""
+        file = read_npz(path, "a saved job", (*_HEAD, *_ARRAYS))
         try:
-            with np.load(path, allow_pickle=False) as file:
-                limits = dict(zip(_REQUANT, map(int, file["limits"]), strict=True))
-                return cls(
-                    layer=str(file["layer"]),
-                    columns=tuple(map(int, file["columns"])),
-                    requant=Requant(file["multiplier"], file["shift"], **limits),
-                    **{name: file[name] for name in _ARRAYS},
-                )
-        except (OSError, KeyError, ValueError) as error:
-            raise UserError(f"cannot read a job from {path}: {error}") from error
+            limits = dict(zip(_REQUANT, map(int, file["limits"]), strict=True))
+            return cls(
+                layer=str(file["layer"]),
+                columns=tuple(map(int, file["columns"])),
+                requant=Requant(file["multiplier"], file["shift"], **limits),
+                **{name: file[name] for name in _ARRAYS},
+            )
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}: not a saved job ({error})") from error
 
 
+_HEAD = ("layer", "columns", "limits", "multiplier", "shift")
 _ARRAYS = ("activations", "weights", "bias", "accumulators", "outputs")

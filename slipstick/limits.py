@@ -80,6 +80,8 @@ LOSS = Limits(0, 100, above=True)
 SHARE = Limits(0, 1)
 PART = Limits(0, 1, below=True)
 """A share that is never the whole."""
+PLACE = Limits(0, 9999)
+"""Of an encoder or block, of which every model has fewer; the model's own number is looked at once it is loaded."""
 STEPS = Limits(0, 10**9)
 """Of what may also be left out."""
 POSITIVE = Limits(0, 1e12, above=True)

@@ -12,7 +12,7 @@ from tests.isolation import ROOT, isolate
 
 remove_home = isolate()  # before anything that reads the environment is imported
 
-import torch  # noqa: E402
+import torch  # noqa: E402  not before ``isolate``: it reads the environment
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,7 +4,6 @@ Codes are operand bits (two's complement for signed cells). A sequence holds one
 stream past, as in a weight-stationary array; a tile holds those of a whole array.
 """
 
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from slipstick.arrays import read_npz
 from slipstick.errors import UserError
 from slipstick.files import write_whole
 from slipstick.rtl.cells.cell import Cell, operand_values
@@ -137,19 +137,13 @@ def whole_shares(counts: np.ndarray) -> np.ndarray:
 
 def load_operands(path: Path) -> Operands:
     """Read what ``Operands.save`` or a user's own ``numpy.savez`` wrote; UserError names the file and the fault."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise UserError(f"{path}: must be an .npz file with {', '.join(_ARRAYS)}")
-            missing = [name for name in _ARRAYS if name not in file]
-            if missing:
-                raise UserError(f"{path}: lacks the array {missing[0]!r}; needs {', '.join(_ARRAYS)}")
-            arrays = {name: file[name] for name in _ARRAYS}
-            tiles: dict[str, Any] = {name: file[name] for name in _TILES if name in file}
-        if tiles:
+    arrays = read_npz(path, f"a readable .npz file with {', '.join(_ARRAYS)}", _ARRAYS, _TILES)
+    tiles: dict[str, Any] = {name: arrays[name] for name in _TILES if name in arrays}
+    if tiles:
+        try:
             tiles["rows_per_tile"] = float(tiles.get("rows_per_tile", LENGTH))
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a readable .npz file ({getattr(error, 'strerror', None) or error})") from error
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}: rows_per_tile must be one number ({error})") from error
     for name in _ARRAYS[:2]:
         if arrays[name].dtype.kind not in "iuf":
             raise UserError(f"{path}: {name} must hold numbers")

@@ -93,7 +93,7 @@ def run(
 
     Example: slipstick evaluate --rule default=truncated8s_k5 --rule 're:.*\\.attn\\.qk=drum8s_k4'
 
-    Example: slipstick evaluate --integer --entries 16
+    Example: slipstick evaluate --integer --entries 8
 
     Example: slipstick evaluate --sensitivity --cells 'truncated8s_k?,drum8s_*' --out out/heat.html
     """

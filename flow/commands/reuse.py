@@ -17,7 +17,7 @@ from slipstick.flow.reuse.geometry import GEOMETRIES, Geometry
 from slipstick.flow.reuse.select import Judged, Report, SelectConfig, finish, judge, smallest_reuse
 from slipstick.flow.reuse.shape import vit_shape
 from slipstick.flow.reuse.systolic import systolic_delay_ms
-from slipstick.limits import POSITIVE, Limits, whole_numbers
+from slipstick.limits import PLACE, POSITIVE, Limits, whole_numbers
 from slipstick.model.reuse.config import ReuseConfig, Run, Transform
 from slipstick.model.reuse.convert import check_pattern
 from slipstick.model.reuse.patterns import Named, families, random_patterns
@@ -51,7 +51,6 @@ from .options import (
 )
 
 SELECT, TRAINING = SelectConfig(), FinetuneConfig()
-PLACES = Limits(0, 9999)  # of encoders, of which a model has fewer
 
 
 def run(
@@ -197,7 +196,7 @@ def _patterns(
 ) -> list[Named]:  # fmt: skip
     """What to judge; nothing where the target is met without reuse."""
     if given is not None:
-        return [Named("as given", check_pattern(whole_numbers(given, "--pattern", PLACES), size.encoders))]
+        return [Named("as given", check_pattern(whole_numbers(given, "--pattern", PLACE), size.encoders))]
     assert target is not None
     reuse = smallest_reuse(delay, size.encoders, target)
     if reuse == 0:

@@ -10,7 +10,7 @@ from torch import nn
 from slipstick.errors import UserError
 from slipstick.flow.job.console import Steps
 from slipstick.flow.job.manifest import manifest
-from slipstick.limits import Limits, whole_numbers
+from slipstick.limits import PLACE, Limits, whole_numbers
 from slipstick.model.training.config import FinetuneConfig
 from slipstick.model.training.images import training_images
 from slipstick.model.training.weightless import WeightlessTraining, finetune_weightless
@@ -42,7 +42,7 @@ from .options import (
     print_table,
 )
 
-LUTS, PLACES = Limits(1, 1 << 20), Limits(0, 9999)  # tables of a layer; blocks, of which the model has fewer
+LUTS = Limits(1, 1 << 20)  # of a layer
 MLP, MATCH = WeightlessConfig(luts=(2048,)), MatchConfig(steps=240)
 LIMITS = WeightlessConfig.limits | WeightlessTraining.limits
 TRAINING = FinetuneConfig(steps=1000, rate=2e-4, distillation=0.9, features=1.0, every=50)
@@ -154,6 +154,6 @@ def _places(model: nn.Module, blocks: str) -> tuple[int, ...]:
         return ()
     if blocks == "all" and not left:
         raise UserError("every MLP is weightless already; --blocks none trains on")
-    places = left if blocks == "all" else whole_numbers(blocks, "--blocks", PLACES)
+    places = left if blocks == "all" else whole_numbers(blocks, "--blocks", PLACE)
     check_blocks(model, places)
     return places

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
+from slipstick.store import digest
 
 Batch = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]
 
@@ -30,6 +31,15 @@ def count(batch: Batch) -> int:
     if len(lengths) > 1:
         raise UserError(f"the tensors of a calibration batch differ in their first dimension: {sorted(lengths)}")
     return lengths.pop()
+
+
+def content(batch: Batch) -> str:
+    """SHA-256 of the names, shapes, dtypes and bytes of a batch's tensors."""
+    parts: list[Any] = []
+    for name, part in tensors(batch).items():
+        plain = part.detach().cpu().contiguous()
+        parts += [name, str(part.dtype), list(part.shape), plain.view(torch.uint8).numpy()]
+    return digest(*parts)
 
 
 def _each(change: Callable[[Tensor], Tensor], batch: Batch) -> Batch:

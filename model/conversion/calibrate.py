@@ -13,7 +13,7 @@ from ..layers.config import QuantConfig
 from ..layers.mixed import EXACT_GRID
 from ..layers.table_layer import TableLayer
 from .audit import audit
-from .batch import Batch, count, differentiable, forward, logits, some
+from .batch import Batch, content, count, differentiable, forward, logits, some
 from .inputs import read_batches
 from .state import all_or_nothing, evaluating
 
@@ -24,8 +24,9 @@ def calibrate(model: nn.Module, batches: Iterable[Batch], config: QuantConfig, s
     """Fix the scales of a converted model from inputs [B, ...]; two passes over ``batches``.
 
     First in float, for the ranges and a sample of gradients; then in exact int8, to count the operand
-    codes. Returns the products that are still made in float: module -> why. Scales and counts are those of all
-    batches in any order; the sample of codes and gradients, and the work of one image, are of the first.
+    codes. Returns the products that are still made in float: module -> why. Everything is the same for the batches
+    in any order: scales and counts are those of all, the sample of codes and gradients, and the work of one image,
+    those of the batch whose digest is least.
     Raises UserError when a layer saw no data, and for NaN or Inf in the inputs or on their way; the model is as it
     was then.
     """
@@ -52,26 +53,30 @@ def _calibrate(
     grids = [(layer, layer.grid) for layer in layers]
     for layer in layers:
         layer.set_cells(EXACT_GRID)
-    count_codes(model, inputs)
+    _count_codes(model, inputs)
     for layer, grid in grids:
         layer.set_cells(grid)
     return missed
 
 
 def _sample_first(inputs: list[Batch]) -> list[Batch]:
-    """The inputs with the sample as a batch of its own, the first."""
-    first, *others = inputs
+    """The inputs in an order of their contents alone, with the sample as a batch of its own, the first."""
+    first, *others = sorted(inputs, key=content)
     return [part for part in (some(first, 0, SAMPLE), some(first, SAMPLE), *others) if count(part)]
 
 
-@torch.no_grad()
 def count_codes(model: nn.Module, inputs: list[Batch]) -> None:
-    """Count the operand codes of every calibrated layer anew, and keep those of the first inputs as the sample."""
+    """Count the operand codes of every calibrated layer anew, and keep those of the sample that calibration took."""
+    _count_codes(model, _sample_first(inputs))
+
+
+@torch.no_grad()
+def _count_codes(model: nn.Module, inputs: list[Batch]) -> None:
     layers = [module for module in model.modules() if isinstance(module, TableLayer)]
     for layer in layers:
         layer.forget_counts()
         layer.counting = True
-    for batch in _sample_first(inputs):
+    for batch in inputs:
         forward(model, batch)
     for layer in layers:
         layer.counting = False

@@ -22,7 +22,7 @@ class IntegerConfig:
         "entries": Limits(2, 64), "activation_width": Limits(8, 12), "exponential_width": Limits(4, 12),
         "exponential_fraction": Limits(0, 10), "mantissa_fraction": Limits(4, 12), "headroom": Limits(1, 100),
     }  # fmt: skip
-    entries: int = 8
+    entries: int = 16
     format: PwlFormat = field(default_factory=PwlFormat)
     activation_width: int = 10
     exponential_width: int = 8

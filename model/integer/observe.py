@@ -39,7 +39,7 @@ class Observed:
         if size > EDGE:
             warnings.warn(f"{name}: an activation function's input of {size:.4g} is limited to {EDGE:g}", stacklevel=2)
         clamped = values.detach().float().clamp(-EDGE, EDGE * (1 - 1 / BINS))
-        counts = torch.histc(clamped, BINS, -EDGE, EDGE).double().cpu()
+        counts = torch.histc(clamped.double(), BINS, -EDGE, EDGE).cpu()  # float32 counts no further than 2^24
         self.inputs[name] = self.inputs.get(name, 0) + counts
         self.furthest[name] = max(self.furthest.get(name, 0.0), size)
 

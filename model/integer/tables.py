@@ -78,7 +78,7 @@ def activation_table(
 
     ``counts`` float64 [observe.BINS]. Of the function's values the next layer holds those from ``low`` to ``high``. Of
     the scales that clip no input by which one of these would move by half a code, however rare, that is taken whose
-    rounding does least to them; the segments follow the codes that then occur.
+    rounding does least to them, or the widest where none is so wide; the segments follow the codes that then occur.
     """
     values, weights = _seen(counts)
     wanted = np.clip(function(values), low, high)
@@ -93,7 +93,8 @@ def activation_table(
 
     width = config.activation_width
     fractions = range(width - 1 - REACH, width)
-    fraction = min((one for one in fractions if clipping(one) <= (high - low) / CODES / 2), key=error)
+    wide = [one for one in fractions if clipping(one) <= (high - low) / CODES / 2]
+    fraction = min(wide or fractions[:1], key=error)
     occurring = np.bincount(_codes(values, fraction, width) - signed_range(width)[0], weights, minlength=1 << width)
     occurring += UNSEEN * occurring.mean()
     return fit(function, config.entries, fraction, config.format, width, weights=occurring)

@@ -1,11 +1,12 @@
 """What calibration sees of an operand: a histogram of its sizes, the ranges it suggests, and what a range clips."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-BINS = 4096
+BINS = 8192  # of which at least half lie below the largest value
 STEPS = 64  # of the largest value, that least squared error looks at
 
 
@@ -19,9 +20,11 @@ class Clipped:
 
 
 class Observer:
-    """Histogram of |x| over any number of batches; the range doubles when a value exceeds it.
+    """Histogram of |x| over any number of batches, the same for them in any order.
 
-    Zeros have a count of their own: every range holds them, so they say nothing about it.
+    Its range is the least power of two that holds the largest value, so bins, of which each has its upper end, merge
+    exactly, two into one, when it grows. Zeros have a count of their own: every range holds them, so they say nothing
+    about it.
     """
 
     def __init__(self) -> None:
@@ -32,20 +35,21 @@ class Observer:
 
     def update(self, values: Tensor) -> None:
         """Add a batch of any shape."""
-        size = values.detach().abs().flatten().float()
-        zeros = int((size == 0).sum())
-        self.zeros += zeros
-        self.largest = max(self.largest, float(size.max()))
-        if self.largest == 0:
+        size = values.detach().abs().flatten()
+        size = size[size > 0].double()
+        self.zeros += values.numel() - len(size)
+        if not len(size):
             return
+        self.largest = max(self.largest, float(size.max()))
+        part, exponent = math.frexp(self.largest)
+        wanted = 2.0 ** (exponent - (part == 0.5))
         if self.range == 0:
-            self.range = self.largest
-        while self.range < self.largest:
+            self.range = wanted
+        while self.range < wanted:
             self.counts = torch.cat([self.counts.view(-1, 2).sum(1), torch.zeros(BINS // 2, dtype=torch.float64)])
             self.range *= 2
-        counts = torch.histc(size, BINS, 0, self.range).double().cpu()
-        counts[0] -= zeros
-        self.counts += counts
+        places = size.mul_(BINS / self.range).ceil_().long() - 1  # exact: a power of two
+        self.counts += torch.bincount(places, minlength=BINS).double().cpu()
 
     def snapshot(self) -> "Observer":
         """What was seen so far."""

@@ -22,7 +22,7 @@ def channel_scale(weight: Tensor, bias: Tensor | None, activation_scale: Tensor,
     if bias is not None:
         for_bias = (bias.detach().double().abs() / (BIAS_LIMIT * activation_scale.double())).float()
         scale = torch.where(empty, for_bias, torch.maximum(scale, for_bias))
-        empty &= for_bias == 0
+        empty &= bias.detach() == 0
     scale = scale.clamp(min=float(LEAST / activation_scale.clamp(max=1)))  # below, weights and bias are as good as zero
     others = scale[~empty]
     return torch.where(empty, others.max() if len(others) else torch.ones_like(scale), scale)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec.fixed import Requant
+from slipstick.rtl.spec.fixed import MULTIPLIER_BITS, Requant
 
 from ..kernels.ops import NotFinite
 from .config import QuantConfig
@@ -22,6 +22,8 @@ from .routing import Hidden
 from .sample import IntegerProduct, Sample
 from .slopes import GradientConfig
 
+FINEST = 2.0 ** (2 - MULTIPLIER_BITS)
+"""Of an accumulator's unit, the least that an output code may stand for: no sum shows less, no requantiser gives it."""
 Cells = Grid | HeadGrids
 Recorder = Callable[[str, "TableLayer", Tensor, Tensor, Tensor], None]
 
@@ -136,7 +138,8 @@ class TableLayer(Hidden, ABC):
         with torch.no_grad():
             operands = self.choose_operands(config, error)
             name, range_ = self._output_range(config, error)
-        self.output_scale = torch.tensor([range_ / self.high], device=self.activation_scale.device)
+        finest = FINEST * float(self.product_scale().detach().max())
+        self.output_scale = torch.tensor([max(range_ / self.high, finest)], device=self.activation_scale.device)
         self.ranges = (*operands, seen_range("output", self.output_observer, range_, name, self.high))
         self.sample.values = self.sample.held = self._requant = None
         self.observing, self.ready = False, True

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 import slipstick
 from slipstick.errors import UserError
 from slipstick.files import write_whole
+
+from ..tensor_file import read_tensors
 
 FORMAT = 1
 KIND = "slipstick converted model"
@@ -29,9 +31,7 @@ def write(path: Path, manifest: dict[str, Any], tensors: dict[str, Tensor]) -> N
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Manifest and tensors. Raises UserError for other files, other formats, and damage anywhere."""
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        metadata, tensors = read_tensors(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be read as a converted model ({error})") from error
     if metadata.get("kind") != KIND:

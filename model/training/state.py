@@ -14,6 +14,8 @@ from torch.optim import Optimizer
 from slipstick.errors import UserError
 from slipstick.files import write_whole
 
+from ..tensor_file import read_tensors
+
 FACTS = "facts"
 
 
@@ -37,9 +39,8 @@ def load_state(path: Path, config: dict[str, Any]) -> tuple[dict[str, Tensor], d
     Raises UserError for a file that is no such state, or one of another configuration.
     """
     try:
-        with safe_open(path, "pt") as file:
-            facts = json.loads((file.metadata() or {})[FACTS])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        metadata, tensors = read_tensors(path)
+        facts = json.loads(metadata[FACTS])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not a saved state of training ({error}); delete it to begin anew") from error
     if facts["config"] != config:

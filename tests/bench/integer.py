@@ -38,8 +38,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "integer.md"
 STATES = Path("out/integer")
 VARIANTS: dict[str, IntegerConfig | None] = {
     "int8, other operators in float": None,
-    "integer-only, 8 entries": IntegerConfig(),
-    "integer-only, 16 entries": IntegerConfig(entries=16),
+    "integer-only, 8 entries": IntegerConfig(entries=8),
+    "integer-only, 16 entries": IntegerConfig(),
 }
 FINETUNING = FinetuneConfig(steps=200, batch=64, rate=1e-4, every=50)
 IMAGES = 16  # that operators are compared on

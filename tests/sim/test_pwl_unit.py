@@ -15,8 +15,8 @@ from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.pwl_programmable import ProgrammablePwlUnit
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
-from slipstick.sim.vector import TableJob, cosimulate_tables
 from tests.rtl.tables import FUNCTIONS, SCALES, chords
+from tests.sim.tables import TableJob, cosimulate_tables
 
 CODES = np.arange(-128, 128)
 

@@ -253,3 +253,21 @@ def test_calibration_knows_no_order_and_no_split(data: st.DataObject) -> None:
     assert equal(state(one), state(other))
     calibrate(other, [whole], LARGEST)
     assert equal(state(one), state(other))
+
+
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_no_method_knows_an_order_of_batches(data: st.DataObject) -> None:
+    """The sample on which ranges are compared does not follow the order either."""
+    draw = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
+    sizes = data.draw(st.lists(st.sampled_from([2, 5, 40]), min_size=2, max_size=4))
+    batches = [torch.randn(size, 6, 8, generator=draw) * 10 ** (place - 1.0) for place, size in enumerate(sizes)]
+    config = QuantConfig(method=data.draw(st.sampled_from(["output", "mse", "percentile", "minmax"])))
+    one, other = Mixer(), Mixer()
+    approximate_(one, {"default": "truncated8s_k5"}, batches, config)
+    approximate_(other, {"default": "truncated8s_k5"}, data.draw(st.permutations(batches)), config)
+    assert equal(state(one), state(other))
+    for name, layer in table_layers(one).items():
+        twin = table_layers(other)[name]
+        assert torch.equal(layer.sample.codes, twin.sample.codes), name
+        assert torch.equal(layer.sample.gradient, twin.sample.gradient) and layer.rows_per_image == twin.rows_per_image

@@ -32,6 +32,13 @@ def test_rare_inputs_keep_what_the_next_layer_holds_of_them(high: float, fractio
     assert table.values(np.array([table.input_range[1]]))[0] >= high
 
 
+@pytest.mark.parametrize("width", [8, 10, 12])
+def test_inputs_wider_than_every_scale_get_the_widest(width: int) -> None:
+    config = IntegerConfig(activation_width=width)
+    table = activation_table(GELU, histogram(200.0), config, -EDGE, EDGE)
+    assert table.input_fraction == width - 8 and table.input_range[0] * 2.0**-table.input_fraction == -EDGE
+
+
 @pytest.mark.parametrize("function", [GELU, SILU])
 @pytest.mark.parametrize("spread", [0.3, 1.0, 4.0])
 def test_codes_that_calibration_never_saw_are_near_the_function_too(function: Function, spread: float) -> None:

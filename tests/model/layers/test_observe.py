@@ -58,3 +58,22 @@ def test_batches_of_zeros_before_small_values_cost_no_resolution() -> None:
 def test_only_zeros_have_no_largest_value() -> None:
     observer = observed(torch.zeros(10))
     assert observer.largest == 0 and observer.total == 10 and observer.beyond(1.0).values == 0
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_batches_does_not_count(data: st.DataObject) -> None:
+    draw = torch.Generator().manual_seed(data.draw(st.integers(0, 2**31)))
+    scales = data.draw(st.lists(st.floats(-35, 35), min_size=2, max_size=6))
+    batches = [torch.randn(200, generator=draw) * 10.0**scale for scale in scales] + [torch.zeros(3)]
+    one, other = observed(*batches), observed(*data.draw(st.permutations(batches)))
+    whole = observed(torch.cat(batches))
+    for found in (other, whole):
+        assert torch.equal(found.counts, one.counts)
+        assert (found.zeros, found.range, found.largest) == (one.zeros, one.range, one.largest)
+    assert one.total == 200 * len(scales) + 3 and one.range / 2 < one.largest <= one.range
+
+
+def test_more_values_than_float32_counts_are_counted() -> None:
+    values = torch.ones(1).expand((1 << 24) + 5)
+    assert observed(values).total == observed(values, torch.ones(1)).total - 1 == (1 << 24) + 5

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from timm.layers import SwiGLU
 from timm.layers.mlp import Mlp
@@ -31,7 +31,12 @@ def filled(layer: nn.Linear | nn.Conv2d, weights: list[float], biases: list[floa
             layer.bias[n] = bias
 
 
-@settings(max_examples=60, deadline=None, phases=[Phase.generate])
+NONE = [0.0] * 6
+
+
+@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.generate])
+@example([2.631100217494173e-34, *NONE[1:]], NONE, 0.0, "linear")  # outputs below every accumulator's unit
+@example([*NONE[:3], 3.1941236169313806e-05, 0.0, 0.0], [1e-36, *NONE[1:]], 3.6, "linear")  # a bias next to nothing
 @given(
     st.lists(MAYBE, min_size=6, max_size=6), st.lists(MAYBE, min_size=6, max_size=6), st.floats(-6, 6),
     st.sampled_from(["linear", "convolution"]),
