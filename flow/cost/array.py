@@ -18,9 +18,7 @@ from slipstick.rtl.spec.beats import CONSTANT_BITS, CONSTANTS, OF_COLUMN
 from slipstick.rtl.spec.cycles import Passes, passes
 from slipstick.rtl.spec.machine import AcceleratorConfig
 
-from .beside import (
-    tags_energy,
-)
+from .beside import tags_stimulus
 from .buffer_tree import MAX_FANOUT, NO_TREE, BufferTree, buffer_tree
 from .dot import BROADCAST, weight_table
 from .figures import PARTS, PassEnergy
@@ -111,7 +109,8 @@ class ArrayModel(ModuleEnergies):
         unit = self.keep(("tags", config.mesh), lambda: self.setting.tags(config))
         working = Pass(self.tiles(layer)[0], config.mesh).working
         energy = self.keep(
-            ("tags energy", config.mesh, len(working), self.delays), lambda: tags_energy(unit, working, self.delays)
+            ("tags energy", config.mesh, len(working), self.delays),
+            lambda: unit.energy(tags_stimulus(working), self.delays),
         )
         yield Placed(unit, 1, energy, CONTROL)
 
@@ -179,8 +178,9 @@ class ArrayModel(ModuleEnergies):
         for place, (count, own) in enumerate(zip(pins, load, strict=True)):
             if count > MAX_FANOUT and self.liberty.buffers:
                 tree = buffer_tree(
-                    self.liberty, round(count), own / count, self.clock_ps, wire_ff_per_fanout=self._wire_ff(names)
-                )
+                    self.liberty, round(count), own / count, self.clock_ps, wire_ff_per_fanout=self._wire_ff(names),
+                    leaf_wires=False,
+                )  # fmt: skip
                 found.append((place, tree))
         return found
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import Activity
-from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.gates import MappedNetlist
 from slipstick.rtl.array.accumulators import Accumulators
 from slipstick.rtl.array.banks import Banks
@@ -25,7 +24,7 @@ from slipstick.rtl.spec.machine import AcceleratorConfig
 
 from .emitted import mapped
 from .timeline import Pass
-from .unit import MappingError, Unit, UnitEnergy, bits_of
+from .unit import MappingError, Stimulus, Unit, bits_of
 
 ACCUMULATE, REQUANTISE = "accumulate", "requantise"
 COLUMNS = 4
@@ -73,24 +72,19 @@ class Setting:
         )
 
 
-def encoder_energy(unit: Unit, words: Sequence[np.ndarray], delays: Delays) -> UnitEnergy:
+def encoder_stimulus(words: Sequence[np.ndarray]) -> Stimulus:
     """An encoder on operands int8 [L] of several places, one sequence each."""
-    return unit.energy(
-        {"operand": np.concatenate(words).astype(np.uint8).astype(np.int64)}, segments=len(words), settle=0,
-        delays=delays,
-    )  # fmt: skip
+    return Stimulus({"operand": np.concatenate(words).astype(np.uint8).astype(np.int64)}, len(words), 0)
 
 
-def register_energy(unit: Unit, words: Sequence[np.ndarray], valid: np.ndarray, delays: Delays) -> UnitEnergy:
+def register_stimulus(words: Sequence[np.ndarray], valid: np.ndarray) -> Stimulus:
     """A register that takes the bits [L, width] of each sequence where ``valid`` [L]."""
     valid = np.tile(valid.astype(np.int64), len(words))
     inputs = {"d": np.concatenate(words), "valid": valid, "advance": np.ones_like(valid)}
-    return unit.energy(inputs, segments=len(words), settle=1, delays=delays)
+    return Stimulus(inputs, len(words), 1)
 
 
-def banks_energy(
-    unit: Unit, words: Sequence[np.ndarray], writes: Sequence[np.ndarray], first: Sequence[np.ndarray], delays: Delays
-) -> UnitEnergy:
+def banks_stimulus(words: Sequence[np.ndarray], writes: Sequence[np.ndarray], first: Sequence[np.ndarray]) -> Stimulus:
     """Banks on sequences of bits [L, width], written where ``writes`` [L]; bank 1 works and holds ``first`` [width]."""
     count, length = len(words), len(words[0])
     lead = 3
@@ -99,12 +93,10 @@ def banks_energy(
     inputs["write"][:, :2], inputs["write_bank"][:, 1], inputs["bank"][:, lead:] = 1, 1, 1
     inputs["write"][:, lead:] = np.stack(writes)
     flat = {name: values.ravel() for name, values in inputs.items()}
-    return unit.energy({"d": np.concatenate(d)} | flat, segments=count, settle=lead - 1, delays=delays)
+    return Stimulus({"d": np.concatenate(d)} | flat, count, lead - 1)
 
 
-def column_energy(
-    unit: Unit, cell: Cell, width: int, passes: Sequence[Pass], *, last: bool, delays: Delays
-) -> UnitEnergy:
+def column_stimulus(unit: Unit, cell: Cell, passes: Sequence[Pass], *, last: bool) -> Stimulus:
     """A column in a pass that stores its sums, or in the ``last`` one, whose sums are requantised.
 
     MappingError where an output is not that of ``spec.fixed.requantise``.
@@ -148,12 +140,10 @@ def column_energy(
             if last and not np.array_equal(got[where], outputs[where]):
                 raise MappingError(f"the mapped gates of {unit.synthesis.top} requantise to other values")
 
-    return unit.energy(inputs, segments=len(windows), settle=3, delays=delays, check=check)
+    return Stimulus(inputs, len(windows), 3, check)
 
 
-def control_energy(
-    unit: Unit, config: AcceleratorConfig, products: Sequence[MatrixProduct], delays: Delays
-) -> UnitEnergy:
+def control_stimulus(config: AcceleratorConfig, products: Sequence[MatrixProduct]) -> Stimulus:
     """The control while it takes the beats of some products, one a cycle."""
     beats = schedule(config, products, raw=(False,)).beats
     ones = np.ones(len(beats), np.int64)
@@ -161,14 +151,14 @@ def control_energy(
         "user": beats.user().astype(np.int64), "last": beats.fields["end"].astype(np.int64), "valid": ones,
         "weight": beats.weights[:, 0].astype(np.uint8).astype(np.int64), "answer_ready": ones, "rst": 0 * ones,
     }  # fmt: skip
-    return unit.energy(words, segments=1, settle=2, delays=delays)
+    return Stimulus(words, 1, 2)
 
 
-def tags_energy(unit: Unit, valid: np.ndarray, delays: Delays) -> UnitEnergy:
+def tags_stimulus(valid: np.ndarray) -> Stimulus:
     """The mesh's tags while rows are taken where ``valid`` [L]."""
     ones = np.ones(len(valid), np.int64)
     words = {"advance": ones, "valid": valid.astype(np.int64), "bank": ones, "rst": 0 * ones}
-    return unit.energy(words, segments=1, settle=2, delays=delays)
+    return Stimulus(words, 1, 2)
 
 
 def default_requant(columns: int) -> Requant:

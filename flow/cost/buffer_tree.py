@@ -49,16 +49,18 @@ def buffer_tree(
     *,
     wire_ff_per_fanout: float = 0.0,
     max_fanout: int = MAX_FANOUT,
+    leaf_wires: bool = True,
 ) -> BufferTree:
     """The tree of least energy of one kind of buffer for ``sinks`` pins of ``sink_ff`` each.
 
-    UserError for a library without a buffer, or a fan-out below 2.
+    Wires to all pins load the buffers; the energy of those to the sinks is left out unless ``leaf_wires``: wires to a
+    signal's pins are counted with these. UserError for a library without a buffer, or a fan-out below 2.
     """
     if max_fanout < 2:
         raise UserError(f"a buffer must drive at least 2 pins, not {max_fanout}")
     if sinks < 1:
         return NO_TREE
-    setting = sinks, sink_ff, clock_ps, liberty.voltage_v, wire_ff_per_fanout, max_fanout
+    setting = sinks, sink_ff, clock_ps, liberty.voltage_v, wire_ff_per_fanout, max_fanout, leaf_wires
     trees = [tree for cell in liberty.buffers if (tree := _tree(cell, *setting))]
     if not trees:
         raise UserError(f"no buffer of library {liberty.name} can drive a tree; leave it out")
@@ -66,8 +68,9 @@ def buffer_tree(
 
 
 def _tree(
-    cell: LibertyCell, sinks: int, sink_ff: float, clock_ps: float, voltage_v: float, wire_ff: float, max_fanout: int
-) -> BufferTree | None:
+    cell: LibertyCell, sinks: int, sink_ff: float, clock_ps: float, voltage_v: float, wire_ff: float, max_fanout: int,
+    leaf_wires: bool,
+) -> BufferTree | None:  # fmt: skip
     source, output = cell.inputs[0], cell.outputs[0]
     most = _largest_load(output)
     levels: list[int] = []
@@ -82,7 +85,8 @@ def _tree(
         count = -(-pins // fanout)
         load = (pin_ff + wire_ff) * pins / count
         internal = 2 * sum(_mean(arc, load) for arc in (*source.internal, *output.internal))
-        capacitance = count * own_ff + pins * wire_ff  # of the buffers' inputs, and of the wires that they drive
+        wired = pins if levels or leaf_wires else 0
+        capacitance = count * own_ff + wired * wire_ff  # of the buffers' inputs, and of the wires that they drive
         leakage = _leakage_nw(cell) * clock_ps * 1e-6
         energy = energy.plus(Energy(count * internal, capacitance * voltage_v**2, count * leakage))
         levels.append(count)

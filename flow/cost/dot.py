@@ -17,7 +17,7 @@ from slipstick.rtl.spec.streams import TileStream, table_product
 
 from .emitted import mapped
 from .timeline import WINDOW, Pass, window
-from .unit import MappingError, Unit, UnitEnergy, bits_of
+from .unit import MappingError, Stimulus, Unit, UnitEnergy, bits_of
 
 MULTIPLIER, ADDER, SUMS, BROADCAST = "multiplier", "adder", "sum registers", "broadcast"
 CYCLES = {Delays.ZERO: 1024, Delays.UNIT: 512, Delays.NLDM: 512}
@@ -45,19 +45,25 @@ class Dot:
         return cls(cell, rows, width, Unit(synthesis, liberty, clock_ps, _part_of, chained))
 
     def energy(self, streams: Sequence[TileStream], mesh: tuple[int, int], delays: Delays = Delays.ZERO) -> UnitEnergy:
-        """Energy of a cycle of a pass of these tiles.
+        """Energy of a cycle of a pass of these tiles."""
+        return self.unit.energy(self.stimulus(streams, mesh, delays), delays)
 
-        Tile rows and columns are drawn by shapes only, so that all cells see the same. MappingError where the mapped
-        gates give other sums than the cell's table.
+    def stimulus(self, streams: Sequence[TileStream], mesh: tuple[int, int], delays: Delays) -> Stimulus:
+        """Passes of these tiles, fewer where glitches count.
+
+        Tile rows and columns are drawn by shapes only, so that all cells see the same, each once before any twice.
+        The check finds mapped gates that give other sums than the cell's table.
         """
         rng = np.random.default_rng(_SEED)
         length = Pass(window(streams[0], mesh, rng), mesh).length
         count = max(len(streams), round(CYCLES[delays] / length))
-        windows = []
+        windows, places = [], list[int]()
         for number in range(count):
             one = Pass(window(streams[number % len(streams)], mesh, rng), mesh)
-            row = self.rows * int(rng.integers(mesh[0]))
-            windows.append(self._window(one, row, int(rng.integers(streams[0].columns))))
+            if not places:
+                places = [int(place) for place in rng.permutation(mesh[0] * streams[0].columns)]
+            row, column = divmod(places.pop(), streams[0].columns)
+            windows.append(self._window(one, self.rows * row, column))
         words = {name: np.concatenate([one[0][name] for one in windows]) for name in windows[0][0]}
         expected = np.stack([one[1] for one in windows])
 
@@ -66,7 +72,7 @@ class Dot:
             if not np.array_equal(got, expected[:, : got.shape[1]]):
                 raise MappingError(f"the mapped gates of {self.unit.synthesis.top} compute other sums than its cell")
 
-        return self.unit.energy(words, segments=count, settle=_LEAD - 1, delays=delays, check=check)
+        return Stimulus(words, count, _LEAD - 1, check)
 
     def _window(self, one: Pass, row: int, column: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Words of a segment: the end of the pass before, then a pass; sums [L] that come of it."""

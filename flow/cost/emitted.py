@@ -26,13 +26,14 @@ warnings.simplefilter("ignore", UnusedElaboratable)  # of parts whose text the s
 class Emitted:
     """A module without what it places: ``verilog`` has the modules in it as black boxes, ``children`` names them.
 
-    ``ports`` are the directions of its ports, clock and reset included.
+    ``ports`` are the directions of its ports, clock and reset included. ``structural``: its gates keep their structure.
     """
 
     name: str
     verilog: str
     children: tuple[str, ...]
     ports: dict[str, str]
+    structural: bool = False
 
 
 def emitted_modules(kind: Callable[..., Any], *parameters: Any) -> dict[str, Emitted]:
@@ -41,16 +42,19 @@ def emitted_modules(kind: Callable[..., Any], *parameters: Any) -> dict[str, Emi
     library.part(kind, *parameters)
     texts: dict[str, str] = {}
     stubs: dict[str, tuple[str, dict[str, str]]] = {}
+    drawn: set[str] = set()
     for part in library.parts():
         stubs[part.module_name] = _stub(part)
         texts[part.module_name] = part_verilog(part, part.module_name, getattr(part, "content", ""))
+        if getattr(part, "structural", False):
+            drawn.add(part.module_name)
         if hasattr(part, "_library"):
             Fragment.get(part, None)  # places its children, which a text from the store does not
     found = {}
     for name, text in texts.items():
         children = tuple(word for word in dict.fromkeys(re.findall(r"\w+", text)) if word in texts and word != name)
         boxes = "\n".join(stubs[child][0] for child in children)
-        found[name] = Emitted(name, f"{boxes}\n{text}", children, stubs[name][1])
+        found[name] = Emitted(name, f"{boxes}\n{text}", children, stubs[name][1], name in drawn)
     return found
 
 
@@ -72,8 +76,8 @@ def _stub(part: Any) -> tuple[str, dict[str, str]]:
 
 
 def design_of(one: Emitted) -> Design:
-    """How a module is mapped: clocks gated, products of whole numbers as Booth's."""
-    return Design(one.name, one.verilog, one.name, booth=True, gated=True)
+    """How a module is mapped: clocks gated, products of whole numbers as Booth's, drawn gates as they are."""
+    return Design(one.name, one.verilog, one.name, booth=True, gated=True, structural=one.structural)
 
 
 def map_modules(

@@ -19,7 +19,7 @@ from .buffer_tree import MAX_FANOUT
 from .emitted import mapped
 from .module_energies import Mix
 from .timeline import Pass
-from .unit import MappingError, Unit, bits_of
+from .unit import MappingError, Stimulus, Unit, bits_of
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class FlatMesh:
         def check(activity: Activity) -> None:
             self._check(activity, expected, len(words[0]["valid"]), lead)
 
-        energy = self.unit.energy(inputs, segments=len(words), settle=lead - 1, delays=self.model.delays, check=check)
+        energy = self.unit.energy(Stimulus(inputs, len(words), lead - 1, check), self.model.delays)
         return energy.total_fj / (self.model.rows * self.model.columns)
 
     def _window(self, stream: TileStream) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -23,11 +23,10 @@ from slipstick.rtl.lutnet_front import LutNetFront
 from slipstick.rtl.lutnet_sums import ConditionalSums, OutputWord
 from slipstick.rtl.lutnet_unit import STEERING, LutNetUnit
 
-from .clock_tree import clock_tree
+from .buffer_tree import buffer_tree
 from .cost import CLOCK_MHZ
-from .element import MappingError
 from .lutnet_unit import filling_rows, waveforms
-from .surroundings import pin_toggles
+from .unit import MappingError, pin_toggles
 from .wires import WIRES, WireModel
 
 CYCLES_OF_REGISTERS = 8  # more than the registers between the ports of the front and the outputs
@@ -115,7 +114,7 @@ def composed_cost(
     netlist = measured.front[0].netlist
     sink_ff = sum(netlist.load_ff[net] for net in netlist.clock_nets) / len(netlist.flops)
     flops = round(sum(part.flops for part in parts.values()))
-    tree = clock_tree(liberty, flops, float(sink_ff), clock_ps, wire_ff_per_fanout=wire_ff)
+    tree = buffer_tree(liberty, flops, float(sink_ff), clock_ps, wire_ff_per_fanout=wire_ff)
     wire = 0.5 * liberty.voltage_v**2 * wire_ff
     wired = [
         cycles * (wire * sum(one.pin_toggles[k] for one in parts.values())
@@ -176,10 +175,12 @@ class _Measurement:
         return self.part(model, activity)
 
     def fan_out(self, mapped: Sequence[tuple[PowerModel, Activity]], share: float, wire_ff: float) -> PartCost:
-        """Buffers between the front and all slices, a tree for every bit that the front broadcasts."""
+        """Buffers between the front and all slices, a tree for every bit that the front broadcasts, and its wires.
+
+        The wires to the slices' pins are counted with these."""
         density = {name: self._density(name) for name in STEERING}
         area = count = 0.0
-        energy, toggles = NO_ENERGY, 0.0
+        energy = NO_ENERGY
         for name, moves in density.items():
             for bit, density_of_bit in enumerate(moves):
                 nets = [(model.netlist, model.netlist.ports[name][1][bit]) for model, _ in mapped]
@@ -187,12 +188,13 @@ class _Measurement:
                 load = share * sum(float(netlist.load_ff[net]) for netlist, net in nets)
                 if pins < 1:  # every slice ignores the bit
                     continue
-                tree = clock_tree(self.liberty, round(pins), load / pins, self.clock_ps, wire_ff_per_fanout=wire_ff)
+                tree = buffer_tree(
+                    self.liberty, round(pins), load / pins, self.clock_ps, wire_ff_per_fanout=wire_ff, leaf_wires=False
+                )
                 moving = tree.energy._replace(leakage_fj=0.0).scaled(density_of_bit / 2)  # a clock moves twice
                 energy = energy.plus(moving, Energy(0.0, 0.0, tree.energy.leakage_fj))
                 area, count = area + tree.area_um2, count + sum(tree.levels)
-                toggles += density_of_bit * sum(tree.levels)
-        return PartCost(area, count, 0.0, 0.0, (energy, energy), (toggles, toggles))
+        return PartCost(area, count, 0.0, 0.0, (energy, energy), (0.0, 0.0))
 
     def part(self, model: PowerModel, activity: Activity, copies: float = 1.0) -> PartCost:
         """Cost of a simulated netlist."""

@@ -17,7 +17,7 @@ from slipstick.rtl.lutnet_front import CODE_WIDTH
 from slipstick.rtl.lutnet_unit import LutNetUnit
 
 from .cost import CLOCK_MHZ
-from .element import MappingError
+from .unit import MappingError
 
 TOP = "lutnet"
 FILLING = 4  # rows until all parts of the unit are at work, where a row takes several cycles

@@ -1,6 +1,6 @@
 """What the modules of an accelerator take on a layer's recorded tiles: mapped and simulated when first asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,18 +20,18 @@ from slipstick.rtl.spec.streams import TileStream
 from .beside import (
     COLUMNS,
     Setting,
-    banks_energy,
-    column_energy,
-    control_energy,
+    banks_stimulus,
+    column_stimulus,
+    control_stimulus,
     default_requant,
-    encoder_energy,
-    register_energy,
+    encoder_stimulus,
+    register_stimulus,
     spread,
 )
 from .buffer_tree import MAX_FANOUT
 from .dot import Dot, encoded_bits, weight_table
 from .timeline import WINDOW, Pass, window
-from .unit import Unit, UnitEnergy, bits_of
+from .unit import Stimulus, Unit, UnitEnergy, bits_of
 from .wires import WIRES, WireModel
 
 Mix = str | Sequence[str]
@@ -111,8 +111,9 @@ class ModuleEnergies:
 
     def dot_energy(self, name: str, layer: str) -> UnitEnergy:
         """Energy of a cycle of a dot column on a layer's streams."""
-        key = ("dot energy", self.cell(name).digest, layer, self.mesh, self.delays)
-        return self.keep(key, lambda: self.dot(name).energy(self.tiles(layer), self.mesh, self.delays))
+        dot = self.dot(name)
+        key = ("dot energy", self.cell(name).digest)
+        return self.on_layers(key, dot.unit, layer, lambda one: dot.stimulus(self.tiles(one), self.mesh, self.delays))
 
     def encoding(self, names: tuple[str, ...]) -> Encoding:
         """What the cells of these columns read of an activation."""
@@ -130,7 +131,7 @@ class ModuleEnergies:
             """What the banks keep of weights int8 [n, columns]."""
             return np.concatenate([table[c.astype(np.uint8)] for table, c in zip(tables, codes.T, strict=True)], axis=1)
 
-        def measure() -> UnitEnergy:
+        def stimulus(layer: str) -> Stimulus:
             words, writes, first = [], [], []
             for stream in self.tiles(layer):
                 one = Pass(stream, self.mesh)
@@ -139,88 +140,85 @@ class ModuleEnergies:
                     words.append(bus)
                     writes.append((one.written == row).astype(np.int64))
                     first.append(kept(stream.weights[None, row, : len(group)])[0])
-            return banks_energy(unit, words, writes, first, self.delays)
+            return banks_stimulus(words, writes, first)
 
         digests = tuple(self.cell(name).digest for name in group)
-        return self.keep(("weight banks", digests, layer, self.mesh, self.delays), measure)
+        return self.on_layers(("weight banks", digests), unit, layer, stimulus)
 
     def resting_banks(self, unit: Unit, bits: int, layer: str) -> UnitEnergy:
         """Banks of constants, which see the weights pass and keep what they have."""
 
-        def measure() -> UnitEnergy:
+        def stimulus(layer: str) -> Stimulus:
             words = []
             for stream in self.tiles(layer):
                 bus = Pass(stream, self.mesh).bus_weights()
                 byte = np.resize(bus.T, (-(-bits // 8), len(bus))).T
                 words.append(np.concatenate([bits_of(c.astype(np.uint8), 8) for c in byte.T], axis=1)[:, :bits])
             still = [np.zeros(len(words[0]), np.int64)] * len(words)
-            return banks_energy(unit, words, still, [one[0] for one in words], self.delays)
+            return banks_stimulus(words, still, [one[0] for one in words])
 
-        return self.keep(("resting banks", bits, layer, self.mesh, self.delays), measure)
+        return self.on_layers(("resting banks", bits), unit, layer, stimulus)
 
     def resting_register(self, unit: Unit, width: int, layer: str) -> UnitEnergy:
         """A register whose word stays while its clock runs."""
         still = np.zeros((64, width), np.uint8)
         return self.keep(
             ("resting register", width, self.delays),
-            lambda: register_energy(unit, [still], np.ones(64), self.delays),
+            lambda: unit.energy(register_stimulus([still], np.ones(64)), self.delays),
         )
 
     def weight_encoder(self, unit: Unit, layer: str) -> UnitEnergy:
         """The encoder of a column's weights."""
 
-        def measure() -> UnitEnergy:
+        def stimulus(layer: str) -> Stimulus:
             buses = [Pass(stream, self.mesh).bus_weights() for stream in self.tiles(layer)]
-            return encoder_energy(unit, [bus[:, c] for bus in buses for c in spread(bus.shape[1])], self.delays)
+            return encoder_stimulus([bus[:, c] for bus in buses for c in spread(bus.shape[1])])
 
-        return self.keep(("weight encoder", unit.synthesis.key, layer, self.mesh, self.delays), measure)
+        return self.on_layers(("weight encoder", unit.synthesis.key), unit, layer, stimulus)
 
     def activation_encoder(self, unit: Unit, layer: str) -> UnitEnergy:
         """The encoder of a row's activations."""
 
-        def measure() -> UnitEnergy:
+        def stimulus(layer: str) -> Stimulus:
             buses = [Pass(stream, self.mesh).bus_activations() for stream in self.tiles(layer)]
-            return encoder_energy(unit, [bus[:, r] for bus in buses for r in spread(bus.shape[1])], self.delays)
+            return encoder_stimulus([bus[:, r] for bus in buses for r in spread(bus.shape[1])])
 
-        return self.keep(("activation encoder", unit.synthesis.key, layer, self.mesh, self.delays), measure)
+        return self.on_layers(("activation encoder", unit.synthesis.key), unit, layer, stimulus)
 
     def activation_register(self, unit: Unit, names: tuple[str, ...], bits: tuple[int, ...], layer: str) -> UnitEnergy:
         """The register of some bits of a row's encoded activations."""
 
-        def measure() -> UnitEnergy:
+        def stimulus(layer: str) -> Stimulus:
             codes, netlist = np.arange(256), self.encoding(names).netlist
             table = bits_of(netlist.evaluate(codes, np.zeros_like(codes)).astype(np.int64), len(netlist.outputs))
-            return self._register(unit, table[:, list(bits)], layer)
+            return self._register(table[:, list(bits)], layer)
 
-        key = ("register", self.encoding(names).netlist.digest, bits, layer, self.mesh, self.delays)
-        return self.keep(key, measure)
+        return self.on_layers(("register", self.encoding(names).netlist.digest, bits), unit, layer, stimulus)
 
     def skew_register(self, unit: Unit, layer: str) -> UnitEnergy:
         """A register that delays a row's activations before they are encoded."""
-        return self.keep(
-            ("skew register", layer, self.mesh, self.delays),
-            lambda: self._register(unit, bits_of(np.arange(256), 8), layer),
-        )
+        table = bits_of(np.arange(256), 8)
+        return self.on_layers(("skew register",), unit, layer, lambda one: self._register(table, one))
 
-    def _register(self, unit: Unit, table: np.ndarray, layer: str) -> UnitEnergy:
+    def _register(self, table: np.ndarray, layer: str) -> Stimulus:
         passes_ = [Pass(stream, self.mesh) for stream in self.tiles(layer)]
         words = [
             encoded_bits(table, one.bus_activations()[:, row : row + 1])
             for one in passes_
             for row in spread(self.rows if self.rows < COLUMNS else one.stream.activations.shape[1])
         ]
-        return register_energy(unit, words, passes_[0].working, self.delays)
+        return register_stimulus(words, passes_[0].working)
 
     def column(self, unit: Unit, width: int, layer: str, last: bool) -> UnitEnergy:
         """What stands under a column, in a pass that stores its sums or in the ``last`` one."""
 
-        def measure() -> UnitEnergy:
+        def stimulus(layer: str) -> Stimulus:
             cell = next(iter(self.cells.values()))
             rng = np.random.default_rng(WINDOW)
             passes_ = [Pass(window(stream, self.mesh, rng), self.mesh) for stream in self.tiles(layer)]
-            return column_energy(unit, cell, width, passes_, last=last, delays=self.delays)
+            return column_stimulus(unit, cell, passes_, last=last)
 
-        return self.keep(("column", width, layer, last, self.mesh, self.delays), measure)
+        return self.on_layers(("column", width, last), unit, layer, stimulus)
 
     def control(self, config: AcceleratorConfig) -> tuple[Unit, int, UnitEnergy]:
         """The control: its unit, that there is one, and its energy while products stream."""
@@ -236,9 +234,21 @@ class ModuleEnergies:
                 stream.bias[: self.columns],
                 requant,
             )
-            return control_energy(unit, config, [one, one], self.delays)
+            return unit.energy(control_stimulus(config, [one, one]), self.delays)
 
         return unit, 1, self.keep(("control energy", self.mesh, self.columns, self.delays), measure)
+
+    def on_layers(
+        self, key: tuple[Any, ...], unit: Unit, layer: str, stimulus: Callable[[str], Stimulus]
+    ) -> UnitEnergy:
+        """Energy of a unit on a layer's ``stimulus(layer)``; all layers are simulated when the first is asked for."""
+        self.tiles(layer)  # refuses one that is not there
+        layers = list(self.streams)
+        found = self.keep(
+            (*key, self.mesh, self.delays), lambda: unit.energies([stimulus(one) for one in layers], self.delays)
+        )
+        energy: UnitEnergy = found[layers.index(layer)]
+        return energy
 
     def unit(self, kind: str, *parameters: Any) -> Unit:
         """The mapped module of a kind (a method of ``Setting``) with these parameters."""

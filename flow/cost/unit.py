@@ -1,6 +1,6 @@
 """One module of the accelerator as mapped gates: its energy on the words that its ports see."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.activity import Activity, simulate
 from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.gates import MappedNetlist
-from slipstick.flow.power.glitches import with_glitches
+from slipstick.flow.power.glitches import each_with_glitches
 from slipstick.flow.power.power import PowerModel, power_model
 from slipstick.flow.power.synth import Synthesis
 from slipstick.flow.power.timing import analyse
@@ -26,6 +26,30 @@ Check = Callable[[Activity], None]
 
 class MappingError(UserError):
     """Mapped gates do not compute what they should: a fault of a tool or of the Liberty file."""
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """What a unit's input ports see: words int [n] or bits [n, width] by port, as ``simulate`` takes them.
+
+    They are ``segments`` sequences of equal length, of which the first ``settle`` steps are not counted.
+    ``check`` raises MappingError where the outputs are wrong.
+    """
+
+    words: Words
+    segments: int
+    settle: int
+    check: Check | None = None
+
+    @property
+    def count(self) -> int:
+        """Vectors of all sequences."""
+        return len(next(iter(self.words.values())))
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """Stimuli of one kind can be simulated as one."""
+        return self.count // self.segments, self.settle, tuple(sorted(self.words))
 
 
 @dataclass(frozen=True)
@@ -101,7 +125,7 @@ class Unit:
         netlist = self.power.netlist
         ports = {name: len(nets) for name, (direction, nets) in netlist.ports.items() if direction == "input"}
         still = {name: np.zeros((8, width), np.uint8) for name, width in ports.items() if name != "clk"}
-        return self.energy(still, segments=1, settle=3).total_fj
+        return self.energy(Stimulus(still, 1, 3)).total_fj
 
     @cached_property
     def clock_sinks(self) -> tuple[int, float]:
@@ -121,42 +145,60 @@ class Unit:
                 found[name] = CLOCK if name == "clk" else self.part_of(netlist, name)
         return found
 
-    def energy(
-        self, words: Words, *, segments: int, settle: int, delays: Delays = Delays.ZERO, check: Check | None = None
-    ) -> UnitEnergy:
-        """Energy on words int [n] or bits [n, width] by input port, as ``simulate`` takes them; kept by content.
+    def energy(self, stimulus: Stimulus, delays: Delays = Delays.ZERO) -> UnitEnergy:
+        """Energy of a cycle; kept by content."""
+        return self.energies([stimulus], delays)[0]
 
-        ``check`` raises MappingError where the outputs are wrong.
-        """
-        names = sorted(words)
+    def energies(self, stimuli: Sequence[Stimulus], delays: Delays = Delays.ZERO) -> list[UnitEnergy]:
+        """Energies of a cycle of each stimulus, simulated as one where they are of a kind; kept by content."""
         key = digest(
-            self.synthesis.key, self.clock_ps, self.chained, segments, settle, delays.name, code_digest(__name__),
-            names, *(np.ascontiguousarray(words[name]) for name in names), sorted(set(self.groups.values())),
+            self.synthesis.key, self.clock_ps, self.chained, delays.name, code_digest(__name__),
+            sorted(set(self.groups.values())),
+            *([one.segments, one.settle, [[name, digest(np.ascontiguousarray(one.words[name]))]
+               for name in sorted(one.words)]] for one in stimuli),
         )  # fmt: skip
-        found = Store("unit").json(key, lambda: self._measure(words, segments, settle, delays, check))
-        ports = {name: tuple(values) for name, values in found["ports"].items()}
-        return UnitEnergy(found["parts"], found["toggles"], ports)
+        found = Store("unit").json(key, lambda: self._measure(stimuli, delays))
+        return [
+            UnitEnergy(one["parts"], one["toggles"], {name: tuple(values) for name, values in one["ports"].items()})
+            for one in found
+        ]
 
-    def _measure(self, words: Words, segments: int, settle: int, delays: Delays, check: Check | None) -> dict[str, Any]:
-        netlist = self.power.netlist
-        activity = simulate(netlist, words, segments=segments, settle=settle)
-        if check:
-            check(activity)
-        activity = with_glitches(activity, delays, self.power.timing)
+    def _measure(self, stimuli: Sequence[Stimulus], delays: Delays) -> list[dict[str, Any]]:
+        activities: dict[int, Activity] = {}
+        for kind in dict.fromkeys(one.kind for one in stimuli):
+            places = [place for place, one in enumerate(stimuli) if one.kind == kind]
+            alike = [stimuli[place] for place in places]
+            words = {name: np.concatenate([one.words[name] for one in alike]) for name in alike[0].words}
+            segments = sum(one.segments for one in alike)
+            whole = simulate(self.power.netlist, words, segments=segments, settle=alike[0].settle)
+            start = 0
+            for place, one in zip(places, alike, strict=True):
+                activities[place] = whole.part(start, start + one.count)
+                start += one.count
+                if one.check:
+                    one.check(activities[place])
+        in_order = [activities[place] for place in range(len(stimuli))]
+        return [self._figures(one) for one in each_with_glitches(in_order, delays, self.power.timing)]
+
+    def _figures(self, activity: Activity) -> dict[str, Any]:
         parts: dict[str, float] = {}
         for name, one in self.power.report_groups(activity, self.groups).items():
             parts[name] = parts.get(name, 0.0) + one.data.total_fj
             parts[CLOCK] = parts.get(CLOCK, 0.0) + one.clock_pins.total_fj
-        signal = np.ones(netlist.net_count)
-        signal[list(netlist.ports["clk"][1]) if "clk" in netlist.ports else []] = 0
         ports = {
             name: activity.density[list(nets)].tolist()
-            for name, (direction, nets) in netlist.ports.items()
+            for name, (direction, nets) in self.power.netlist.ports.items()
             if direction == "input" and name != "clk"
         }
-        return {
-            "parts": parts, "toggles": float((netlist.fanout * activity.density * signal).sum()), "ports": ports,
-        }  # fmt: skip
+        return {"parts": parts, "toggles": pin_toggles(activity), "ports": ports}
+
+
+def pin_toggles(activity: Activity) -> float:
+    """Transitions a cycle that input pins see, the clock port's left out."""
+    netlist = activity.netlist
+    signal = np.ones(netlist.net_count)
+    signal[list(netlist.ports["clk"][1]) if "clk" in netlist.ports else []] = 0
+    return float((netlist.fanout * activity.density * signal).sum())
 
 
 def bits_of(values: np.ndarray, width: int) -> np.ndarray:

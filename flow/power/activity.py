@@ -84,6 +84,23 @@ class Activity:
         probability[self.ruled_nets] = 0.5
         return probability
 
+    def part(self, start: int, stop: int) -> "Activity":
+        """The cycles start to stop - 1 by themselves, settled states only; no step into the first one counts."""
+        first, last = start * self.phases, stop * self.phases
+        words = slice(first // 64, -(-last // 64))
+        low = np.uint64(first % 64)
+        rows = np.concatenate([self.planes[:, words], self.counted[None, words]])
+        if low:
+            high = np.zeros_like(rows)
+            high[:, :-1] = rows[:, 1:] << (np.uint64(64) - low)
+            rows = (rows >> low) | high
+        rows = rows[:, : -(-(last - first) // 64)]
+        counted = rows[-1].copy()
+        if (last - first) % 64:
+            counted[-1] &= np.uint64((1 << (last - first) % 64) - 1)
+        counted[0] &= ~np.uint64(1)
+        return Activity(self.netlist, rows[:-1], counted, last - first, phases=self.phases)
+
     def values(self, name: str, signed: bool = False) -> np.ndarray:
         """Integers on a port or public net at the end of every cycle, int64 [cycles]."""
         return unpack(self.planes[list(self._nets(name))], self.count, signed)[self.phases - 1 :: self.phases]

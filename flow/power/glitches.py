@@ -12,7 +12,7 @@ timing analysis' business.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -36,21 +36,32 @@ def with_glitches(
 
     NLDM delays are those of ``timing`` (``analyse`` with its defaults where None), rounded to ``grid_ps``.
     """
-    if delays is Delays.ZERO:
-        return replace(activity, delays=delays, transitions=None)
-    netlist = activity.netlist
+    return each_with_glitches([activity], delays, timing, grid_ps=grid_ps)[0]
+
+
+def each_with_glitches(
+    activities: Sequence[Activity], delays: Delays, timing: Timing | None = None, *, grid_ps: float = GRID_PS
+) -> list[Activity]:
+    """Several activities of one netlist, each as ``with_glitches`` gives it; faster than one by one."""
+    if delays is Delays.ZERO or not activities:
+        return [replace(one, delays=delays, transitions=None) for one in activities]
+    netlist = activities[0].netlist
     steps = unit_steps(netlist) if delays is Delays.UNIT else nldm_steps(netlist, timing or analyse(netlist), grid_ps)
-    transitions = replace(activity, transitions=None).toggles.copy()
     gate_nets = [net for gate in netlist.gates for _, net in _functions(gate)]
-    transitions[gate_nets] = 0
-    old, new = activity.before, activity.planes
-    old = (old & activity.counted) | (new & ~activity.counted)  # nothing moves in a step that does not count
+    transitions = np.stack([replace(one, transitions=None).toggles for one in activities])
+    transitions[:, gate_nets] = 0
+    owner = np.repeat(np.arange(len(activities)), [one.planes.shape[1] for one in activities])
+    new = np.concatenate([one.planes for one in activities], axis=1)
+    counted = np.concatenate([one.counted for one in activities])
+    old = np.concatenate([one.before for one in activities], axis=1)
+    old = (old & counted) | (new & ~counted)  # nothing moves in a step that does not count
     words = max(1, min(_WORDS, _BUDGET // netlist.net_count))
     for start in range(0, new.shape[1], words):
         part = slice(start, start + words)
-        for net, count in _transitions(netlist, steps, old[:, part], new[:, part]):
-            transitions[net] += count
-    return replace(activity, delays=delays, transitions=transitions)
+        owners, firsts = np.unique(owner[part], return_index=True)
+        for net, counts in _transitions(netlist, steps, old[:, part], new[:, part]):
+            transitions[owners, net] += np.add.reduceat(counts, firsts)
+    return [replace(one, delays=delays, transitions=own) for one, own in zip(activities, transitions, strict=True)]
 
 
 class _Wave(NamedTuple):
@@ -68,8 +79,10 @@ def _functions(gate: Instance) -> list[tuple[Expression, int]]:
     return [(parse(pin.function or "0"), gate.nets[pin.name]) for pin in gate.cell.outputs if pin.name in gate.nets]
 
 
-def _transitions(netlist: MappedNetlist, steps: Steps, old: np.ndarray, new: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Transitions of every gate's output, by net; ``old`` and ``new`` are settled states [nets, words]."""
+def _transitions(
+    netlist: MappedNetlist, steps: Steps, old: np.ndarray, new: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Transitions [words] of every gate's output, by net; ``old`` and ``new`` are settled states [nets, words]."""
     waves: dict[int, _Wave] = {}
     readers = Counter(net for gate in netlist.gates for net in gate.nets.values())
     driven = {net for gate in netlist.gates for _, net in _functions(gate)}
@@ -92,8 +105,8 @@ def _transitions(netlist: MappedNetlist, steps: Steps, old: np.ndarray, new: np.
             rows = _inertial(ideal, old[net], rise, fall)
             wave = _Wave(start + min(rise, fall), rows)
             waves[net] = wave
-            changes = np.bitwise_count(rows[1:] ^ rows[:-1]).sum(dtype=np.int64)
-            yield net, int(changes + np.bitwise_count(rows[0] ^ old[net]).sum(dtype=np.int64))
+            changes = np.bitwise_count(rows[1:] ^ rows[:-1]).sum(axis=0, dtype=np.int64)
+            yield net, changes + np.bitwise_count(rows[0] ^ old[net])
         for net in gate.nets.values():
             readers[net] -= 1
             if not readers[net]:

@@ -16,9 +16,6 @@ from ..cells.netlist import Netlist
 from ..gates import place_gates
 from ..place import Library
 
-SLOPE = 0.5
-"""How much later a bit of a product comes than the one below it, in delays of a carry; least energy with glitches."""
-
 
 @dataclass(frozen=True)
 class Term:
@@ -58,7 +55,7 @@ def tree_netlist(terms: Sequence[Term], width: int) -> Netlist:
             place += term.bits
         add_word(columns, w)
         add_constant(columns, constant)
-        return earliest_first_add(columns, lambda place: SLOPE * place, prefix_add)
+        return earliest_first_add(columns, prefix_add)
 
     return Netlist.trace(add, (sum(term.bits for term in terms), width))
 
@@ -70,7 +67,7 @@ class AdderTree(Component):
     term lowest; ``sum_in`` In and ``sum_out`` Out, ``width`` bits.
     """
 
-    clocked = False
+    clocked, structural = False, True
 
     def __init__(self, terms: tuple[Term, ...], width: int, library: Library | None = None) -> None:
         self.terms_of, self.width = terms, width

@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from ..cells.dot_form import DotForm, Encoding
+from ..cells.registry import FAMILIES
 from ..gates import place_gates
 from ..place import Library
 
@@ -12,7 +13,8 @@ class Product(Component):
     """``cell.table[a, w]`` = ``word + carry * 2^place`` of encoded operands, combinational.
 
     Members: ``activation`` and ``weight`` In, as encoded by the cell's ``dot_form``; ``word`` Out, two's
-    complement without the low bits that are always 0; ``carry`` Out, where the form has one.
+    complement without the low bits that are always 0; ``carry`` Out, where the form has one. ``structural``: the
+    cell's family drew its gates, and synthesis should keep them; an evolved or imported netlist is better restructured.
     """
 
     clocked = False
@@ -20,6 +22,7 @@ class Product(Component):
     def __init__(self, form: DotForm, library: Library | None = None) -> None:
         self.form = form
         self.module_name, self.content = f"product_{form.cell.name}", form.cell.digest
+        self.structural = form.cell.family in FAMILIES
         super().__init__({
             "activation": In(len(form.activation.outputs)), "weight": In(len(form.weight.outputs)),
             "word": Out(signed(form.product_width - form.low)), **({"carry": Out(1)} if form.has_carry else {}),

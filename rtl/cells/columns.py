@@ -110,25 +110,24 @@ def wallace_add(columns: Columns, add: Add = ripple_add) -> Word:
     return add(*two_rows(columns))
 
 
-def earliest_first_add(columns: Columns, arrival: Callable[[int], float], add: Add = ripple_add) -> Word:
+def earliest_first_add(columns: Columns, add: Add = ripple_add) -> Word:
     """Sum of weighted columns modulo 2^len(columns): full adders that always take a column's three earliest bits.
 
-    ``arrival`` is when the bits of column i come; a full adder's sum takes 2 of that unit, its carry 1. Bits that
-    wait for each other least also glitch least. After Oklobdzija, Villeger and Liu, "A Method for Speed Optimized
-    Partial Product Reduction", 1996.
+    A full adder's results come one step after the last of its bits. Bits that wait for each other least also glitch
+    least. After Oklobdzija, Villeger and Liu, "A Method for Speed Optimized Partial Product Reduction", 1996.
     """
     rows: Columns = []
-    carries: list[tuple[float, AnyBit]] = []
-    for index, column in enumerate(without_zeros(columns)):
-        waiting = [(arrival(index), bit) for bit in column] + carries
+    carries: list[tuple[int, AnyBit]] = []
+    for column in without_zeros(columns):
+        waiting = [(0, bit) for bit in column] + carries
         carries = []
         while len(waiting) > 2:
             waiting.sort(key=itemgetter(0))  # stable: equal ones in the order of their making
             taken, waiting = waiting[:3], waiting[3:]
             total, carry = full_add(*(bit for _, bit in taken))
-            time = taken[-1][0]
-            waiting.append((time + 2, total))
-            carries.append((time + 1, carry))
+            step = taken[-1][0] + 1
+            waiting.append((step, total))
+            carries.append((step, carry))
         rows.append([bit for _, bit in sorted(waiting, key=itemgetter(0))])
     return add(*two_rows(rows))
 

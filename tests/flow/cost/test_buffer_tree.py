@@ -40,6 +40,15 @@ def test_wires_and_fanout_can_be_overridden() -> None:
         buffer_tree(default_liberty(), 10, 2.9, CLOCK_PS, max_fanout=1)
 
 
+def test_wires_to_the_sinks_of_a_signal_are_counted_with_the_sinks() -> None:
+    library = default_liberty()
+    every, inner = (
+        buffer_tree(library, 1000, 2.9, CLOCK_PS, wire_ff_per_fanout=2.0, leaf_wires=one) for one in (True, False)
+    )
+    assert every.levels == inner.levels and every.delay_ps == inner.delay_ps
+    assert every.energy.switching_fj - inner.energy.switching_fj == pytest.approx(1000 * 2.0 * library.voltage_v**2)
+
+
 def test_slow_buffers_drive_fewer_pins(toy_text) -> None:
     """BUF1 and BUF2 give slews of 0.2 ns at 50 ps and no load, and more at any: two pins a buffer are left."""
     assert buffer_tree(parse_liberty(toy_text()), 8, 1.0, CLOCK_PS).levels == (4, 2, 1)

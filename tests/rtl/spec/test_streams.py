@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from slipstick.errors import UserError
 from slipstick.rtl.cells import cell
 from slipstick.rtl.spec.array import ArrayConfig, CellMix, matmul
-from slipstick.rtl.spec.streams import ElementSequences, TileStream
+from slipstick.rtl.spec.streams import TileStream, table_product
 
 
 @pytest.fixture
@@ -16,23 +18,21 @@ def stream():
 
 
 @pytest.mark.parametrize("name", ["exact8s", "drum8s_k3", "truncated8s_k7_c1"])
-def test_column_sums_are_what_the_array_computes(stream, name):
+def test_sums_after_a_tile_are_what_the_array_computes(stream, name):
     config = ArrayConfig(4, 3, CellMix.uniform(cell(name), rows=4, columns=3))
-    assert (stream.column_sums(cell(name)) == matmul(config, stream.activations, stream.weights)).all()
-    assert (stream.partial_sums(cell(name))[:, -1] == stream.column_sums(cell(name))).all()
+    assert (stream.sums_after(cell(name)) == matmul(config, stream.activations, stream.weights)).all()
+    assert (stream.products(cell(name)).sum(1) == stream.sums_after(cell(name))).all()
 
 
-def test_element_sequences_follow_a_plain_loop(stream):
-    one = cell("drum8s_k3")
-    rows, columns, starts = np.array([0, 3, 2]), np.array([2, 0, 1]), np.array([0, 4, 1])
-    found = stream.element_sequences(one, rows, columns, starts, 5)
-    for s, (r, c, start) in enumerate(zip(rows, columns, starts, strict=True)):
-        for t in range(5):
-            a, w = stream.activations[start + t].astype(int), stream.weights[:, c].astype(int)
-            assert found.activation[s, t] == a[r] and found.weight[s, t] == w[r]
-            assert found.sum_in[s, t] == sum(int(one.table[a[k] & 255, w[k] & 255]) for k in range(r))
-    joined = ElementSequences.join([found, found])
-    assert joined.sum_in.shape == (6, 5)
+def test_sums_start_from_the_bias_and_the_tiles_before(stream):
+    rng, one = np.random.default_rng(1), cell("drum8s_k3")
+    earlier = rng.integers(-128, 128, (9, 5)).astype(np.int8), rng.integers(-127, 128, (5, 3)).astype(np.int8)
+    bias = np.array([5, -7, 100])
+    later = replace(stream, earlier_activations=earlier[0], earlier_weights=earlier[1], bias=bias)
+    before = later.sums_before(one)
+    assert (before == table_product(one, *earlier) + bias).all()
+    assert (later.sums_before(one, slice(1, 3)) == before[:, 1:]).all()
+    assert (later.sums_after(one) == before + stream.sums_after(one)).all()
 
 
 @pytest.mark.parametrize(
