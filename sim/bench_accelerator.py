@@ -31,8 +31,9 @@ async def play(dut: Any) -> None:
     dut.reset_n.value = 1
     dut.go.value = 1
     start = time.process_time()
-    if plan["reset_at"]:
-        await Timer(plan["reset_at"], "step")
+    reset_at = plan.get("reset_at", 0)
+    if reset_at:
+        await Timer(reset_at, "step")
         dut.reset_n.value = 0
         await Timer(RESET_CYCLES, "step")
         dut.reset_n.value = 1
