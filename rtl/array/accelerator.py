@@ -127,6 +127,8 @@ class Accelerator(Component):
             parts: list[list[Value]] = [[] for _ in columns]
             for index in range(CONSTANTS[name]):
                 bits = [min(8, max(0, width - 8 * index)) for width in widths]
+                if not any(bits):  # sums this narrow need no such byte
+                    m.d.comb += Signal(name=f"{name}_t{j}_byte{index}_unused").eq(control.configure[byte])
                 words = [self._weight(column)[:count] for column, count in zip(columns, bits, strict=True)]
                 chosen = place_banks(
                     m, f"{name}_t{j}_byte{index}", self._library, words, write=control.configure[byte],

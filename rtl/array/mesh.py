@@ -14,7 +14,7 @@ Inside a tile r rows are reduced by one adder tree and activations are broadcast
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Value, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
@@ -64,6 +64,7 @@ class Mesh(Component):
         inputs = {"advance": self.advance, "valid": self.valid, "bank": self.bank}
         tags = place(m, "tags", self._library, MeshTags, tile_rows + tile_columns - 1, inputs=inputs)
         arriving = [self.valid, *tags.standing]
+        m.d.comb += Signal(name="last_standing_unused").eq(tags.standing[-1])  # no tile stands behind the last
         encodings = [self._encoding(row) for row in range(self.config.array.rows)]
         weights = [self._kept_weights(m, column) for column in range(self.config.array.columns)]
         above = [self.sums_in[f"column_{c}"] for c in range(self.config.array.columns)]

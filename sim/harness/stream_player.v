@@ -19,7 +19,7 @@ module stream_player #(
   input [16:0] stall_in,
   input [16:0] stall_out,
   output reg done,
-  output reg [31:0] cycle,
+  output reg [31:0] cycles,
   output reg [31:0] violations
 );
   localparam DATA = 32 * ANSWER_WORDS;
@@ -38,7 +38,7 @@ module stream_player #(
   );
 
   initial clk = 0;
-  always #1 begin  // a pulse without width: one step of simulated time a cycle
+  always #1 begin  // a pulse without width: one step of simulated time a cycles
     clk = 1;
     clk <= 0;
   end
@@ -59,10 +59,10 @@ module stream_player #(
   always @(posedge clk) begin
     if (!reset_n) begin
       {running, done, in_valid, out_ready, held} <= 0;
-      {cycle, violations, taken, received} <= 0;
+      {cycles, violations, taken, received} <= 0;
       random <= seed;
     end else begin
-      cycle <= cycle + 1;
+      cycles <= cycles + 1;
       random <= following(random);
       held <= out_valid && !out_ready;
       held_answer <= answer;
@@ -84,7 +84,7 @@ module stream_player #(
         end
         out_ready <= {1'b0, random[31:16]} >= stall_out;
         if (out_valid && out_ready) begin
-          $fwrite(record, "%u", {cycle, answer});
+          $fwrite(record, "%u", {cycles, answer});
           received <= received + 1;
         end
         if (taken == beats && !in_valid && received == answers) begin
