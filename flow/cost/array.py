@@ -116,7 +116,7 @@ class ArrayModel(ModuleEnergies):
 
     def units(self, mix: Mix) -> dict[str, tuple[Unit, float]]:
         """Every mapped module of an accelerator and how often it stands in it, by name."""
-        layer = next(iter(self.streams))
+        layer = next(layer for layer in self.streams if layer in self.shapes)
         found: dict[str, tuple[Unit, float]] = {}
         for one in self._placed(self.names(mix), layer):
             top = one.unit.synthesis.top
