@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.emit import accelerators_verilog
 from slipstick.rtl.spec import interpreter
+from slipstick.rtl.verilog.emit import accelerators_verilog
 from slipstick.sources import code_digest
 
 from . import player

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.emit import accelerator_verilog
 from slipstick.rtl.spec.beats import MatrixProduct, Schedule, schedule
 from slipstick.rtl.spec.depth import required_depth
 from slipstick.rtl.spec.interpreter import cycles
 from slipstick.rtl.spec.machine import AcceleratorConfig
+from slipstick.rtl.verilog.emit import accelerator_verilog
 
 from . import player
 from .drive import Mode, drive

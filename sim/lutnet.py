@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.lutnet_unit import LutNetUnit
+from slipstick.rtl.lutnet.unit import LutNetUnit
 from slipstick.rtl.spec.lutnet import LutNetSpec
 
 from .vector import UnitResult, cosimulate_rows

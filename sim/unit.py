@@ -16,7 +16,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In
 
 from slipstick.errors import UserError
-from slipstick.rtl.emit import to_verilog
+from slipstick.rtl.verilog.emit import to_verilog
 
 from .drive import BENCH
 from .runner import SimulationError, build, run

@@ -67,7 +67,7 @@ from pathlib import Path
 import os
 os.environ["SLIPSTICK_CACHE"] = str(Path("cache").resolve())
 from slipstick.flow.cost.emitted import emitted_modules
-from slipstick.rtl.requantiser import Requantiser
+from slipstick.rtl.array.requantiser import Requantiser
 print(emitted_modules(Requantiser, 20)["requantiser_a20"].verilog, end="")
 """
     first = python(copy, ask)

@@ -9,8 +9,8 @@ import typer
 from slipstick.errors import UserError
 from slipstick.files import write_text, write_whole
 from slipstick.rtl.cells import cell
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.multiplier import Multiplier
+from slipstick.rtl.parts.multiplier import Multiplier
+from slipstick.rtl.verilog.emit import to_verilog
 
 from .options import Json, print_json
 

@@ -12,8 +12,8 @@ from slipstick.flow.handoff.design import TIME_UNIT_PS, HandedDesign
 from slipstick.flow.handoff.handoff import hand_off
 from slipstick.flow.job.manifest import manifest
 from slipstick.rtl.array.accelerator import Accelerator
-from slipstick.rtl.emit import accelerator_verilog
-from slipstick.rtl.names import check_module_name
+from slipstick.rtl.verilog.emit import accelerator_verilog
+from slipstick.rtl.verilog.names import check_module_name
 
 from .machine import Machine, takes_machine
 from .options import ClockMhz, Json, print_json

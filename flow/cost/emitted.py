@@ -13,8 +13,8 @@ from amaranth.lib.wiring import In
 from slipstick.flow.library.liberty import Liberty
 from slipstick.flow.power.link import link
 from slipstick.flow.power.synth import Design, Synthesis, synthesise_all
-from slipstick.rtl import emit
-from slipstick.rtl.place import Library
+from slipstick.rtl.parts.place import Library
+from slipstick.rtl.verilog import emit
 from slipstick.sources import code_digest
 from slipstick.store import Store, digest
 

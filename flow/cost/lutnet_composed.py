@@ -18,10 +18,10 @@ from slipstick.flow.power.delays import Delays
 from slipstick.flow.power.glitches import with_glitches
 from slipstick.flow.power.power import PowerModel, power_model
 from slipstick.flow.power.synth import Synthesis, synthesise
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.lutnet_front import LutNetFront
-from slipstick.rtl.lutnet_sums import ConditionalSums, OutputWord
-from slipstick.rtl.lutnet_unit import STEERING, LutNetUnit
+from slipstick.rtl.lutnet.front import LutNetFront
+from slipstick.rtl.lutnet.sums import ConditionalSums, OutputWord
+from slipstick.rtl.lutnet.unit import STEERING, LutNetUnit
+from slipstick.rtl.verilog.emit import to_verilog
 
 from .buffer_tree import buffer_tree
 from .cost import CLOCK_MHZ

@@ -12,9 +12,9 @@ from slipstick.flow.power.gates import unpack
 from slipstick.flow.power.glitches import with_glitches
 from slipstick.flow.power.power import power_model
 from slipstick.flow.power.synth import synthesise
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.lutnet_front import CODE_WIDTH
-from slipstick.rtl.lutnet_unit import LutNetUnit
+from slipstick.rtl.lutnet.front import CODE_WIDTH
+from slipstick.rtl.lutnet.unit import LutNetUnit
+from slipstick.rtl.verilog.emit import to_verilog
 
 from .cost import CLOCK_MHZ
 from .unit import MappingError

@@ -1,7 +1,7 @@
 """A multiplier alone, as Verilog."""
 
 from slipstick.rtl.cells.cell import Cell
-from slipstick.rtl.multiplier import Multiplier
+from slipstick.rtl.parts.multiplier import Multiplier
 
 from .emitted import part_verilog
 

@@ -11,8 +11,8 @@ from slipstick.files import write_text
 from slipstick.flow.job.manifest import manifest
 from slipstick.rtl.cells.cell import Cell
 from slipstick.rtl.cells.library import cell_document
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.multiplier import Multiplier
+from slipstick.rtl.parts.multiplier import Multiplier
+from slipstick.rtl.verilog.emit import to_verilog
 
 from .archive import Archive, Member
 from .search import Settings

@@ -13,10 +13,10 @@ from slipstick.flow.search.problem import Assignment
 from slipstick.model.convert import assign_
 from slipstick.model.workload import Recording, record
 from slipstick.rtl.cells import cell
-from slipstick.rtl.emit import accelerator_verilog
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
 from slipstick.rtl.spec.depth import required_depth
 from slipstick.rtl.spec.machine import AcceleratorConfig
+from slipstick.rtl.verilog.emit import accelerator_verilog
 from slipstick.sim.cosim import CosimResult, cosimulate
 
 from .tiles import Placement

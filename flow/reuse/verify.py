@@ -19,11 +19,11 @@ from slipstick.model.integer.norm import IntegerLayerNorm
 from slipstick.model.integer.products import Requantiser
 from slipstick.model.integer.vit import IntegerVit
 from slipstick.model.layers.linear import ApproxLinear
-from slipstick.rtl.activation_unit import ActivationUnit
-from slipstick.rtl.layernorm_unit import LayerNormUnit
-from slipstick.rtl.residual import ResidualUnit
 from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.rtl.spec.residual import ResidualSpec
+from slipstick.rtl.vector.activation import ActivationUnit
+from slipstick.rtl.vector.layernorm import LayerNormUnit
+from slipstick.rtl.vector.residual import ResidualUnit
 from slipstick.sim.cosim import cosimulate
 from slipstick.sim.result import CosimResult
 from slipstick.sim.vector import UnitResult, cosimulate_rows

@@ -22,7 +22,7 @@ from amaranth.lib.wiring import Component, In, Out
 from slipstick.errors import UserError
 from slipstick.store import digest
 
-from ..place import Library, place
+from ..parts.place import Library, place
 from ..spec.beats import CONSTANT_BITS, CONSTANTS, FIELDS, MAX_ROWS, OF_COLUMN
 from ..spec.machine import AcceleratorConfig
 from ..spec.widths import LANE_BITS

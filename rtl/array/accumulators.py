@@ -5,7 +5,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
-from ..place import Library
+from ..parts.place import Library
 
 
 class Accumulators(Component):

@@ -13,8 +13,8 @@ from ..cells.bits import AnyBit, prefix_add
 from ..cells.columns import Columns, add_constant, add_word, earliest_first_add
 from ..cells.dot_form import DotForm
 from ..cells.netlist import Netlist
-from ..gates import place_gates
-from ..place import Library
+from ..parts.gates import place_gates
+from ..parts.place import Library
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from itertools import accumulate
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, In, Out
 
-from ..place import Library, place
+from ..parts.place import Library, place
 
 GATED_BITS = 64
 """Bits of neighbours that share a clock gate: what one drives in common libraries."""

@@ -3,11 +3,11 @@
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
-from ..place import Library, place
-from ..requantiser import Requantiser
+from ..parts.place import Library, place
 from ..spec.fixed import MULTIPLIER_BITS, SHIFT_BITS
 from ..spec.widths import LANE_BITS
 from .accumulators import Accumulators, row_bits
+from .requantiser import Requantiser
 
 
 class AccumulatorColumn(Component):

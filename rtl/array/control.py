@@ -10,7 +10,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from slipstick.store import digest
 
-from ..place import Library
+from ..parts.place import Library
 from ..spec.beats import CONSTANT_BYTES, FIELDS, OF_LAYER
 from ..spec.machine import AcceleratorConfig
 from .accumulators import row_bits

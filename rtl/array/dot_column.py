@@ -7,8 +7,8 @@ from slipstick.store import digest
 
 from ..cells.cell import Cell
 from ..cells.dot_form import DotForm, dot_form, shared_encoding
-from ..gates import gathered
-from ..place import Library, place
+from ..parts.gates import gathered
+from ..parts.place import Library, place
 from .adder_tree import AdderTree, Term
 from .product import Encoder, Product
 

@@ -21,8 +21,8 @@ from amaranth.lib.wiring import Component, In, Out
 from slipstick.store import digest
 
 from ..cells.dot_form import DotForm, Encoding, dot_form, shared_encoding
-from ..gates import gathered
-from ..place import Library, place
+from ..parts.gates import gathered
+from ..parts.place import Library, place
 from ..spec.machine import AcceleratorConfig
 from .banks import place_banks
 from .dot_column import DotColumn, kept_encoded

@@ -5,8 +5,8 @@ from amaranth.lib.wiring import Component, In, Out
 
 from ..cells.dot_form import DotForm, Encoding
 from ..cells.registry import FAMILIES
-from ..gates import place_gates
-from ..place import Library
+from ..parts.gates import place_gates
+from ..parts.place import Library
 
 
 class Product(Component):

@@ -3,7 +3,7 @@
 from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, In, Out
 
-from ..place import Library
+from ..parts.place import Library
 
 
 class Register(Component):

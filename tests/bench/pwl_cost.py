@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from jinja2 import Environment, StrictUndefined
 
-from slipstick.flow.cost.pwl_units import SHORT_LINES, Lines, UnitCost, best_unit, kinds
 from slipstick.flow.job.manifest import tool_versions
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.model.data import shipped
 from slipstick.model.zoo import load_model
+from tests.bench.pwl_units.cost import SHORT_LINES, Lines, UnitCost, best_unit, kinds
 
 PAGE = Path(__file__).parents[2] / "docs" / "pwl_cost.md"
 CLOCK_MHZ = 80

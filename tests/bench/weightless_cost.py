@@ -10,12 +10,12 @@ from jinja2 import Environment, StrictUndefined
 from slipstick.errors import UserError
 from slipstick.flow.cost.cost import CLOCK_MHZ
 from slipstick.flow.cost.lutnet_composed import ComposedCost, composed_cost
-from slipstick.flow.cost.pwl_units import UnitCost, best_unit, kinds
 from slipstick.flow.job.manifest import tool_versions
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.model.data import shipped
 from slipstick.model.weightless.tokens import record_tokens
-from slipstick.rtl.lutnet_unit import LutNetUnit
+from slipstick.rtl.lutnet.unit import LutNetUnit
+from tests.bench.pwl_units.cost import UnitCost, best_unit, kinds
 
 from .pwl_cost import INPUT_FRACTION, SHIFT, gelu_inputs, gelu_lines
 from .weightless_hardware import trained_model

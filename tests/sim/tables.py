@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.pwl_programmable import FRACTION_BITS, ProgrammablePwlUnit
 from slipstick.rtl.spec.fixed import requantise
 from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
 from slipstick.sim.unit import play
 from slipstick.sim.vector import UnitResult, compare, in_lanes
+from tests.bench.pwl_units.integer import FRACTION_BITS, ProgrammablePwlUnit
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
-from slipstick.rtl.activation_unit import STAGES, ActivationUnit
 from slipstick.rtl.spec.activation import ActivationSpec
 from slipstick.rtl.spec.fixed import Requant
+from slipstick.rtl.vector.activation import STAGES, ActivationUnit
 from slipstick.sim.vector import cosimulate_rows
 from tests.rtl.tables import chords
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
-from slipstick.rtl.emit import accelerators_verilog
+from slipstick.rtl.verilog.emit import accelerators_verilog
 from slipstick.sim import campaign as module
 from slipstick.sim.campaign import campaign, run_trials
 from slipstick.sim.trials import LARGEST, draw

@@ -10,9 +10,9 @@ import pytest
 
 from slipstick.errors import UserError
 from slipstick.rtl.cells import cell
-from slipstick.rtl.emit import accelerator_verilog
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
 from slipstick.rtl.spec.machine import AcceleratorConfig
+from slipstick.rtl.verilog.emit import accelerator_verilog
 from slipstick.sim.cosim import cosimulate
 from slipstick.sim.runner import SimulationError
 from slipstick.sim.vectors import GemmJob

@@ -15,11 +15,11 @@ from slipstick.model.integer.codes import Codes
 from slipstick.model.integer.norm import IntegerLayerNorm
 from slipstick.model.integer.softmax import IntegerSoftmax
 from slipstick.model.zoo import load_model
-from slipstick.rtl.activation_unit import ActivationUnit
-from slipstick.rtl.layernorm_unit import LayerNormUnit
-from slipstick.rtl.residual import ResidualUnit
-from slipstick.rtl.softmax_unit import SoftmaxUnit
 from slipstick.rtl.spec.residual import ResidualSpec
+from slipstick.rtl.vector.activation import ActivationUnit
+from slipstick.rtl.vector.layernorm import LayerNormUnit
+from slipstick.rtl.vector.residual import ResidualUnit
+from slipstick.rtl.vector.softmax import SoftmaxUnit
 from slipstick.sim.vector import UnitResult, cosimulate_rows
 
 pytestmark = pytest.mark.slow

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.layernorm_unit import LayerNormUnit
 from slipstick.rtl.spec.layernorm import LayerNormSpec
+from slipstick.rtl.vector.layernorm import LayerNormUnit
+from slipstick.rtl.verilog.emit import to_verilog
 from slipstick.sim.vector import cosimulate_rows
 from tests.rtl.tables import chords
 

@@ -14,8 +14,8 @@ from slipstick.model.weightless.mlp import WeightlessConfig
 from slipstick.model.weightless.replace import weightless_, weightless_mlps
 from slipstick.model.weightless.tokens import record_tokens
 from slipstick.model.zoo import load_model
-from slipstick.rtl.emit import to_verilog
 from slipstick.rtl.spec.lutnet import LutNetSpec
+from slipstick.rtl.verilog.emit import to_verilog
 from slipstick.sim import unit
 from slipstick.sim.lutnet import cosimulate_lutnets
 from tests.rtl.spec.lutnets import random_lutnet

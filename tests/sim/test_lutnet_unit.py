@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.lutnet_unit import LutNetUnit
+from slipstick.rtl.lutnet.unit import LutNetUnit
 from slipstick.rtl.spec.lutnet import LutNetSpec
+from slipstick.rtl.verilog.emit import to_verilog
 from slipstick.sim.vector import UnitResult, cosimulate_rows
 from tests.rtl.spec.lutnets import corner_codes, random_lutnet
 

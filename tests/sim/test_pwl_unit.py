@@ -11,10 +11,10 @@ import pytest
 
 from slipstick.errors import UserError
 from slipstick.model.pwl.optimal import fit
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.pwl_programmable import ProgrammablePwlUnit
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.pwl import PwlFormat, PwlTable
+from slipstick.rtl.verilog.emit import to_verilog
+from tests.bench.pwl_units.integer import ProgrammablePwlUnit
 from tests.rtl.tables import FUNCTIONS, SCALES, chords
 from tests.sim.tables import TableJob, cosimulate_tables
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from slipstick.rtl.residual import ResidualUnit
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.residual import HIGH, LOW, ResidualSpec
+from slipstick.rtl.vector.residual import ResidualUnit
 from slipstick.sim.vector import cosimulate_rows
 
 LEAST, MOST = -(1 << 31), (1 << 31) - 1

@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.softmax_unit import SoftmaxUnit
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.softmax import SoftmaxSpec
+from slipstick.rtl.vector.softmax import SoftmaxUnit
+from slipstick.rtl.verilog.emit import to_verilog
 from slipstick.sim.vector import cosimulate_rows
 from tests.rtl.tables import chords
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.pwl_unit import PwlUnit
-from slipstick.rtl.softmax_unit import SoftmaxUnit
 from slipstick.rtl.spec.softmax import SoftmaxSpec
+from slipstick.rtl.vector.pwl import PwlUnit
+from slipstick.rtl.vector.softmax import SoftmaxUnit
+from slipstick.rtl.verilog.emit import to_verilog
 from slipstick.sim.runner import SimulationError
 from slipstick.sim.unit import Part, parts, play
 from tests.rtl.tables import chords

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from slipstick.errors import UserError
-from slipstick.rtl.activation_unit import ActivationUnit
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.layernorm_unit import LayerNormUnit
-from slipstick.rtl.residual import ResidualUnit
-from slipstick.rtl.softmax_unit import SoftmaxUnit
 from slipstick.rtl.spec.activation import ActivationSpec
 from slipstick.rtl.spec.fixed import Requant
 from slipstick.rtl.spec.layernorm import LayerNormSpec
 from slipstick.rtl.spec.residual import HIGH, LOW, ResidualSpec
 from slipstick.rtl.spec.softmax import SoftmaxSpec
-from slipstick.rtl.vector_unit import Operation, VectorUnit
+from slipstick.rtl.vector.activation import ActivationUnit
+from slipstick.rtl.vector.layernorm import LayerNormUnit
+from slipstick.rtl.vector.residual import ResidualUnit
+from slipstick.rtl.vector.softmax import SoftmaxUnit
+from slipstick.rtl.vector.unit import Operation, VectorUnit
+from slipstick.rtl.verilog.emit import to_verilog
 from slipstick.sim.vector import cosimulate_rows
 from slipstick.sim.verilator import find_verilator
 from tests.rtl.tables import chords

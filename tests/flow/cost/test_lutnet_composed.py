@@ -12,8 +12,8 @@ from slipstick.flow.cost.lutnet_unit import lutnet_cost
 from slipstick.flow.cost.unit import MappingError
 from slipstick.flow.cost.wires import NO_WIRES
 from slipstick.flow.library.liberty import default_liberty
-from slipstick.rtl.lutnet_sums import ConditionalSums
-from slipstick.rtl.lutnet_unit import LutNetUnit
+from slipstick.rtl.lutnet.sums import ConditionalSums
+from slipstick.rtl.lutnet.unit import LutNetUnit
 from tests.rtl.spec.lutnets import random_lutnet
 
 SPEC = random_lutnet(8, 4, (24,), 5, outputs=8)

@@ -10,8 +10,8 @@ from slipstick.flow.cost import lutnet_unit
 from slipstick.flow.cost.lutnet_unit import lutnet_cost
 from slipstick.flow.cost.unit import MappingError
 from slipstick.flow.library.liberty import default_liberty
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.lutnet_unit import LutNetUnit
+from slipstick.rtl.lutnet.unit import LutNetUnit
+from slipstick.rtl.verilog.emit import to_verilog
 from tests.rtl.spec.lutnets import random_lutnet
 
 SPEC = random_lutnet(6, 4, (16, 12), 4, outputs=6)

@@ -14,10 +14,10 @@ from slipstick.flow.handoff.design import TIME_UNIT_PS, HandedDesign
 from slipstick.flow.handoff.handoff import hand_off
 from slipstick.flow.library.liberty import default_liberty
 from slipstick.rtl.cells.registry import cell
-from slipstick.rtl.emit import accelerator_verilog
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
 from slipstick.rtl.spec.beats import CONSTANTS, FIELDS
 from slipstick.rtl.spec.machine import AcceleratorConfig
+from slipstick.rtl.verilog.emit import accelerator_verilog
 from slipstick.sim.verilator import find_verilator
 
 CLOCK_MHZ = 80.0

@@ -9,8 +9,8 @@ from slipstick.errors import UserError
 from slipstick.flow.importer import import_files
 from slipstick.rtl.cells import cell
 from slipstick.rtl.cells.errors import operand_values
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.multiplier import Multiplier
+from slipstick.rtl.parts.multiplier import Multiplier
+from slipstick.rtl.verilog.emit import to_verilog
 
 
 @pytest.fixture

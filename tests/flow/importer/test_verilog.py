@@ -9,8 +9,8 @@ from slipstick.errors import UserError
 from slipstick.flow.importer import from_verilog
 from slipstick.rtl.cells import Cell, Netlist, cell, cells
 from slipstick.rtl.cells.columns import dadda_add, partial_products
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.multiplier import Multiplier
+from slipstick.rtl.parts.multiplier import Multiplier
+from slipstick.rtl.verilog.emit import to_verilog
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from slipstick.flow.power.synth import OUTPUT_LOAD_FF, synthesise
 from slipstick.flow.power.timing import INPUT_SLEW_PS
 from slipstick.rtl.array.mesh import Mesh
 from slipstick.rtl.cells.registry import cell
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.place import Library
+from slipstick.rtl.parts.place import Library
 from slipstick.rtl.spec.array import ArrayConfig, CellMix
 from slipstick.rtl.spec.machine import AcceleratorConfig
+from slipstick.rtl.verilog.emit import to_verilog
 from tests.flow.power.designs import ELEMENT, element_verilog
 
 CLOCK_PS = 10_000

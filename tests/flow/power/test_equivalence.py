@@ -13,8 +13,8 @@ from slipstick.flow.power.gates import MappedNetlist, check_against_table
 from slipstick.flow.power.synth import synthesise
 from slipstick.rtl.cells import FAMILIES, build, cell, names
 from slipstick.rtl.cells.cell import Cell
-from slipstick.rtl.emit import to_verilog
-from slipstick.rtl.multiplier import Multiplier
+from slipstick.rtl.parts.multiplier import Multiplier
+from slipstick.rtl.verilog.emit import to_verilog
 from slipstick.store import Store
 
 

@@ -1,0 +1,1 @@
+"""The look-up-table units: weightless MLPs of rows of codes."""

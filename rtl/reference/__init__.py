@@ -1,1 +1,0 @@
-"""Designs that ours are measured against; no accelerator uses them."""

@@ -1,0 +1,1 @@
+"""The vector units: activation, softmax, LayerNorm and residual addition of rows."""

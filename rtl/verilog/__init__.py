@@ -1,0 +1,1 @@
+"""Verilog text of components, its clean-up, and names that tools take."""
