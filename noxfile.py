@@ -97,6 +97,12 @@ def power(session: nox.Session) -> None:
 
 
 @nox.session
+def array(session: nox.Session) -> None:
+    """Measure the mesh by size and library; `-- LIBERTY ...` adds libraries; writes docs/array.md and its picture."""
+    session.run(python(session, "test"), "-m", "tests.bench.array", *session.posargs, external=True)
+
+
+@nox.session
 def integer(session: nox.Session) -> None:
     """Measure integer-only inference before and after finetuning; `-- PACK` with train_ and test_ images."""
     session.run(python(session, "test"), "-m", "tests.bench.integer", *session.posargs, external=True)
