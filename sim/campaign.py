@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from slipstick.errors import UserError
-from slipstick.rtl.spec import interpreter
 from slipstick.rtl.verilog.emit import accelerators_verilog
 from slipstick.sources import code_digest
 
@@ -25,7 +24,7 @@ from . import player
 from .compile import SimulationError, compile_simulator, plain_folder
 from .drive import SHARED
 from .runner import FLAGS, QUIET, control_file
-from .trials import Trial, draw
+from .trials import STALL, Trial, draw
 from .verilator import find_verilator
 
 TOGETHER = 2  # trials of one simulator
@@ -111,26 +110,37 @@ def run_trials(trials: Sequence[Trial], out: Path, verilog: str | None = None) -
 
     SimulationError where it does not build, or does not end.
     """
-    text = verilog or accelerators_verilog({_name(one): one.config for one in trials})
     with tempfile.TemporaryDirectory(prefix="slipstick-campaign-", dir=plain_folder()) as name:
         folder = Path(name)
-        for one in trials:
-            player.write_beats(folder / f"{one.number}.beats", one.beats)
-        players = "".join(player.around(_name(one), f"player_{one.number}") for one in trials)
-        sources = {"designs.v": text, "players.v": players, "campaign.v": _bench(trials)}
-        flags = [flag for flag in (*FLAGS, *QUIET) if flag != "--vpi"]
-        control = control_file(TOP, SHARED)
-        compile_simulator(find_verilator(), flags, TOP, sources, control, folder / TOP, folder / "log", alone=True)
-        random = ["+verilator+rand+reset+2", f"+verilator+seed+{trials[0].number % 0x7FFFFFFE + 1}"]
-        done = subprocess.run([folder / TOP, *random], cwd=folder, capture_output=True, text=True)
-        results = {int(number): tuple(map(int, rest)) for number, *rest in _RESULT.findall(done.stdout)}
-        if done.returncode or len(results) != len(trials):
-            raise SimulationError(f"the simulator ended early: {(done.stderr or done.stdout)[-300:]}")
-        verdicts = [_judge(one, folder, *results[one.number]) for one in trials]
+        sources = build(trials, folder, verilog)
+        verdicts = play(trials, folder)
         for verdict in verdicts:
             if verdict.difference:
                 _keep(folder, out / f"failed-{verdict.number}", sources | {"trial.txt": verdict.trial}, verdict.number)
     return verdicts
+
+
+def build(trials: Sequence[Trial], folder: Path, verilog: str | None = None) -> dict[str, str]:
+    """A simulator of trials in a folder, and its Verilog by file; ``verilog`` replaces the emitted text."""
+    text = verilog or accelerators_verilog({_name(one): one.config for one in trials})
+    for one in trials:
+        player.write_beats(folder / f"{one.number}.beats", one.beats)
+    players = "".join(player.around(_name(one), f"player_{one.number}") for one in trials)
+    sources = {"designs.v": text, "players.v": players, "campaign.v": _bench(trials)}
+    flags = [flag for flag in (*FLAGS, *QUIET) if flag != "--vpi"]
+    control = control_file(TOP, SHARED)
+    compile_simulator(find_verilator(), flags, TOP, sources, control, folder / TOP, folder / "log", alone=True)
+    return sources
+
+
+def play(trials: Sequence[Trial], folder: Path, *arguments: str) -> list[Verdict]:
+    """Run the simulator of these trials once; SimulationError where it does not end."""
+    random = ["+verilator+rand+reset+2", f"+verilator+seed+{trials[0].number % 0x7FFFFFFE + 1}"]
+    done = subprocess.run([folder / TOP, *random, *arguments], cwd=folder, capture_output=True, text=True)
+    results = {int(number): tuple(map(int, rest)) for number, *rest in _RESULT.findall(done.stdout)}
+    if done.returncode or len(results) != len(trials):
+        raise SimulationError(f"the simulator ended early: {(done.stderr or done.stdout)[-300:]}")
+    return [_judge(one, folder, *results[one.number]) for one in trials]
 
 
 def _name(trial: Trial) -> str:
@@ -146,7 +156,7 @@ def _bench(trials: Sequence[Trial]) -> str:
     """Verilog that plays every trial's file, resets those that ask for it, and says how each ended."""
     parts, ends, shown, allowed = [], [], [], 0
     for one in trials:
-        name, pauses = f"p{one.number}", max(one.stall_in, one.stall_out)
+        name = f"p{one.number}"
         sizes = player.parameters(one.config) | {
             "BEATS_FILE": f'"{one.number}.beats"', "ANSWERS_FILE": f'"{one.number}.answers"'
         }  # fmt: skip
@@ -168,8 +178,8 @@ def _bench(trials: Sequence[Trial]) -> str:
             f'    $display("trial %0d: done %0d, %0d cycles, %0d violations", {one.number}, {name}_done, '
             f"{name}_cycles, {name}_violations);\n"
         )
-        slowest = sum(one.config.mesh) + 4  # cycles that a beat waits for those before it
-        allowed = max(allowed, int(4 * 2 * len(one.beats) * slowest / (1 - pauses / 65536)) + one.reset_at + 1000)
+        rests = sum(1 / (1 - pauses / STALL) for pauses in (one.stall_in, one.stall_out))
+        allowed = max(allowed, int(2 * one.cycles * rests) + one.reset_at + 1000)
     return (
         f"module {TOP};\n{''.join(parts)}  wire done = {' && '.join(ends)};\n  integer now = 0;\n"
         f"  initial begin\n    #16;\n    while (!done && now < {allowed}) begin #16; now = now + 16; end\n"
@@ -179,7 +189,7 @@ def _bench(trials: Sequence[Trial]) -> str:
 
 def _judge(trial: Trial, folder: Path, done: int, cycles: int, violations: int) -> Verdict:
     """Every answer, mark, and, where nothing pauses, the number of cycles, against the contract."""
-    wanted, asking = interpreter.run(trial.config, trial.beats), _answers(trial)
+    wanted, asking = trial.answers, _answers(trial)
 
     def verdict(difference: str) -> Verdict:
         return Verdict(trial.number, str(trial), len(wanted), difference)
@@ -202,7 +212,7 @@ def _judge(trial: Trial, folder: Path, done: int, cycles: int, violations: int) 
         return verdict(f"tlast of answer {marks[0]} is {int(got.last[marks[0]])}")
     if violations:
         return verdict(f"{violations} answers changed while they were not taken")
-    if trial.in_time and cycles != (due := interpreter.cycles(trial.config, trial.beats)):
+    if trial.in_time and cycles != (due := trial.cycles):
         return verdict(f"{cycles} cycles, {due} wanted")
     return verdict("")
 

@@ -6,12 +6,13 @@ Half of the streams are those of matrix products, half are beats at random, whic
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
 from slipstick.rtl.cells import cell, names
 from slipstick.rtl.cells.cell import Cell
+from slipstick.rtl.spec import interpreter
 from slipstick.rtl.spec.array import ArrayConfig, CellMix, padding_sums
 from slipstick.rtl.spec.beats import BEAT, CONSTANTS, FIELDS, Beats, MatrixProduct, schedule
 from slipstick.rtl.spec.fixed import MAX_SHIFT, MULTIPLIER_BITS, Requant
@@ -42,6 +43,16 @@ class Trial:
     def in_time(self) -> bool:
         """Whether the cycles are those of the contract: nothing pauses."""
         return not (self.stall_in or self.stall_out)
+
+    @cached_property
+    def answers(self) -> np.ndarray:
+        """What the contract answers, int [n, C]."""
+        return interpreter.run(self.config, self.beats)
+
+    @cached_property
+    def cycles(self) -> int:
+        """Cycles of the contract where nothing pauses."""
+        return interpreter.cycles(self.config, self.beats)
 
     def __str__(self) -> str:
         config, rests = self.config, [f"in {100 * self.stall_in // STALL} %", f"out {100 * self.stall_out // STALL} %"]
@@ -114,11 +125,12 @@ def _product(rng: np.random.Generator, config: AcceleratorConfig, columns: Seque
     stored = rng.integers(limits[:, 0], limits[:, 1] + 1)
     if rng.random() < 0.7:  # small beside the sums
         stored = np.clip(stored // 64, *limits.T)
-    requant = Requant(
-        rng.integers(0, 1 << MULTIPLIER_BITS, n) >> rng.integers(0, MULTIPLIER_BITS),
-        np.minimum(rng.integers(1, 32, n) + rng.integers(0, 2) * 32, MAX_SHIFT),
-        *(int(value) for value in rng.integers(-128, 128, 3)),
-    )
+    multiplier = rng.integers(0, 1 << MULTIPLIER_BITS, n) >> rng.integers(0, MULTIPLIER_BITS)
+    shift = np.minimum(rng.integers(1, 32, n) + rng.integers(0, 2) * 32, MAX_SHIFT)
+    if rng.random() < 0.5:  # sums between the limits, and ties
+        multiplier = 1 << rng.integers(0, MULTIPLIER_BITS, n)
+        shift = np.log2(multiplier).astype(np.int64) + rng.integers(1, 12, n)
+    requant = Requant(multiplier, shift, *(int(value) for value in rng.integers(-128, 128, 3)))
     return MatrixProduct(_operands(rng, m, k), _operands(rng, k, n), stored + padding, requant)
 
 

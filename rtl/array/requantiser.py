@@ -39,7 +39,8 @@ class Requantiser(Component):
         negative = self.accumulator[-1]
         magnitude = Signal(self.width - 1)
         less_one = Signal(MULTIPLIER_BITS)
-        product, below = Signal(self.width - 1 + MULTIPLIER_BITS), Signal()
+        product = Signal(self.width - 1 + MULTIPLIER_BITS)
+        below = Signal()
         m.d.comb += [
             magnitude.eq(self.accumulator ^ negative.replicate(self.width)),
             less_one.eq(Mux(self.multiplier == 0, 0, self.multiplier - 1)),
@@ -50,7 +51,8 @@ class Requantiser(Component):
                 below.eq(negative),
             ]
         rounded = Signal(len(product) + 1)
-        limited, scaled = Signal(range(MOST + 1)), Signal(signed(11))
+        limited = Signal(range(MOST + 1))
+        scaled = Signal(signed(11))
         m.d.comb += [
             rounded.eq(round_shift(product, self.shift)),
             limited.eq(Mux(rounded >= MOST, MOST, rounded)),
