@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from slipstick.errors import UserError
+from slipstick.rtl.spec.machine import AcceleratorConfig
 from slipstick.rtl.verilog.emit import accelerators_verilog
 from slipstick.sources import code_digest
 
@@ -122,10 +123,11 @@ def run_trials(trials: Sequence[Trial], out: Path, verilog: str | None = None) -
 
 def build(trials: Sequence[Trial], folder: Path, verilog: str | None = None) -> dict[str, str]:
     """A simulator of trials in a folder, and its Verilog by file; ``verilog`` replaces the emitted text."""
-    text = verilog or accelerators_verilog({_name(one): one.config for one in trials})
+    names = machines(trials)
+    text = verilog or accelerators_verilog({name: config for config, name in names.items()})
     for one in trials:
         player.write_beats(folder / f"{one.number}.beats", one.beats)
-    players = "".join(player.around(_name(one), f"player_{one.number}") for one in trials)
+    players = "".join(player.around(names[one.config], f"player_{one.number}") for one in trials)
     sources = {"designs.v": text, "players.v": players, "campaign.v": _bench(trials)}
     flags = [flag for flag in (*FLAGS, *QUIET) if flag != "--vpi"]
     control = control_file(TOP, SHARED)
@@ -143,8 +145,9 @@ def play(trials: Sequence[Trial], folder: Path, *arguments: str) -> list[Verdict
     return [_judge(one, folder, *results[one.number]) for one in trials]
 
 
-def _name(trial: Trial) -> str:
-    return f"machine_{trial.number}"
+def machines(trials: Sequence[Trial]) -> dict[AcceleratorConfig, str]:
+    """The name of each machine's module: that of the first trial on it."""
+    return {one.config: f"machine_{one.number}" for one in reversed(trials)}
 
 
 def _answers(trial: Trial) -> np.ndarray:

@@ -71,7 +71,9 @@ def draw(seed: int, number: int) -> Trial:
         count = int(rng.integers(1, 4))
         columns = rng.permutation(config.array.columns)[: rng.integers(1, config.array.columns + 1)].tolist()
         raw = ((True, False), (False,), (True,))[rng.integers(3)]
-        beats = schedule(config, [_product(rng, config, columns) for _ in range(count)], columns=columns, raw=raw).beats
+        beats = schedule(
+            config, [random_product(rng, config, columns) for _ in range(count)], columns=columns, raw=raw
+        ).beats
         stream = f"{count} products"
     else:
         beats, stream = random_beats(rng, config), "random beats"
@@ -115,22 +117,29 @@ def _operands(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.choice(np.array([-128, -127, -1, 0, 1, 127] if kind == 1 else [0, 0, 0, 0, 55, -128], np.int8), shape)
 
 
-def _product(rng: np.random.Generator, config: AcceleratorConfig, columns: Sequence[int]) -> MatrixProduct:
-    """A product that the machine can sum; with its biases it may wrap, as the accumulators do."""
+def random_product(rng: np.random.Generator, config: AcceleratorConfig, columns: Sequence[int]) -> MatrixProduct:
+    """A product that the machine can sum; with its biases it may wrap, as the accumulators do.
+
+    Half of them have small sums whose outputs lie between the limits, often half-way between two codes.
+    """
     rows, tiles = config.array.rows, min(4, config.depth)
     m = int(rng.integers(1, 2 * config.accumulator_rows + 2))
     k, n = int(rng.integers(1, rows * tiles + 1)), int(rng.integers(1, 2 * len(columns) + 2))
     padding = padding_sums(config.array, k, n, columns)
+    if rng.random() < 0.5:
+        places = rng.integers(0, MULTIPLIER_BITS, n)
+        requant = Requant(1 << places, places + rng.integers(1, 5, n))
+        activations, weights = (rng.integers(-2, 3, shape).astype(np.int8) for shape in ((m, k), (k, n)))
+        return MatrixProduct(activations, weights, rng.integers(-60, 61, n) + padding, requant)
     limits = np.array([signed_range(config.sum_width(columns[channel % len(columns)])) for channel in range(n)])
     stored = rng.integers(limits[:, 0], limits[:, 1] + 1)
     if rng.random() < 0.7:  # small beside the sums
         stored = np.clip(stored // 64, *limits.T)
-    multiplier = rng.integers(0, 1 << MULTIPLIER_BITS, n) >> rng.integers(0, MULTIPLIER_BITS)
-    shift = np.minimum(rng.integers(1, 32, n) + rng.integers(0, 2) * 32, MAX_SHIFT)
-    if rng.random() < 0.5:  # sums between the limits, and ties
-        multiplier = 1 << rng.integers(0, MULTIPLIER_BITS, n)
-        shift = np.log2(multiplier).astype(np.int64) + rng.integers(1, 12, n)
-    requant = Requant(multiplier, shift, *(int(value) for value in rng.integers(-128, 128, 3)))
+    requant = Requant(
+        rng.integers(0, 1 << MULTIPLIER_BITS, n) >> rng.integers(0, MULTIPLIER_BITS),
+        np.minimum(rng.integers(1, 32, n) + rng.integers(0, 2) * 32, MAX_SHIFT),
+        *(int(value) for value in rng.integers(-128, 128, 3)),
+    )
     return MatrixProduct(_operands(rng, m, k), _operands(rng, k, n), stored + padding, requant)
 
 
