@@ -28,7 +28,7 @@ from .runner import FLAGS, QUIET, control_file
 from .trials import STALL, Trial, draw
 from .verilator import find_verilator
 
-TOGETHER = 2  # trials of one simulator
+TOGETHER = 4  # trials of one simulator
 TOP = "campaign"
 _RESULT = re.compile(r"trial (\d+): done (\d), (\d+) cycles, (\d+) violations")
 

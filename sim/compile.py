@@ -21,7 +21,7 @@ from slipstick.errors import UserError
 from .verilator import Verilator
 
 MAKE_FLAGS = ("OPT_FAST=-O2",)  # hot code only: optimising the constructors costs minutes and gains nothing
-QUICK_FLAGS = ("OPT_FAST=-O0", "OPT_SLOW=-O0")
+QUICK_FLAGS = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "VM_PARALLEL_BUILDS=0")  # in one file, whose headers are read once
 MAIN = "simulator_main.cpp"  # cocotb's
 COMPILER_VARIABLES = ("CPPFLAGS", "CXXFLAGS", "LDFLAGS", "LDLIBS")
 """Variables of the user's that a build heeds, for compilers and libraries in unusual places."""
