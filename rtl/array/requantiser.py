@@ -1,13 +1,10 @@
-"""Requantisation of one accumulator column: ``spec.fixed.requantise`` of signs and magnitudes."""
+"""Requantisation of one accumulator column: ``spec.fixed.requantise`` with a register in its middle."""
 
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from ..parts.place import Library
 from ..spec.fixed import MULTIPLIER_BITS, SHIFT_BITS, round_shift, saturate
-
-MOST = 256
-"""Magnitudes from here on saturate with every zero point, so no more of them is kept."""
 
 
 class Requantiser(Component):
@@ -16,10 +13,6 @@ class Requantiser(Component):
     Members: ``accumulator`` In, signed ``width`` bits; ``multiplier`` In, 16 bits; ``enable`` In takes
     both; ``shift`` In, 1 to 63, ``zero``, ``low``, ``high`` In, int8, are read in the cycle of
     ``result`` Out, int8, which is combinational behind the product register.
-
-    Sums lie about zero, so the high bits of two's complement would toggle through multiplier and shifter. For negative
-    sums x, with y = ~x = -x - 1 and a multiplier m >= 1, half up of ``x m / 2^s`` is ``-floor((y m + m - 1 + 2^(s - 1))
-    / 2^s)``: the magnitude rounded half down.
     """
 
     clocked = True
@@ -36,27 +29,12 @@ class Requantiser(Component):
     def elaborate(self, platform: object) -> Module:
         """Multiply, register, then round, shift and saturate."""
         m = Module()
-        negative = self.accumulator[-1]
-        magnitude = Signal(self.width - 1)
-        less_one = Signal(MULTIPLIER_BITS)
-        product = Signal(self.width - 1 + MULTIPLIER_BITS)
-        below = Signal()
-        m.d.comb += [
-            magnitude.eq(self.accumulator ^ negative.replicate(self.width)),
-            less_one.eq(Mux(self.multiplier == 0, 0, self.multiplier - 1)),
-        ]
+        product = Signal(signed(self.width + MULTIPLIER_BITS))
         with m.If(self.enable):
-            m.d.sync += [
-                product.eq(magnitude * self.multiplier + (less_one & negative.replicate(MULTIPLIER_BITS))),
-                below.eq(negative),
-            ]
-        rounded = Signal(len(product) + 1)
-        limited = Signal(range(MOST + 1))
-        scaled = Signal(signed(11))
+            m.d.sync += product.eq(self.accumulator * self.multiplier)
+        scaled = Signal(signed(self.width + MULTIPLIER_BITS + 1))
         m.d.comb += [
-            rounded.eq(round_shift(product, self.shift)),
-            limited.eq(Mux(rounded >= MOST, MOST, rounded)),
-            scaled.eq(Mux(below, -limited, limited) + self.zero),
+            scaled.eq(round_shift(product, self.shift) + self.zero),
             self.result.eq(saturate(scaled, self.low, self.high, Mux)),
         ]
         return m
