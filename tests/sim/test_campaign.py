@@ -41,12 +41,13 @@ def test_random_machines_agree_and_the_journal_knows_them(tmp_path: Path, monkey
 
 @pytest.mark.slow
 def test_a_wrong_gate_is_named_and_its_files_are_kept(tmp_path: Path) -> None:
-    trial = next(one for one in (draw(1, number) for number in range(99)) if one.config.array.columns < 4)
+    trials = (draw(1, number) for number in range(99))
+    trial = next(one for one in trials if one.config.tile_rows > 1 and one.stream == "random beats")
     text = accelerators_verilog({f"machine_{trial.number}": trial.config})
     tree = re.search(rf"module machine_{trial.number}_adder_tree.*?endmodule", text, re.S)
     assert tree
     gate = re.findall(r"assign n\d+ = n\d+ \^ n\d+;", tree[0])[0]
-    broken = text.replace(tree[0], tree[0].replace(gate, gate.replace("^", "|")))
+    broken = text.replace(tree[0], tree[0].replace(gate, gate.replace("^", "&")))
     (verdict,) = run_trials([trial], tmp_path, broken)
     assert re.search(r"values differ; answer \d+ column \d+ \(cell .+\) beat \d+ cycle \d+: ", verdict.difference)
     kept = {file.name for file in (tmp_path / f"failed-{trial.number}").iterdir()}
